@@ -1,0 +1,214 @@
+"""Every option of the program, typed, with unit, bound and description.
+
+One definition serves the command-line flags, `--config FILE.toml`, the run folder's
+`run.toml` and the graphical plugin. None means "estimate it from the data"; what was
+estimated is reported and can be overridden.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from colloidlab.errors import UsageError
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VideoConfig(Section):
+    """What part of the recording is used, and its scale."""
+
+    um_per_px: float | None = Field(None, gt=0, description="Scale, micrometres per pixel [file's own, else none]")
+    fps: float | None = Field(None, gt=0, description="Frame rate, 1/s; a container's nominal rate is not trusted")
+    frames: str | None = Field(None, description="Frame range A:B, from A up to but not including B [all]")
+    roi: str | None = Field(None, description="Region of interest X0,Y0,X1,Y1 in px, upper bounds excluded [whole view]")
+    mask: Path | None = Field(None, description="Image whose non-zero pixels are used; same size as the video")
+
+    @field_validator("frames")
+    @classmethod
+    def _frames(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_frames(text)
+        return text
+
+    @field_validator("roi")
+    @classmethod
+    def _roi(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_roi(text)
+        return text
+
+
+class TrackConfig(Section):
+    """Locating particles and linking them into tracks."""
+
+    diameter_px: int | None = Field(None, ge=3, description="Odd size of a particle's image, px [estimated]")
+    minmass: float | None = Field(None, ge=0, description="Least integrated brightness of a particle [estimated]")
+    separation_px: float | None = Field(None, gt=0, description="Least distance between two centres, px [estimated]")
+    polarity: Literal["auto", "bright", "dark"] = Field("auto", description="Are the particles bright or dark?")
+    search_range_px: float | None = Field(None, gt=0, description="Farthest move between two frames, px [estimated]")
+    memory: int = Field(2, ge=0, description="Frames that a particle may vanish and still keep its track")
+    min_track_length: int = Field(1, ge=1, description="Shorter tracks are dropped, frames")
+
+
+class IndicatorsConfig(Section):
+    """Local rearrangement and structure."""
+
+    neighbour_cutoff_px: float | None = Field(None, gt=0, description="Neighbours for D2min, px [first minimum of g(r)]")
+    lag_frames: int | None = Field(None, ge=1, description="Lag of D2min and local strain, frames [from the MSD]")
+
+
+class FitConfig(Section):
+    """Learning the dynamics."""
+
+    cutoff_px: float | None = Field(
+        None, gt=0, description="Interaction cutoff at the mean particle size, px [from g(r), at most three shells]"
+    )
+    train_fraction: float = Field(0.6, gt=0.1, lt=0.9, description="First part of the recording, used to fit")
+    validation_fraction: float = Field(0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests")
+    budget_min: float = Field(1.6, gt=0, description="Time to spend on training, minutes")
+    window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
+    burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")
+    sigma_px: float | None = Field(None, ge=0, description="Localisation error for all particles, px [from the tracks]")
+    fit_seed: int = Field(0, ge=0, description="Seed of the training")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+
+    @model_validator(mode="after")
+    def _leaves_a_test(self) -> FitConfig:
+        if self.train_fraction + self.validation_fraction > 0.95:
+            raise ValueError("train_fraction + validation_fraction must leave at least 0.05 for the test block")
+        return self
+
+
+class SimulateConfig(Section):
+    """Rollouts beside the experiment."""
+
+    ensemble: int = Field(6, ge=1, description="Number of rollouts, each with its own noise")
+    rollout_frames: int | None = Field(None, ge=2, description="Length of a rollout, frames [the test block]")
+    from_frame: int | None = Field(None, ge=0, description="First frame of the rollouts [first test frame]")
+    steps_per_frame: int | None = Field(None, ge=1, description="Integrator steps per frame [from stability]")
+    integrator: Literal["euler_maruyama"] = Field("euler_maruyama", description="Time integrator")
+    simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
+
+
+class Config(Section):
+    """All options of one run."""
+
+    video: VideoConfig = VideoConfig()
+    track: TrackConfig = TrackConfig()
+    indicators: IndicatorsConfig = IndicatorsConfig()
+    fit: FitConfig = FitConfig()
+    simulate: SimulateConfig = SimulateConfig()
+
+
+def parse_frames(text: str) -> tuple[int, int | None]:
+    """Read "A:B" as (first, stop); either side may be empty.
+
+    >>> parse_frames("10:200")
+    (10, 200)
+    >>> parse_frames("5:")
+    (5, None)
+    """
+    first, colon, stop = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        a, b = int(first or 0), int(stop) if stop else None
+    except ValueError:
+        raise ValueError(f"frames must look like A:B, for example 0:200, not {text!r}") from None
+    if a < 0 or (b is not None and b <= a):
+        raise ValueError(f"frames {text!r} selects nothing: B must be larger than A, and neither negative")
+    return a, b
+
+
+def parse_roi(text: str) -> tuple[int, int, int, int]:
+    """Read "X0,Y0,X1,Y1" in pixels.
+
+    >>> parse_roi("0,10,200,300")
+    (0, 10, 200, 300)
+    """
+    try:
+        x0, y0, x1, y1 = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"roi must look like X0,Y0,X1,Y1, for example 0,0,256,256, not {text!r}") from None
+    if x0 < 0 or y0 < 0 or x1 <= x0 or y1 <= y0:
+        raise ValueError(f"roi {text!r} is empty: X1 must exceed X0, and Y1 exceed Y0")
+    return x0, y0, x1, y1
+
+
+def load_config(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
+    """Resolve the options: flag > environment > `--config` file > default.
+
+    Parameters
+    ----------
+    path : Path or None
+        TOML file with the sections of `Config`.
+    overrides : dict of dict, optional
+        Values given as flags, by section and field.
+
+    Raises
+    ------
+    UsageError
+        An unknown section or option, or a value out of bounds; says which.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    if path is not None:
+        values = _read_toml(path)
+    for section, options in _from_environment().items():
+        values.setdefault(section, {}).update(options)
+    for section, options in (overrides or {}).items():
+        values.setdefault(section, {}).update(options)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_describe(error)) from None
+
+
+def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        raise UsageError(f"the configuration file {path} does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"the configuration file {path} is not readable TOML: {error}") from None
+    # A run's own run.toml is a valid configuration: its options lie under [config].
+    values = values.get("config", values)
+    if not all(isinstance(v, dict) for v in values.values()):
+        raise UsageError(f"{path}: every option belongs to a section, one of {', '.join(map(repr, Config.model_fields))}")
+    return values
+
+
+def _from_environment() -> dict[str, dict[str, Any]]:
+    """Options from variables such as COLLOIDLAB_TRACK_DIAMETER_PX."""
+    found: dict[str, dict[str, Any]] = {}
+    for section, field in Config.model_fields.items():
+        assert isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for option in field.annotation.model_fields:
+            value = os.environ.get(f"COLLOIDLAB_{section}_{option}".upper())
+            if value is not None:
+                found.setdefault(section, {})[option] = value
+    return found
+
+
+def _describe(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown option {where}")
+        else:
+            problems.append(f"{where}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
+    return "; ".join(problems) + "; 'colloidlab run --help' lists every option"
+
+
+def to_toml_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """The resolved options as plain TOML values; options left to estimation are absent (TOML has no null)."""
+    dumped = config.model_dump(mode="json", exclude_none=True)
+    return {section: dumped[section] for section in Config.model_fields}

@@ -1,0 +1,214 @@
+"""The run folder: the one place that reads and writes results.
+
+`docs/run-folder.md` documents it as a contract. Every write is atomic; `run.toml`
+records, per stage, the options, the inputs' hashes and the outputs' hashes, so
+that an unchanged stage is skipped and a changed one is repeated.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+
+import colloidlab
+from colloidlab import tables
+from colloidlab.config import Config, to_toml_dict
+from colloidlab.errors import InputError
+from colloidlab.files import atomic_path, sha256
+from colloidlab.units import Calibration
+
+CONTRACT = 1
+"""Version of the run-folder contract; readers refuse a newer one."""
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "track": ("frames.parquet", "features.parquet", "tracks.parquet", "preview.png"),
+    "indicators": ("indicators.parquet", "curves.parquet"),
+    "fit": ("model", "training.parquet", "state.parquet"),
+    "simulate": ("rollout.zarr", "comparison.parquet", "budget.parquet"),
+    "report": ("report.html",),
+}
+"""The products of each stage, in the order in which data flows."""
+
+_PACKAGES = ("numpy", "pandas", "scipy", "trackpy", "torch", "opencv-python", "av", "tifffile", "zarr", "numba")
+
+
+class Run:
+    """A run folder, existing or new.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; created when the first result is written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file, not a run folder; choose another name with -o")
+        self.record = self._read_record()
+
+    # ---- record -----------------------------------------------------------------------------
+
+    def _read_record(self) -> dict[str, Any]:
+        path = self.path / "run.toml"
+        if not path.exists():
+            return {"contract": CONTRACT, "stages": {}}
+        try:
+            record = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is damaged ({error}); remove it to run every stage again") from None
+        if record.get("contract", 0) > CONTRACT:
+            raise InputError(f"{path} was written by a newer colloidlab; upgrade the program to read it")
+        record.setdefault("stages", {})
+        return record
+
+    def _write_record(self) -> None:
+        with atomic_path(self.path / "run.toml") as temporary:
+            temporary.write_text(tomli_w.dumps(self.record), encoding="utf-8")
+
+    def require(self, stage: str) -> None:
+        """Raise `InputError` unless the products of `stage` are all there."""
+        absent = [name for name in STAGES[stage] if not (self.path / name).exists()]
+        if absent:
+            raise InputError(f"{self.path} has no {absent[0]}; run 'colloidlab {stage}' first")
+
+    def set_source(self, path: Path, digest: str, calibration: Calibration, extra: Mapping[str, Any]) -> None:
+        """Record the input: name, SHA-256, calibration and where it came from."""
+        self.record["source"] = {
+            "path": str(path),
+            "sha256": digest,
+            **{k: v for k, v in vars(calibration).items() if v is not None},
+            **extra,
+        }
+
+    @property
+    def calibration(self) -> Calibration:
+        source = self.record.get("source", {})
+        return Calibration(**{k: source[k] for k in Calibration.__dataclass_fields__ if k in source})
+
+    # ---- stages -----------------------------------------------------------------------------
+
+    def is_current(self, stage: str, key: str) -> bool:
+        """True when `stage` has run with this key and its products are still there."""
+        entry = self.record["stages"].get(stage)
+        return bool(entry) and entry["key"] == key and all((self.path / n).exists() for n in STAGES[stage])
+
+    @contextmanager
+    def stage(self, name: str, key: str, config: Config, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Record a stage once its body has succeeded.
+
+        Yields a dict to which the body adds facts worth keeping (estimates, verdicts).
+        """
+        facts: dict[str, Any] = {}
+        started = time.perf_counter()
+        yield facts
+        self.record["contract"] = CONTRACT
+        self.record["environment"] = environment()
+        self.record["config"] = to_toml_dict(config)
+        self.record["stages"][name] = {
+            "key": key,
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - started, 2),
+            "argv": sys.argv[1:],
+            "options": {k: v for k, v in options.items() if v is not None},
+            "facts": facts,
+            "outputs": {n: sha256(self.path / n) for n in STAGES[name] if (self.path / n).exists()},
+        }
+        self._write_record()
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """What a stage wrote down about itself (empty when it has not run)."""
+        return dict(self.record["stages"].get(stage, {}).get("facts", {}))
+
+    def output_hash(self, stage: str) -> str:
+        """One hash of everything that a stage produced, for the keys of the stages after it."""
+        return digest(self.record["stages"].get(stage, {}).get("outputs", {}))
+
+    # ---- products ---------------------------------------------------------------------------
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write `name`.parquet atomically, with units, calibration and provenance in its metadata."""
+        provenance = {
+            "colloidlab": colloidlab.__version__,
+            "source": self.record.get("source", {}).get("path", ""),
+            "sha256": self.record.get("source", {}).get("sha256", ""),
+        }
+        with atomic_path(self.path / f"{name}.parquet") as temporary:
+            tables.write_parquet(temporary, table, calibration=self.calibration, provenance=provenance)
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        return tables.read_parquet(self.path / f"{name}.parquet")
+
+    def has(self, product: str) -> bool:
+        return (self.path / product).exists()
+
+    def write_text(self, name: str, text: str) -> None:
+        with atomic_path(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give a temporary path that becomes the product `name` (file or folder) on success."""
+        with atomic_path(self.path / name) as temporary:
+            yield temporary
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The headline numbers, by stage."""
+        path = self.path / "summary.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def update_summary(self, values: Mapping[str, Any], *, drop: tuple[str, ...] = ()) -> None:
+        """Merge headline numbers into `summary.json`; `drop` removes numbers that no longer hold."""
+        merged = {k: v for k, v in self.summary.items() if k not in drop} | dict(values)
+        self.write_text("summary.json", json.dumps(merged, indent=2, allow_nan=False, default=float) + "\n")
+
+
+def digest(value: Any) -> str:
+    """Hash of any JSON-like value, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and commit, for provenance."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "absent"
+    return {
+        "colloidlab": colloidlab.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+    }
+
+
+def _commit() -> str:
+    """Commit of the source tree; empty for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()

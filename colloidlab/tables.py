@@ -1,0 +1,131 @@
+"""The columns of every table in a run folder, with unit and meaning, and Parquet in and out.
+
+trackpy's columns keep trackpy's names and meanings (`size` is its radius of
+gyration); ours are added. Units and calibration travel in the Parquet schema
+metadata under the key ``colloidlab``, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from colloidlab.errors import InputError
+from colloidlab.units import Calibration
+
+METADATA_KEY = b"colloidlab"
+
+
+@dataclass(frozen=True)
+class Column:
+    unit: str
+    meaning: str
+
+
+COLUMNS: dict[str, Column] = {
+    # trackpy's
+    "frame": Column("", "frame index in the recording, from 0"),
+    "particle": Column("", "track identity, constant over frames"),
+    "x": Column("px", "centre, along the image's columns; 0 is the centre of the first pixel"),
+    "y": Column("px", "centre, along the image's rows; 0 is the centre of the first pixel"),
+    "z": Column("px", "centre, along the planes of a stack"),
+    "mass": Column("grey level", "integrated brightness after band-pass (trackpy)"),
+    "size": Column("px", "radius of gyration of the band-passed brightness (trackpy)"),
+    "ecc": Column("", "eccentricity, 0 is circular (trackpy)"),
+    "signal": Column("grey level", "brightest pixel after band-pass (trackpy)"),
+    "raw_mass": Column("grey level", "integrated brightness of the raw image (trackpy)"),
+    "ep": Column("px", "static error as trackpy estimates it; optimistic near contact"),
+    # ours: calibrated positions, errors, sizes
+    "t_s": Column("s", "time stamp; absent when the frame rate is not known"),
+    "x_um": Column("um", "calibrated x; absent when the scale is not known"),
+    "y_um": Column("um", "calibrated y; absent when the scale is not known"),
+    "z_um": Column("um", "calibrated z; absent when the scale is not known"),
+    "radius_px": Column("px", "apparent radius, from the image of this particle"),
+    "sigma_x_px": Column("px", "standard deviation of the localisation error in x"),
+    "sigma_y_px": Column("px", "standard deviation of the localisation error in y"),
+    # frames
+    "status": Column("", "ok, missing, damaged or duplicate"),
+    "n_features": Column("", "features located in the frame"),
+    "mean": Column("grey level", "mean of the image"),
+    "std": Column("grey level", "standard deviation of the image"),
+    "saturated": Column("", "fraction of pixels at the top of the range"),
+    # indicators
+    "d2min_px2": Column("px^2", "Falk-Langer non-affine squared displacement over the lag, summed over neighbours"),
+    "strain_xx": Column("", "local Green-Lagrange strain over the lag"),
+    "strain_xy": Column("", "local Green-Lagrange strain over the lag"),
+    "strain_yy": Column("", "local Green-Lagrange strain over the lag"),
+    "n_neighbours": Column("", "neighbours used for the local strain"),
+    "psi6": Column("", "modulus of the hexatic bond-order parameter, Delaunay neighbours"),
+    "psi6_angle_rad": Column("rad", "phase of the hexatic bond-order parameter divided by 6"),
+    "boundary": Column("", "true within two interaction cutoffs of the edge of the view or of the tracked region"),
+    # learned state
+    "vx_px": Column("px/frame", "filtered velocity"),
+    "vy_px": Column("px/frame", "filtered velocity"),
+    "entropy": Column("k_B", "filtered entropy; its zero is arbitrary"),
+    "temperature_px2": Column("px^2/frame^2", "k_B T/m of the particle"),
+    "sigma_ln_temperature": Column("", "standard deviation of ln T as the filter states it"),
+}
+
+
+def write_parquet(
+    path: Path, table: pd.DataFrame, *, calibration: Calibration | None = None, provenance: dict[str, Any] | None = None
+) -> None:
+    """Write one table with units, calibration and provenance in the schema metadata (not atomic: see `files`)."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    meta = {
+        "units": {c: COLUMNS[c].unit for c in table.columns if c in COLUMNS},
+        "calibration": asdict(calibration or Calibration()),
+        "provenance": provenance or {},
+    }
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(meta).encode()})
+    pq.write_table(arrow, path, compression="zstd")
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a table; `attrs["colloidlab"]` holds units, calibration and provenance."""
+    try:
+        arrow = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; run the stage that writes it first") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path} is not a readable Parquet file ({error}); run its stage again") from error
+    table = arrow.to_pandas()
+    table.attrs.clear()
+    raw = (arrow.schema.metadata or {}).get(METADATA_KEY)
+    if raw:
+        table.attrs["colloidlab"] = json.loads(raw)
+    return table
+
+
+def read_positions(path: Path) -> pd.DataFrame:
+    """Read a table of positions made elsewhere: CSV or Parquet with trackpy's columns.
+
+    Returns
+    -------
+    DataFrame with at least `frame, x, y`, and `particle` where the file has it.
+    """
+    try:
+        table = pd.read_csv(path) if path.suffix.lower() in {".csv", ".txt"} else read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check the path") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a readable table ({error}); expected CSV with the columns frame, x, y") from error
+    missing = [c for c in ("frame", "x", "y") if c not in table.columns]
+    if missing:
+        raise InputError(f"{path} has no column {', '.join(missing)}; a table of positions needs frame, x and y")
+    if table.empty:
+        raise InputError(f"{path} holds no rows; a table of positions needs at least two frames")
+    for column in ("frame", "x", "y"):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise InputError(f"{path}: column {column} is not numeric; write plain numbers")
+    table = table.dropna(subset=["frame", "x", "y"])
+    for column in ("frame", "particle"):
+        if column in table.columns:
+            table[column] = table[column].astype("int64")
+    return table.sort_values(["frame"], kind="stable").reset_index(drop=True)
