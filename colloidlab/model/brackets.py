@@ -1,0 +1,222 @@
+"""The stochastic GENERIC generator: reversible force, friction, Itô terms, noise and marginal covariance.
+
+| symbol | name here |
+|---|---|
+| d_i = W(0) + sum_j W(r_ij), V_i = 1/d_i | `density`, `volume` |
+| F_i = -dE/dr_i | `force` |
+| K_ij = K_perp 1 + (K_par - K_perp) e e^T | `k_perp`, `k_par` |
+| Gamma_ij, friction with every Itô term on v | `g_perp`, `g_par` |
+| theta_i = (1 - k_B/c_i)/T_i | `theta` |
+
+In the laws of a video m = k_B = 1. Source: Öttinger, Beyond Equilibrium Thermodynamics (2005);
+Español & Revenga, PRE 67, 026705 (2003); Hernandez et al., arXiv 2508.12569 (2025).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from colloidlab.model.energy import Thermo
+from colloidlab.model.friction import PairAmplitudes
+from colloidlab.model.kernel import KernelValues
+from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that the laws say about one configuration.
+
+    Particle quantities have shape (n,) or (n, D), pair quantities (n_pairs,).
+    """
+
+    pairs: Pairs
+    kernel: KernelValues
+    volume: Tensor
+    thermo: Thermo
+    amplitudes: PairAmplitudes
+    force: Tensor
+    k_perp: Tensor
+    k_par: Tensor
+    g_perp: Tensor
+    g_par: Tensor
+    theta: Tensor
+
+
+def evaluate(laws: Laws, pairs: Pairs, S: Tensor, *, volume: Tensor | None = None) -> Evaluation:
+    """Evaluate the laws at one configuration.
+
+    Parameters
+    ----------
+    laws : Laws
+    pairs : Pairs
+    S : tensor, shape (n,)
+        Entropy of each particle.
+    volume : tensor, shape (n,), optional
+        Volumes that replace the computed ones where finite (particles whose neighbours lie outside the view).
+    """
+    kernel = laws.kernel(pairs.x)
+    density = 1.0 + pairs.sum_symmetric(kernel.w)
+    V = 1.0 / density
+    if volume is not None:
+        V = torch.where(torch.isfinite(volume), volume, V)
+    thermo = laws.energy(S, V)
+    i, j = pairs.i, pairs.j
+    dU_dd = thermo.P * V**2
+    # F_i = -sum_j (dU/dd_i + dU/dd_j) W'(r) e_ij
+    force = pairs.sum_antisymmetric((-(dU_dd[i] + dU_dd[j]) * kernel.dw / pairs.h)[:, None] * pairs.e)
+
+    dim = pairs.e.shape[1]
+    amplitudes = laws.amplitudes(pairs.x, thermo.T[i], thermo.T[j])
+    k_perp = 0.5 * amplitudes.A2
+    k_par = _parallel(amplitudes.A2, amplitudes.B2, dim)
+    k_B, inv_c = laws.k_B, thermo.inv_c
+    theta = (1 - k_B * inv_c) / thermo.T
+    # d/dT at both ends over the heat capacities: the part of div M that differentiates K.
+    dA2 = amplitudes.A2_i * inv_c[i] + amplitudes.A2_j * inv_c[j]
+    dB2 = amplitudes.B2_i * inv_c[i] + amplitudes.B2_j * inv_c[j]
+    sum_theta = theta[i] + theta[j]
+    return Evaluation(
+        pairs=pairs,
+        kernel=kernel,
+        volume=V,
+        thermo=thermo,
+        amplitudes=amplitudes,
+        force=force,
+        k_perp=k_perp,
+        k_par=k_par,
+        g_perp=0.5 * (sum_theta * k_perp + k_B * 0.5 * dA2),
+        g_par=0.5 * (sum_theta * k_par + k_B * _parallel(dA2, dB2, dim)),
+        theta=theta,
+    )
+
+
+def _parallel(A2: Tensor, B2: Tensor, dim: int) -> Tensor:
+    """e^T K e for K = A^2/2 1 + (A^2/2 + (B^2 - A^2)/D) e e^T."""
+    return A2 * (1 - 1 / dim) + B2 / dim
+
+
+def apply(perp: Tensor, par: Tensor, e: Tensor, u: Tensor) -> Tensor:
+    """(perp 1 + (par - perp) e e^T) u for every pair, shape (n_pairs, D)."""
+    along = (e * u).sum(1)
+    return perp[:, None] * u + ((par - perp) * along)[:, None] * e
+
+
+def pair_matrix(perp: Tensor, par: Tensor, e: Tensor) -> Tensor:
+    """perp 1 + (par - perp) e e^T as dense matrices, shape (n_pairs, D, D)."""
+    eye = torch.eye(e.shape[1], dtype=e.dtype, device=e.device)
+    return perp[:, None, None] * eye + (par - perp)[:, None, None] * e[:, :, None] * e[:, None, :]
+
+
+def friction_force(ev: Evaluation, v: Tensor) -> Tensor:
+    """-sum_j Gamma_ij v_ij: friction with its Itô terms, shape (n, D)."""
+    p = ev.pairs
+    return -p.sum_antisymmetric(apply(ev.g_perp, ev.g_par, p.e, v[p.i] - v[p.j]))
+
+
+def acceleration(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
+    """dv/dt without noise, k_B div M included; shape (n, D)."""
+    return (ev.force + friction_force(ev, v)) / laws.mass
+
+
+def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Tensor | None = None) -> Tensor:
+    """dS/dt without noise, k_B div M included; shape (n,).
+
+    Parameters
+    ----------
+    velocity_variance : tensor, shape (n, D, D), optional
+        Uncertainty of v. The heating is quadratic in v_ij, so its mean is larger than the
+        heating at the mean velocity.
+    """
+    p, T, inv_c, k_B = ev.pairs, ev.thermo.T, ev.thermo.inv_c, laws.k_B
+    i, j, a = p.i, p.j, ev.amplitudes
+    u = v[i] - v[j]
+    along2 = (p.e * u).sum(1) ** 2
+    across2 = (u * u).sum(1) - along2
+    if velocity_variance is not None:
+        spread = velocity_variance[i] + velocity_variance[j]
+        extra = torch.einsum("pa,pab,pb->p", p.e, spread, p.e)
+        along2 = along2 + extra
+        across2 = across2 + spread.diagonal(dim1=1, dim2=2).sum(1) - extra
+    q = ev.k_perp * across2 + ev.k_par * along2
+    dim = v.shape[1]
+
+    def shear(A2_T: Tensor, B2_T: Tensor) -> Tensor:
+        return 0.5 * A2_T * across2 + _parallel(A2_T, B2_T, dim) * along2
+
+    dq = 0.25 * (shear(a.A2_i, a.B2_i) * inv_c[i] + shear(a.A2_j, a.B2_j) * inv_c[j])
+    trace = (dim - 1) * ev.k_perp + ev.k_par
+    beta_i, beta_j = inv_c[i] / T[i], inv_c[j] / T[j]
+    common = 0.25 * (1 / T[i] + 1 / T[j]) * q + k_B * (dq - trace / laws.mass)
+    heat = (1 / T[i] - 1 / T[j]) * a.C2 + k_B * (a.C2_i * inv_c[i] - a.C2_j * inv_c[j])
+    at_i = common + heat - k_B * ((2 * beta_i + beta_j) * q / 4 + (2 * beta_i - beta_j) * a.C2)
+    at_j = common - heat - k_B * ((2 * beta_j + beta_i) * q / 4 + (2 * beta_j - beta_i) * a.C2)
+    return p.sum_ends(at_i, at_j) / T
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Independent standard normal numbers of one step.
+
+    Attributes
+    ----------
+    impulse : tensor, shape (n_pairs, D)
+    heat : tensor, shape (n_pairs,)
+    """
+
+    impulse: Tensor
+    heat: Tensor
+
+
+def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: float) -> tuple[Tensor, Tensor]:
+    """Random parts of dv and dS in a step dt; shapes (n, D) and (n,).
+
+    f_ij = sqrt(2 k_B dt) K^(1/2) xi has the law of the symmetric matrix noise and needs only D numbers a pair.
+    """
+    p, k_B = ev.pairs, laws.k_B
+    scale = (2 * k_B * dt) ** 0.5
+    f = scale * apply(torch.sqrt(ev.k_perp), torch.sqrt(ev.k_par), p.e, noise.impulse)
+    work = -0.5 * (f * (v[p.i] - v[p.j])).sum(1)
+    heat = scale * torch.sqrt(ev.amplitudes.C2) * noise.heat
+    dS = p.sum_ends(work + heat, work - heat) / ev.thermo.T
+    return p.sum_antisymmetric(f) / laws.mass, dS
+
+
+def marginal_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Diagonal blocks of 2 k_B M, per unit time: vv (n, D, D), vS (n, D), SS (n,)."""
+    p, T, m = ev.pairs, ev.thermo.T, laws.mass
+    u = v[p.i] - v[p.j]
+    Ku = apply(ev.k_perp, ev.k_par, p.e, u)
+    vv = p.sum_symmetric(pair_matrix(ev.k_perp, ev.k_par, p.e)) / m**2
+    vS = -p.sum_antisymmetric(Ku) / (2 * m * T[:, None])
+    SS = p.sum_symmetric(0.25 * (u * Ku).sum(1) + ev.amplitudes.C2) / T**2
+    return 2 * laws.k_B * vv, 2 * laws.k_B * vS, 2 * laws.k_B * SS
+
+
+def self_friction(ev: Evaluation) -> Tensor:
+    """sum_j Gamma_ij: the drag that a particle feels among neighbours held still, shape (n, D, D)."""
+    return ev.pairs.sum_symmetric(pair_matrix(ev.g_perp, ev.g_par, ev.pairs.e))
+
+
+def self_stiffness(ev: Evaluation) -> Tensor:
+    """-dF_i/dr_i with the neighbours held still at fixed entropy (Einstein matrix), shape (n, D, D)."""
+    p, V, P, P_V = ev.pairs, ev.volume, ev.thermo.P, ev.thermo.P_V
+    first = P * V**2
+    second = -(V**2) * (2 * V * P + V**2 * P_V)  # d^2U/dd^2
+    slope, curvature = ev.kernel.dw / p.h, ev.kernel.d2w / p.h**2
+    i, j = p.i, p.j
+    both = first[i] + first[j]
+    central = pair_matrix(both * slope / p.r.clamp_min(1e-3), both * curvature, p.e)
+    ee = p.e[:, :, None] * p.e[:, None, :]
+    square = (slope**2)[:, None, None] * ee
+    gradient = p.sum_antisymmetric(slope[:, None] * p.e)
+    own = second[:, None, None] * gradient[:, :, None] * gradient[:, None, :]
+    return p.sum_symmetric(central) + p.sum_ends(second[j][:, None, None] * square, second[i][:, None, None] * square) + own
+
+
+def total_energy(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Kinetic energy 1/2 m v^2 and internal energy U of every particle, shape (n,) each."""
+    return 0.5 * laws.mass * (v * v).sum(1), ev.thermo.U

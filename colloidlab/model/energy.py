@@ -1,0 +1,126 @@
+"""Internal energy U(S, V) of one particle and what thermodynamics makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from colloidlab.model.tensors import float64
+
+
+@dataclass(frozen=True)
+class Thermo:
+    """Thermodynamic state of every particle, each of shape (n,).
+
+    Attributes
+    ----------
+    U : internal energy
+    T : temperature dU/dS > 0
+    P : pressure -dU/dV
+    inv_c : 1/c with c = T/(dT/dS) the heat capacity at constant volume; 0 for an isothermal law
+    P_V : dP/dV at constant S, negative for a stable fluid
+    """
+
+    U: Tensor
+    T: Tensor
+    P: Tensor
+    inv_c: Tensor
+    P_V: Tensor
+
+
+class SumOfExponentials(nn.Module):
+    """U(S, V) = sum_k exp(a_k + alpha_k S - beta_k ln(V/V0)) with alpha_k, beta_k >= 0.
+
+    Convex in (S, ln V), increasing in S and decreasing in V, so temperature, heat
+    capacity and pressure are positive for every choice of parameters. One thermal term
+    with beta = R/c is the ideal gas of constant heat capacity c = 1/alpha. Terms with
+    alpha = 0 are cold: elastic energy that needs no temperature.
+
+    Parameters
+    ----------
+    log_amplitudes, heat_capacities, exponents : sequence of float
+        a_k, c_k = 1/alpha_k and beta_k of the thermal terms.
+    cold_log_amplitudes, cold_exponents : sequence of float
+        a_k and beta_k of the cold terms.
+    reference_volume : float
+        V0.
+    """
+
+    def __init__(
+        self,
+        log_amplitudes: list[float],
+        heat_capacities: list[float],
+        exponents: list[float],
+        cold_log_amplitudes: list[float],
+        cold_exponents: list[float],
+        reference_volume: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.log_amplitudes = nn.Parameter(float64([*log_amplitudes, *cold_log_amplitudes]))
+        self.log_alpha = nn.Parameter(-torch.log(float64(heat_capacities)))
+        self.log_beta = nn.Parameter(torch.log(float64([*exponents, *cold_exponents])))
+        self.register_buffer("log_reference_volume", torch.log(float64(reference_volume)))
+        self.n_cold = len(cold_exponents)
+
+    def _terms(self, S: Tensor, V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        alpha = torch.cat([self.log_alpha.exp(), self.log_alpha.new_zeros(self.n_cold)])
+        beta = self.log_beta.exp()
+        log_v = torch.log(V) - self.log_reference_volume
+        return torch.exp(self.log_amplitudes + alpha * S[:, None] - beta * log_v[:, None]), alpha, beta
+
+    def forward(self, S: Tensor, V: Tensor) -> Thermo:
+        u, alpha, beta = self._terms(S, V)
+        T = (u * alpha).sum(1)
+        T_S = (u * alpha**2).sum(1)
+        return Thermo(
+            U=u.sum(1),
+            T=T,
+            P=(u * beta).sum(1) / V,
+            inv_c=T_S / T,
+            P_V=-(u * beta * (beta + 1)).sum(1) / V**2,
+        )
+
+    def entropy(self, T: Tensor, V: Tensor) -> Tensor:
+        """S at which the temperature is T, by Newton's method on ln T (monotone, so it converges)."""
+        S = torch.zeros_like(V)
+        for _ in range(60):
+            state = self(S, V)
+            step = (torch.log(T) - torch.log(state.T)) / state.inv_c
+            S = S + step
+            if float(step.detach().abs().max()) < 1e-12 * (1 + float(S.detach().abs().max())):
+                break
+        return S
+
+
+class Isothermal(nn.Module):
+    """The same temperature for every particle at all times; pressure depends on volume only.
+
+    U = sum_k exp(a_k - beta_k ln(V/V0)) + T S. The honest baseline and the warm start of
+    the fit with entropy: dissipative particle dynamics with a many-body force.
+    """
+
+    def __init__(self, log_temperature: float, log_amplitudes: list[float], exponents: list[float], V0: float) -> None:
+        super().__init__()
+        self.log_temperature = nn.Parameter(float64(log_temperature))
+        self.log_amplitudes = nn.Parameter(float64(log_amplitudes))
+        self.log_beta = nn.Parameter(torch.log(float64(exponents)))
+        self.register_buffer("log_reference_volume", torch.log(float64(V0)))
+
+    def forward(self, S: Tensor, V: Tensor) -> Thermo:
+        beta = self.log_beta.exp()
+        log_v = torch.log(V) - self.log_reference_volume
+        u = torch.exp(self.log_amplitudes - beta * log_v[:, None])
+        T = self.log_temperature.exp().expand_as(V)
+        return Thermo(
+            U=u.sum(1) + T * S,
+            T=T,
+            P=(u * beta).sum(1) / V,
+            inv_c=torch.zeros_like(V),
+            P_V=-(u * beta * (beta + 1)).sum(1) / V**2,
+        )
+
+    def entropy(self, T: Tensor, V: Tensor) -> Tensor:
+        """Any S will do; zero."""
+        return torch.zeros_like(V)

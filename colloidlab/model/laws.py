@@ -1,0 +1,53 @@
+"""A complete law of motion: kernel, energy, friction, cutoff and the gauge."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from colloidlab.model.energy import Thermo
+from colloidlab.model.friction import PairAmplitudes
+from colloidlab.model.kernel import KernelValues
+
+
+class Energy(Protocol):
+    """What the brackets need of an energy."""
+
+    def __call__(self, S: Tensor, V: Tensor) -> Thermo: ...
+
+    def entropy(self, T: Tensor, V: Tensor) -> Tensor: ...
+
+
+class Kernel(Protocol):
+    def __call__(self, x: Tensor) -> KernelValues: ...
+
+
+class Amplitudes(Protocol):
+    def __call__(self, x: Tensor, T_i: Tensor, T_j: Tensor) -> PairAmplitudes: ...
+
+
+class Laws(nn.Module):
+    """Kernel, energy and amplitudes, with the constants that fix the gauge.
+
+    Parameters
+    ----------
+    kernel, energy, amplitudes : nn.Module
+        See `Kernel`, `Energy` and `Amplitudes`.
+    cutoff : float
+        h, the range of every interaction between two particles of mean size.
+    mass, k_B : float
+        Both 1 for a law fitted to a video: rescaling S, T, U and the amplitudes together with them
+        changes no trajectory, so they cannot be learned and must not be free.
+    """
+
+    def __init__(
+        self, kernel: nn.Module, energy: nn.Module, amplitudes: nn.Module, cutoff: float, mass: float = 1.0, k_B: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.energy = energy
+        self.amplitudes = amplitudes
+        self.cutoff = cutoff
+        self.mass = mass
+        self.k_B = k_B

@@ -1,0 +1,1 @@
+"""Simulating the learned (or an analytic) law: integrators, neighbour lists, boundaries, ensembles, comparison."""
