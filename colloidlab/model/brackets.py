@@ -217,6 +217,21 @@ def self_stiffness(ev: Evaluation) -> Tensor:
     return p.sum_symmetric(central) + p.sum_ends(second[j][:, None, None] * square, second[i][:, None, None] * square) + own
 
 
+def force_rate(ev: Evaluation, v: Tensor) -> Tensor:
+    """dF/dt along the velocities at fixed entropy, shape (n, D): minus the Hessian of the energy times v."""
+    p, V, P, P_V = ev.pairs, ev.volume, ev.thermo.P, ev.thermo.P_V
+    first = P * V**2
+    second = -(V**2) * (2 * V * P + V**2 * P_V)  # d^2U/dd^2
+    slope, curvature = ev.kernel.dw / p.h, ev.kernel.d2w / p.h**2
+    i, j = p.i, p.j
+    u = v[i] - v[j]
+    closing = (p.e * u).sum(1)
+    d_rate = second * p.sum_symmetric(slope * closing)
+    both = first[i] + first[j]
+    along = (d_rate[i] + d_rate[j]) * slope + both * (curvature - slope / p.r.clamp_min(1e-3)) * closing
+    return -p.sum_antisymmetric(along[:, None] * p.e + (both * slope / p.r.clamp_min(1e-3))[:, None] * u)
+
+
 def total_energy(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor]:
     """Kinetic energy 1/2 m v^2 and internal energy U of every particle, shape (n,) each."""
     return 0.5 * laws.mass * (v * v).sum(1), ev.thermo.U

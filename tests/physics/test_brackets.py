@@ -11,7 +11,8 @@ from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
-from colloidlab.model.pairs import Pairs, find_pairs, pair_geometry
+from colloidlab.dataset.graph import find_pairs
+from colloidlab.model.pairs import Pairs, pair_geometry
 
 DTYPE = torch.float64
 
@@ -146,6 +147,14 @@ def test_stiffness_is_second_derivative_of_energy(conf: Configuration) -> None:
     for i in range(conf.n):
         rows = slice(i * conf.dim, (i + 1) * conf.dim)
         assert torch.allclose(found[i], hessian[rows, rows], rtol=1e-9, atol=1e-9)
+
+
+def test_force_rate_is_minus_hessian_times_velocity(conf: Configuration) -> None:
+    hessian = torch.autograd.functional.hessian(conf.energy, conf.x)
+    ev, v = conf.evaluate(conf.x)
+    k = conf.n * conf.dim
+    expected = -(hessian[:k, :k] @ v.reshape(-1))
+    assert torch.allclose(brackets.force_rate(ev, v).reshape(-1), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_symmetries(conf: Configuration) -> None:

@@ -1,0 +1,182 @@
+"""Tracks as a recording that can be read window by window, with constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from colloidlab.errors import InputError
+
+EdgeDistance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(x, y) in px -> distance to the edge of the usable view, px, negative outside."""
+
+GAP_SIGMA_PX = 1e3
+"""Localisation error given to a position that was interpolated across a gap: it carries no information."""
+
+
+def rectangle_edge_distance(x0: float, y0: float, x1: float, y1: float) -> EdgeDistance:
+    """Distance to the nearest edge of the rectangle [x0, x1] x [y0, y1]."""
+
+    def distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.minimum(np.minimum(x - x0, x1 - x), np.minimum(y - y0, y1 - y))
+
+    return distance
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Positions of all tracks, gaps filled, sorted by frame.
+
+    Build it with `from_tracks`. Rows of a frame are `start[f] : start[f + 1]`.
+
+    Attributes
+    ----------
+    first, stop : int
+        Frames covered, stop excluded.
+    start : int array, shape (stop - first + 1,)
+    particle : int array, shape (n_rows,)
+        Position of the track in `particles`.
+    particles : int array
+        Track identities as in the tracks table.
+    position, sigma : float arrays, shape (n_rows, 2), px
+    observed : bool array, shape (n_rows,)
+        False where the position was interpolated across a gap.
+    radius : float array, shape (n_particles,), px
+    edge : float array, shape (n_rows,), px
+        Distance to the edge of the usable view and of the tracked region.
+    bad_frames : frozenset of int
+        Frames that were missing or damaged; no motion across them is scored.
+    """
+
+    first: int
+    stop: int
+    start: np.ndarray
+    particle: np.ndarray
+    particles: np.ndarray
+    position: np.ndarray
+    sigma: np.ndarray
+    observed: np.ndarray
+    radius: np.ndarray
+    edge: np.ndarray
+    bad_frames: frozenset[int] = field(default_factory=frozenset)
+
+    @property
+    def mean_radius(self) -> float:
+        return float(self.radius.mean())
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Radius of each particle over the mean radius."""
+        return self.radius / self.mean_radius
+
+    def rows(self, frame: int) -> slice:
+        k = frame - self.first
+        return slice(int(self.start[k]), int(self.start[k + 1]))
+
+
+def from_tracks(
+    tracks: pd.DataFrame,
+    edge_distance: EdgeDistance,
+    *,
+    sigma_px: float | None = None,
+    bad_frames: frozenset[int] = frozenset(),
+) -> Recording:
+    """Prepare linked tracks for learning.
+
+    Gaps inside a track are filled by linear interpolation, marked as not observed. The
+    distance to the edge is the smaller of the distance to the edge of the view and, where
+    the particles do not fill the view, to the convex hull of all tracked positions.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        Columns frame, particle, x, y; sigma_x_px, sigma_y_px and radius_px where known.
+    edge_distance : callable
+        See `EdgeDistance`.
+    sigma_px : float, optional
+        Localisation error for all, instead of the columns.
+    """
+    if tracks["frame"].nunique() < 3:
+        raise InputError("the tracks cover fewer than 3 frames; dynamics needs a longer recording")
+    table = tracks.sort_values(["particle", "frame"], kind="stable")
+    if table.duplicated(["particle", "frame"]).any():
+        raise InputError("a particle appears twice in one frame of the tracks; link the features again")
+    particles, code = np.unique(table["particle"].to_numpy(), return_inverse=True)
+    radius = _radius(table, code, len(particles))
+    filled = _fill_gaps(table, code, sigma_px)
+    order = np.lexsort((filled["particle"], filled["frame"]))
+    filled = {name: values[order] for name, values in filled.items()}
+    first, stop = int(filled["frame"][0]), int(filled["frame"][-1]) + 1
+    start = np.searchsorted(filled["frame"], np.arange(first, stop + 1))
+    position = filled["position"]
+    edge = np.minimum(edge_distance(position[:, 0], position[:, 1]), _hull_distance(position))
+    return Recording(
+        first=first,
+        stop=stop,
+        start=start,
+        particle=filled["particle"],
+        particles=particles,
+        position=position,
+        sigma=filled["sigma"],
+        observed=filled["observed"] & ~np.isin(filled["frame"], list(bad_frames)),
+        radius=radius,
+        edge=edge,
+        bad_frames=bad_frames,
+    )
+
+
+def _radius(table: pd.DataFrame, code: np.ndarray, n: int) -> np.ndarray:
+    """One radius a track: the median of its frames; equal ones where sizes are not known."""
+    if "radius_px" not in table or not np.isfinite(table["radius_px"]).any():
+        return np.ones(n)
+    per_track = table["radius_px"].groupby(code).median().reindex(range(n)).to_numpy(dtype=float)
+    return np.where(np.isfinite(per_track) & (per_track > 0), per_track, np.nanmedian(per_track))
+
+
+def _fill_gaps(table: pd.DataFrame, code: np.ndarray, sigma_px: float | None) -> dict[str, np.ndarray]:
+    frame = table["frame"].to_numpy(dtype=np.int64)
+    position = table[["x", "y"]].to_numpy(dtype=float)
+    if sigma_px is not None:
+        sigma = np.full_like(position, sigma_px)
+    elif "sigma_x_px" in table:
+        sigma = table[["sigma_x_px", "sigma_y_px"]].to_numpy(dtype=float)
+        typical = np.nanmedian(sigma) if np.isfinite(sigma).any() else 0.0
+        sigma = np.where(np.isfinite(sigma), sigma, typical)
+    else:
+        sigma = np.zeros_like(position)
+    columns: dict[str, list[np.ndarray]] = {k: [] for k in ("frame", "particle", "position", "sigma", "observed")}
+
+    def add(f: np.ndarray, p: np.ndarray, r: np.ndarray, s: np.ndarray, seen: bool) -> None:
+        columns["frame"].append(f)
+        columns["particle"].append(p)
+        columns["position"].append(r)
+        columns["sigma"].append(s)
+        columns["observed"].append(np.full(len(f), seen))
+
+    add(frame, code, position, sigma, True)
+    step = np.diff(frame)
+    for k in np.flatnonzero((np.diff(code) == 0) & (step > 1)):
+        inner = np.arange(1, step[k])
+        weight = (inner / step[k])[:, None]
+        between = (1 - weight) * position[k] + weight * position[k + 1]
+        add(frame[k] + inner, np.full(len(inner), code[k]), between, np.full_like(between, GAP_SIGMA_PX), False)
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def _hull_distance(position: np.ndarray) -> np.ndarray:
+    """Distance of each position to the convex hull of all of them (positive inside)."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        hull = ConvexHull(position)
+    except (QhullError, ValueError):  # fewer than three positions, or all on one line
+        return np.zeros(len(position))
+    normals = hull.equations[:, :-1]
+    offsets = hull.equations[:, -1]
+    distance = np.full(len(position), np.inf)
+    for normal, offset in zip(normals, offsets, strict=True):
+        np.minimum(distance, -(position @ normal + offset), out=distance)
+    return distance

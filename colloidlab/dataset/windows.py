@@ -1,0 +1,124 @@
+"""Windows: a few consecutive frames as dense tensors, with the graph of every frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.graph import find_pairs
+
+PAIR_MARGIN = 1.06
+"""Graphs reach a little farther than the cutoff, because filtered positions differ from tracked ones."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive frames of one recording, or several such stretches side by side.
+
+    Particles that are absent in a frame keep a slot; their positions there are zero and they
+    have no pairs.
+
+    Attributes
+    ----------
+    frames : tuple of int
+        First frame of every stretch.
+    slot : int64 array, shape (n,)
+        Index of each particle in `Recording.particles`.
+    member : int64 array, shape (n,)
+        Which stretch a slot belongs to.
+    positions, sigma2 : tensors, shape (n_frames, n, 2)
+        Tracked position (px) and variance of its error (px^2).
+    present, observed, complete, interior : bool tensors, shape (n_frames, n)
+        In view; located in this frame; at least one cutoff from the edge, so that all neighbours are seen;
+        at least two cutoffs from the edge, so that all neighbours' volumes are right.
+    scale : tensor, shape (n,)
+        Radius over mean radius.
+    pairs : tuple of int64 tensors, shape (2, n_pairs)
+        Graph of every frame.
+    """
+
+    frames: tuple[int, ...]
+    slot: np.ndarray
+    member: np.ndarray
+    positions: Tensor
+    sigma2: Tensor
+    present: Tensor
+    observed: Tensor
+    complete: Tensor
+    interior: Tensor
+    scale: Tensor
+    pairs: tuple[Tensor, ...]
+
+    @property
+    def n_frames(self) -> int:
+        return int(self.positions.shape[0])
+
+
+def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> Window:
+    """Read the frames first … stop-1 of a recording.
+
+    Parameters
+    ----------
+    cutoff : float, px
+        Interaction cutoff between particles of mean size.
+    """
+    rows = [recording.rows(frame) for frame in range(first, stop)]
+    slot = np.unique(np.concatenate([recording.particle[r] for r in rows]))
+    n_frames, n = stop - first, len(slot)
+    positions = np.zeros((n_frames, n, 2))
+    sigma2 = np.ones((n_frames, n, 2))
+    flags = {name: np.zeros((n_frames, n), dtype=bool) for name in ("present", "observed", "complete", "interior")}
+    scale = recording.scale[slot]
+    graphs = []
+    for k, r in enumerate(rows):
+        at = np.searchsorted(slot, recording.particle[r])
+        positions[k, at] = recording.position[r]
+        sigma2[k, at] = recording.sigma[r] ** 2
+        flags["present"][k, at] = True
+        flags["observed"][k, at] = recording.observed[r]
+        reach = cutoff * 0.5 * (scale[at] + scale.max())
+        flags["complete"][k, at] = recording.edge[r] > reach
+        flags["interior"][k, at] = recording.edge[r] > 2 * reach
+        index = find_pairs(recording.position[r], cutoff * PAIR_MARGIN, scale[at])
+        graphs.append(torch.as_tensor(at[index]))
+    return Window(
+        frames=(first,),
+        slot=slot,
+        member=np.zeros(n, dtype=np.int64),
+        positions=torch.as_tensor(positions),
+        sigma2=torch.as_tensor(sigma2),
+        scale=torch.as_tensor(scale),
+        pairs=tuple(graphs),
+        **{name: torch.as_tensor(values) for name, values in flags.items()},
+    )
+
+
+def side_by_side(windows: list[Window]) -> Window:
+    """Join windows of equal length into one whose parts do not interact."""
+    if len(windows) == 1:
+        return windows[0]
+    offsets = np.cumsum([0, *(len(w.slot) for w in windows)])
+    n_frames = windows[0].n_frames
+
+    def join(name: str) -> Tensor:
+        return torch.cat([getattr(w, name) for w in windows], dim=1)
+
+    return Window(
+        frames=tuple(f for w in windows for f in w.frames),
+        slot=np.concatenate([w.slot for w in windows]),
+        member=np.concatenate([np.full(len(w.slot), k) for k, w in enumerate(windows)]),
+        positions=join("positions"),
+        sigma2=join("sigma2"),
+        present=join("present"),
+        observed=join("observed"),
+        complete=join("complete"),
+        interior=join("interior"),
+        scale=torch.cat([w.scale for w in windows]),
+        pairs=tuple(
+            torch.cat([w.pairs[k] + int(o) for w, o in zip(windows, offsets, strict=False)], dim=1) for k in range(n_frames)
+        ),
+    )
