@@ -1,0 +1,8 @@
+"""Reading recordings: every container the lab has, one exact frame index, full bit depth, known health."""
+
+from colloidlab.video.frames import Frame, Video
+from colloidlab.video.open import open_video
+from colloidlab.video.region import Region
+from colloidlab.video.write import write_mp4
+
+__all__ = ["Frame", "Region", "Video", "open_video", "write_mp4"]
