@@ -1,0 +1,227 @@
+"""Figures of the learned model: data split, training, learned functions, temperature and entropy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from colloidlab.errors import InputError
+from colloidlab.report import maps
+from colloidlab.report.figures_structure import D2MIN
+from colloidlab.report.results import Results
+from colloidlab.report.style import (
+    BLOCK_COLOURS,
+    BLUE,
+    GREY,
+    MAPS,
+    ORANGE,
+    WIDTH,
+    Plate,
+    draw_band,
+    new_figure,
+    stamp,
+)
+from colloidlab.report.words import calibrated, label
+
+NOT_IDENTIFIED = "temperature not identified"
+_AXIS_OF_UNIT = {
+    "px": "distance",
+    "px^2": "area per particle",
+    "1/px^2": "number density",
+    "px^2/frame^2": "temperature",
+}
+"""What a learned function depends on, read off the unit of its x."""
+
+
+def data_split(results: Results) -> Plate:
+    """Strip of the frames used to fit, to choose and to test."""
+    blocks = results.blocks
+    figure = new_figure(1.15)
+    ax = figure.subplots()
+    for name, (first, stop) in blocks.items():
+        ax.broken_barh([(first - 0.5, stop - first)], (0, 1), color=BLOCK_COLOURS.get(name, GREY), alpha=0.85)
+        ax.text(
+            (first + stop - 1) / 2,
+            0.5,
+            f"{name}\n{first} to {stop - 1}",
+            ha="center",
+            va="center",
+            color="#10151b",
+        )
+    ax.set_xlim(min(b[0] for b in blocks.values()) - 0.5, max(b[1] for b in blocks.values()) - 0.5)
+    ax.set_ylim(0, 1)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel("frame")
+    return Plate(
+        figure,
+        "The laws were fitted on the training block and chosen on the validation block; every number of "
+        "merit below "
+        "comes from the test block, which neither has seen.",
+    )
+
+
+def training(results: Results) -> Plate:
+    """Log-likelihood during training, one panel per phase."""
+    table = results.table("training", ["phase", "seconds", "train_loglik", "validation_loglik"])
+    phases = list(dict.fromkeys(table["phase"]))
+    figure = new_figure(2.9, WIDTH * min(1.0, 0.5 * len(phases)))
+    for ax, phase in zip(figure.subplots(1, len(phases), squeeze=False)[0], phases, strict=True):
+        part = table[table["phase"] == phase]
+        for column, colour, name in (
+            ("train_loglik", BLUE, "training"),
+            ("validation_loglik", ORANGE, "validation"),
+        ):
+            ax.plot(part["seconds"], part[column], color=colour, label=name, marker="o", markersize=2.5)
+        ax.set_title(f"phase: {phase}".replace("$", ""))
+        ax.set_xlabel("time (s)")
+        ax.set_ylabel("log-likelihood\n(nats per particle and frame)")
+        ax.legend(loc="lower right")
+    return Plate(
+        figure, "A validation curve that falls while the training curve rises would show over-fitting."
+    )
+
+
+def functions(results: Results) -> Plate:
+    """The learned functions, with bands where they are known."""
+    table = results.table("functions", ["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
+    names = list(dict.fromkeys(table["quantity"]))
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(2.8 * rows, WIDTH * columns / 3 if columns < 3 else WIDTH)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, name in zip(axes, names, strict=False):
+        curve = table[table["quantity"] == name]
+        x_factor, x_unit = calibrated(str(curve["x_unit"].iloc[0]), results.calibration)
+        y_factor, y_unit = calibrated(str(curve["y_unit"].iloc[0]), results.calibration)
+        factors = {"x": x_factor, "y": y_factor, "y_low": y_factor, "y_high": y_factor}
+        draw_band(ax, curve[list(factors)] * pd.Series(factors), colour=BLUE)
+        ax.axhline(0, color=GREY, linewidth=0.8)
+        ax.set_xlabel(label(_AXIS_OF_UNIT.get(str(curve["x_unit"].iloc[0]), "argument"), x_unit))
+        ax.set_ylabel(label(str(name).replace("_", " ").replace("$", ""), y_unit))
+    for ax in axes[len(names) :]:
+        ax.remove()
+    banded = np.isfinite(table["y_low"]) & np.isfinite(table["y_high"])
+    bands = (
+        "Bands are 95 % intervals." if banded.any() else "No uncertainty was computed for these functions."
+    )
+    return Plate(
+        figure, f"The laws that the fit found, in units where k_B = 1 and the particle's mass is 1. {bands}"
+    )
+
+
+def temperature_maps(results: Results) -> Plate:
+    """Temperature per particle at the beginning, middle and end of the test block."""
+    factor = results.calibration.factor(length=2, time=-2)
+    name = label(r"$k_\mathrm{B}T/m$", results.calibration.unit(length=2, time=-2))
+    return _state_maps(results, "temperature_px2", factor, name, MAPS["temperature"])
+
+
+def entropy_maps(results: Results) -> Plate:
+    """Entropy per particle at the beginning, middle and end of the test block."""
+    return _state_maps(results, "entropy", 1.0, r"entropy ($k_\mathrm{B}$)", MAPS["entropy"])
+
+
+def _state_maps(results: Results, column: str, factor: float, name: str, cmap: str) -> Plate:
+    """Three maps on one colour scale, taken from the particles that are not at the boundary."""
+    what = column.removesuffix("_px2")
+    frames = _frames_of_test_block(results)
+    view = maps.View.of(results)
+    tables = [results.at_frame("state", f, ["particle", "x", "y", "boundary", column]) for f in frames]
+    inside = np.concatenate(
+        [t.loc[~t["boundary"].astype(bool), column].to_numpy(dtype=float) for t in tables]
+    )
+    if inside.size == 0:
+        inside = np.concatenate([t[column].to_numpy(dtype=float) for t in tables])
+    norm = maps.linear_scale(factor * inside, what)
+    figure = new_figure(WIDTH / 3.35 * view.aspect + 0.7)
+    axes = figure.subplots(1, len(frames), squeeze=False)[0]
+    for i, (ax, frame, table) in enumerate(zip(axes, frames, tables, strict=True)):
+        values = factor * table[column].to_numpy(dtype=float)
+        shown = maps.draw_particles(
+            ax, view, table, values, cmap=cmap, norm=norm, faint=table["boundary"].to_numpy()
+        )
+        view.dress(ax, f"frame {frame}", names=i == 0)
+        if not results.temperature_identified:
+            stamp(ax, NOT_IDENTIFIED)
+    maps.add_colour_bar(axes[-1], shown, name)
+    zero = " Its zero is arbitrary: only differences mean something." if column == "entropy" else ""
+    return Plate(
+        figure,
+        f"Filtered {what} at the beginning, middle and end of the test block, on one colour scale.{zero} "
+        "Pale particles "
+        "lie near the edge of the view, where unseen neighbours push them, and do not count.",
+    )
+
+
+def _frames_of_test_block(results: Results) -> list[int]:
+    first, stop = results.blocks["test"]
+    frames = np.unique(results.table("state", ["frame"])["frame"])
+    frames = frames[(frames >= first) & (frames < stop)]
+    if frames.size == 0:
+        raise InputError("state.parquet has no frame of the test block; run 'colloidlab fit' again.")
+    return list(dict.fromkeys(int(frames[i]) for i in (0, frames.size // 2, -1)))
+
+
+def temperature_and_rearrangement(results: Results) -> Plate:
+    """Temperature against D2min over the test block: density of particles, median and quartiles."""
+    first, stop = results.blocks["test"]
+    state = results.table("state", ["frame", "particle", "temperature_px2", "boundary"])
+    state = state[(state["frame"] >= first) & (state["frame"] < stop) & ~state["boundary"].astype(bool)]
+    indicators = results.table("indicators", ["frame", "particle", "d2min_px2"])
+    both = state.merge(indicators[["frame", "particle", "d2min_px2"]], on=["frame", "particle"])
+    both = both[(both["d2min_px2"] > 0) & np.isfinite(both["temperature_px2"])]
+    if len(both) < 50:
+        raise InputError("Fewer than 50 particles of the test block have both a temperature and a D2min.")
+    calibration = results.calibration
+    x = both["d2min_px2"].to_numpy(dtype=float) * calibration.factor(length=2)
+    y = both["temperature_px2"].to_numpy(dtype=float) * calibration.factor(length=2, time=-2)
+    figure = new_figure(3.6, 0.62 * WIDTH)
+    ax = figure.subplots()
+    ax.set_xscale("log")
+    _draw_density(ax, x, y)
+    _draw_binned(ax, x, y)
+    ax.set_xlabel(label(D2MIN, calibration.unit(length=2)))
+    ax.set_ylabel(label(r"$k_\mathrm{B}T/m$", calibration.unit(length=2, time=-2)))
+    ax.legend(loc="upper left")
+    if not results.temperature_identified:
+        stamp(ax, NOT_IDENTIFIED)
+    return Plate(
+        figure,
+        "Do the particles that rearrange run hot? Every particle and frame of the test block away from the "
+        "boundary "
+        f"({len(both)} in all): density in grey, median and quartiles in bins that hold equal numbers.",
+    )
+
+
+def _draw_density(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    low, high = np.percentile(y, (0.5, 99.5))
+    edges = (
+        np.geomspace(np.percentile(x, 0.2), np.percentile(x, 99.8), 60),
+        np.linspace(low, high if high > low else low + 1, 50),
+    )
+    counts, _, _ = np.histogram2d(x, y, bins=edges)
+    ax.pcolormesh(
+        *edges,
+        np.ma.masked_equal(counts.T, 0),
+        cmap=LinearSegmentedColormap.from_list("density", [(0.55, 0.57, 0.6, 0.08), (0.55, 0.57, 0.6, 1.0)]),
+        rasterized=True,
+    )
+
+
+def _draw_binned(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    order = np.array_split(np.argsort(x), min(12, max(3, len(x) // 30)))
+    middle = np.array([np.median(x[i]) for i in order])
+    quartiles = np.array([np.percentile(y[i], (25, 50, 75)) for i in order])
+    spread = np.abs(quartiles[:, [0, 2]] - quartiles[:, [1]]).T
+    ax.errorbar(
+        middle,
+        quartiles[:, 1],
+        yerr=spread,
+        fmt="o",
+        color=ORANGE,
+        markersize=4,
+        label="median and quartiles",
+    )

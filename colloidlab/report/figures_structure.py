@@ -1,0 +1,186 @@
+"""Figures of structure, rearrangement and motion: maps of D2min, strain and psi6; g(r), MSD, VACF."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from colloidlab.errors import InputError
+from colloidlab.report import maps
+from colloidlab.report.results import Results
+from colloidlab.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    MAPS,
+    ORANGE,
+    WIDTH,
+    Plate,
+    draw_band,
+    make_log,
+    new_figure,
+)
+from colloidlab.report.words import label
+
+D2MIN = r"$D^2_\mathrm{min}$"
+PSI6 = r"$|\psi_6|$"
+CURVES = {
+    "g_r": ("distance", "g(r)"),
+    "msd": ("lag", "mean squared displacement"),
+    "vacf": ("lag", "velocity autocorrelation"),
+    "d2min": (D2MIN, "probability density"),
+}
+"""Name of x and y of each curve."""
+
+
+def busiest_frame(results: Results) -> int:
+    """Frame with the largest mean D2min."""
+    means = results.table("indicators", ["frame", "d2min_px2"]).groupby("frame")["d2min_px2"].mean().dropna()
+    if means.empty:
+        raise InputError("No particle had enough neighbours in two frames for a local strain.")
+    return int(means.index.to_numpy()[means.to_numpy().argmax()])
+
+
+def rearrangement(results: Results) -> Plate:
+    """Maps of D2min and of the local shear strain at the frame with the largest mean D2min."""
+    frame = busiest_frame(results)
+    view = maps.View.of(results)
+    calibration = results.calibration
+    table = results.at_frame("indicators", frame, ["particle", "d2min_px2", "strain_xy"])
+    d2min = table["d2min_px2"].to_numpy(dtype=float) * calibration.factor(length=2)
+    strain = table["strain_xy"].to_numpy(dtype=float)
+    figure = new_figure(0.42 * WIDTH * view.aspect + 0.8)
+    left, right = figure.subplots(1, 2)
+    shown = maps.draw_particles(
+        left, view, table, d2min, cmap=MAPS["d2min"], norm=maps.log_scale(d2min, "D2min")
+    )
+    maps.add_colour_bar(left, shown, label(D2MIN, calibration.unit(length=2)))
+    shown = maps.draw_particles(
+        right, view, table, strain, cmap=MAPS["strain"], norm=maps.signed_scale(strain, "local strain")
+    )
+    maps.add_colour_bar(right, shown, "local shear strain, xy")
+    view.dress(left, f"frame {frame}")
+    view.dress(right, f"frame {frame}")
+    right.set_ylabel("")
+    lag = results.summary.get("d2min_lag_frames")
+    since = "" if lag is None else f" over the {lag:.0f} frames before"
+    return Plate(
+        figure,
+        f"Frame {frame}, where the mean non-affine displacement is largest. Left: squared displacement that "
+        "no local "
+        f"strain explains{since}; logarithmic colours. Right: local shear strain over the same lag. "
+        "Hollow circles had too few neighbours.",
+    )
+
+
+def hexatic_order(results: Results) -> Plate:
+    """Map of the modulus of psi6, and both indicators averaged over particles against time."""
+    view = maps.View.of(results)
+    calibration = results.calibration
+    indicators = results.table("indicators", ["frame", "psi6", "d2min_px2"])
+    means = indicators.groupby("frame")[["psi6", "d2min_px2"]].mean()
+    known = means.dropna(subset=["psi6"])
+    if known.empty:
+        raise InputError("No particle has a known psi6: too few neighbours around each.")
+    # The frame of the other maps; a recording too short for D2min still has its order.
+    frame = busiest_frame(results) if known["d2min_px2"].notna().any() else int(known.index.to_numpy()[0])
+    table = results.at_frame("indicators", frame, ["particle", "psi6"])
+    psi6 = table["psi6"].to_numpy(dtype=float)
+    figure = new_figure(0.42 * WIDTH * view.aspect + 0.8)
+    grid = figure.add_gridspec(2, 2, width_ratios=[1.15, 1])
+    left = figure.add_subplot(grid[:, 0])
+    shown = maps.draw_particles(left, view, table, psi6, cmap=MAPS["psi6"], norm=Normalize(0, 1))
+    maps.add_colour_bar(left, shown, PSI6)
+    view.dress(left, f"frame {frame}")
+    above = figure.add_subplot(grid[0, 1])
+    _time_series(above, means["psi6"], frame, f"mean {PSI6}", GREEN)
+    above.tick_params(labelbottom=False)
+    below = figure.add_subplot(grid[1, 1], sharex=above)
+    name = label(f"mean {D2MIN}", calibration.unit(length=2))
+    _time_series(below, means["d2min_px2"] * calibration.factor(length=2), frame, name, BLUE)
+    below.set_xlabel("frame")
+    return Plate(
+        figure,
+        "Left: hexatic order, 1 for a perfect triangular neighbourhood; particles at the edge of the packing "
+        "are hollow. "
+        "Right: averages over particles, frame by frame; the dashed line marks the frame of the maps.",
+    )
+
+
+def _time_series(ax: Axes, means: pd.Series, frame: int, name: str, colour: str) -> None:
+    ax.plot(means.index, means, color=colour, linewidth=1.1)
+    ax.axvline(frame, color=GREY, linestyle="--", linewidth=1)
+    ax.set_ylabel(name)
+
+
+def curves(results: Results) -> Plate:
+    """g(r), MSD and VACF with their bands."""
+    table = results.table("curves", ["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
+    present = [name for name in ("g_r", "msd", "vacf") if (table["quantity"] == name).any()]
+    if not present:
+        raise InputError(
+            "None of g(r), MSD and VACF could be computed: too few particles, or too few frames."
+        )
+    figure = new_figure(3.3, WIDTH * len(present) / 3 if len(present) < 3 else WIDTH)
+    for ax, name in zip(figure.subplots(1, len(present), squeeze=False)[0], present, strict=True):
+        curve = table[table["quantity"] == name]
+        draw_band(ax, curve, colour=BLUE)
+        dress_curve(ax, name, curve)
+        if name == "msd":
+            _guides(ax, curve, results)
+    missing = [
+        {"g_r": "g(r)", "msd": "MSD", "vacf": "VACF"}[n] for n in ("g_r", "msd", "vacf") if n not in present
+    ]
+    absent = f" {' and '.join(missing)} could not be computed." if missing else ""
+    return Plate(
+        figure,
+        "Pair correlation, mean squared displacement and velocity autocorrelation; bands are 95 % "
+        "block-bootstrap "
+        "intervals. Grey lines beside the MSD have the slopes of ballistic (2) and of diffusive (1) motion; "
+        "the dotted "
+        f"line is what localisation error alone would give (4σ²).{absent}",
+    )
+
+
+def dress_curve(ax: Axes, name: str, curve: pd.DataFrame) -> None:
+    """Labels, units, scales and reference line of one curve of the long-form tables."""
+    x_name, y_name = CURVES[name]
+    ax.set_xlabel(label(x_name, str(curve["x_unit"].iloc[0])))
+    ax.set_ylabel(label(y_name, str(curve["y_unit"].iloc[0])))
+    if name == "g_r":
+        ax.axhline(1, color=GREY, linewidth=0.8)
+        ax.set_ylim(0, None)
+        ax.set_xlim(0, None)
+    elif name == "vacf":
+        ax.axhline(0, color=GREY, linewidth=0.8)
+    elif name == "msd":
+        make_log(ax, curve, decades=6)
+    elif name == "d2min":
+        make_log(ax, curve, decades=4)
+
+
+def _guides(ax: Axes, curve: pd.DataFrame, results: Results) -> None:
+    """Slopes 1 and 2, and the floor that localisation error puts under the MSD."""
+    curve = curve[(curve["x"] > 0) & (curve["y"] > 0)]
+    if curve.empty:
+        return
+    x = curve["x"].to_numpy(dtype=float)
+    y = curve["y"].to_numpy(dtype=float)
+    limits = ax.get_ylim()
+    for slope, start in ((2, 0), (1, len(x) - 1)):
+        reach = x[: max(2, len(x) // 3)] if slope == 2 else x[-max(2, 2 * len(x) // 3) :]
+        ax.plot(reach, 1.8 * y[start] * (reach / x[start]) ** slope, color=GREY, linewidth=0.9)
+        ax.annotate(
+            f"slope {slope}",
+            (reach[-1], 1.8 * y[start] * (reach[-1] / x[start]) ** slope),
+            color=GREY,
+            ha="right",
+            va="bottom",
+        )
+    sigma = results.summary.get("localisation_error_px", results.summary.get("sigma_px"))
+    if sigma:
+        floor = 4 * float(sigma) ** 2 * results.calibration.factor(length=2)
+        ax.axhline(floor, color=ORANGE, linestyle=":", linewidth=1)
+        limits = (min(limits[0], 0.7 * floor), limits[1])
+    ax.set_ylim(limits[0], 4 * limits[1])

@@ -1,0 +1,175 @@
+"""The run folder as the report sees it: tables read once, and a sentence for each that is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from colloidlab.errors import InputError
+from colloidlab.run import Run
+
+PRODUCT_STAGE = {
+    "frames": "track",
+    "features": "track",
+    "tracks": "track",
+    "preview": "track",
+    "indicators": "track",
+    "curves": "track",
+    "training": "fit",
+    "state": "fit",
+    "likelihood": "fit",
+    "functions": "fit",
+    "comparison": "simulate",
+    "budget": "simulate",
+    "rollout": "simulate",
+}
+"""The command that makes each product (`track` also computes the indicators)."""
+
+_ORDER = ("track", "indicators", "fit", "simulate")
+
+
+class Results:
+    """What a run folder holds, for drawing.
+
+    Parameters
+    ----------
+    run : Run
+
+    Raises
+    ------
+    InputError
+        `summary.json` is damaged.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.calibration = run.calibration
+        self._tables: dict[str, pd.DataFrame] = {}
+        try:
+            self.summary: dict[str, Any] = run.summary
+        except (ValueError, OSError) as error:
+            where = run.path / "summary.json"
+            raise InputError(
+                f"{where} is damaged ({error}); remove it and run 'colloidlab track' again"
+            ) from None
+
+    @property
+    def name(self) -> str:
+        """File name of the recording, or the folder's when the source was not recorded."""
+        path = str(self.run.record.get("source", {}).get("path", "")).replace("\\", "/")
+        return PurePosixPath(path).name or self.run.path.name
+
+    @property
+    def refused(self) -> str:
+        """Why the fit was refused, as a sentence; empty when it was not."""
+        return str(self.run.facts("fit").get("refused", ""))
+
+    @property
+    def temperature_identified(self) -> bool:
+        return bool(self.summary.get("temperature_identified", False))
+
+    @property
+    def stale(self) -> list[str]:
+        """Stages that finished before a stage on which they stand."""
+        finished = {
+            s: self.run.record["stages"][s]["finished"] for s in _ORDER if s in self.run.record["stages"]
+        }
+        return [
+            stage
+            for i, stage in enumerate(_ORDER)
+            if stage in finished and any(finished[stage] < finished[s] for s in _ORDER[:i] if s in finished)
+        ]
+
+    def why_absent(self, product: str) -> str:
+        """One sentence: why a product is not there and which command makes it."""
+        stage = PRODUCT_STAGE[product]
+        if stage != "track" and self.refused:
+            return f"Not available, because the fit was refused: {self.refused}"
+        earlier = (
+            ""
+            if stage != "simulate" or self.run.has("model")
+            else f"'colloidlab fit {self.run.path}' and then "
+        )
+        return f"Not available yet; run {earlier}'colloidlab {stage} {self.run.path}' to make it."
+
+    def table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        """Table `name`, which must have `columns` and at least one row.
+
+        Raises
+        ------
+        InputError
+            The table is absent (says which command makes it), damaged, empty or of another form.
+        """
+        if name not in self._tables:
+            absent = not self.run.has(f"{name}.parquet") or (PRODUCT_STAGE[name] != "track" and self.refused)
+            if absent:
+                raise InputError(self.why_absent(name))
+            self._tables[name] = self.run.read_table(name)
+        table = self._tables[name]
+        missing = [c for c in columns if c not in table.columns]
+        if missing:
+            raise InputError(
+                f"{name}.parquet has no column {', '.join(missing)}; "
+                f"run 'colloidlab {PRODUCT_STAGE[name]} {self.run.path}' again."
+            )
+        if table.empty:
+            raise InputError(f"{name}.parquet holds no rows: there was nothing to show here.")
+        return table
+
+    def at_frame(self, name: str, frame: int, columns: Sequence[str]) -> pd.DataFrame:
+        """Rows of one frame of table `name`, with the particle's radius where the tracks know it."""
+        table = self.table(name, ["frame", *columns])
+        table = table[table["frame"] == frame]
+        if "radius_px" in table.columns or "particle" not in table.columns:
+            return table
+        tracks = self.table("tracks", ["frame", "particle", "x", "y", "radius_px"])
+        wanted = ["particle", "radius_px"] + [c for c in ("x", "y") if c not in table.columns]
+        return table.merge(tracks.loc[tracks["frame"] == frame, wanted], on="particle", how="inner")
+
+    @cached_property
+    def preview(self) -> np.ndarray:
+        """The first usable frame, grey levels (height, width)."""
+        path = self.run.path / "preview.png"
+        if not path.exists():
+            raise InputError(self.why_absent("preview"))
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image.convert("L"))
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError):
+            raise InputError(
+                f"preview.png is damaged; run 'colloidlab track {self.run.path}' again."
+            ) from None
+
+    @cached_property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Part of the view that holds detections, with a margin: x0, x1, y0, y1 in px.
+
+        Narrower than the image when a region of interest was used, so that maps fill their panel.
+        """
+        table = self.table("tracks", ["x", "y", "radius_px"])
+        margin = 2.0 * max(float(table["radius_px"].median()), 1.0)
+        low, high = table[["x", "y"]].min().to_numpy() - margin, table[["x", "y"]].max().to_numpy() + margin
+        try:
+            height, width = self.preview.shape
+        except InputError:
+            return float(low[0]), float(high[0]), float(low[1]), float(high[1])
+        low, high = np.maximum(low, -0.5), np.minimum(high, (width - 0.5, height - 0.5))
+        return float(low[0]), float(high[0]), float(low[1]), float(high[1])
+
+    @property
+    def blocks(self) -> dict[str, tuple[int, int]]:
+        """First frame and stop of the training, validation and test blocks."""
+        found = self.run.facts("fit").get("splits")
+        if not found:
+            self.table("training", [])  # says why, when there was no fit at all
+            raise InputError(
+                f"run.toml does not say how the frames were split; run 'colloidlab fit {self.run.path}' "
+                "again."
+            )
+        return {name: (int(first), int(stop)) for name, (first, stop) in found.items()}

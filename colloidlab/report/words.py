@@ -1,0 +1,233 @@
+"""Numbers, units and sentences as the page prints them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from colloidlab.report.results import Results
+from colloidlab.units import Calibration
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UNIT_FACTOR = re.compile(r"(px|frame)(?:\^(-?\d+))?")
+
+MODELS = {
+    "constant_velocity": "constant velocity",
+    "diffusion": "diffusion",
+    "isothermal": "isothermal model",
+    "filter": "model with hidden temperature",
+}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference of log-likelihoods with half of its 95 % interval, nats per particle and frame."""
+
+    value: float
+    half_width: float
+
+    @property
+    def is_significant(self) -> bool:
+        return self.value > self.half_width
+
+
+def pretty_unit(unit: str) -> str:
+    """Unit for print.
+
+    >>> pretty_unit("um^2/s")
+    'µm²/s'
+    """
+    text = re.sub(r"\^(-?\d+)", lambda m: m[1].translate(_SUPERSCRIPT), unit)
+    return re.sub(r"\bum(?![a-z])", "µm", text).replace("$", "")
+
+
+def calibrated(unit: str, calibration: Calibration) -> tuple[float, str]:
+    """Factor and unit that bring a quantity in px and frames to the calibrated unit.
+
+    A unit that is not made of px and frames is left alone.
+
+    >>> calibrated("px^2/frame^2", Calibration(um_per_px=0.5, fps=10))
+    (25.0, 'um^2/s^2')
+    >>> calibrated("1", Calibration(um_per_px=0.5, fps=10))
+    (1.0, '1')
+    """
+    above, _, below = unit.partition("/")
+    power = {"px": 0, "frame": 0}
+    for part, sign in ((above, 1), (below, -1)):
+        for token in part.split():
+            found = _UNIT_FACTOR.fullmatch(token)
+            if found is None and token != "1":
+                return 1.0, unit
+            if found is not None:
+                power[found[1]] += sign * int(found[2] or 1)
+    return calibration.factor(power["px"], power["frame"]), calibration.unit(power["px"], power["frame"])
+
+
+def label(name: str, unit: str) -> str:
+    """Axis label: name and unit, the unit left out when there is none.
+
+    >>> label("time", "s"), label("g(r)", "1")
+    ('time (s)', 'g(r)')
+    """
+    return name if unit in {"", "1"} else f"{name} ({pretty_unit(unit)})"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Number with `digits` significant digits, without computer notation.
+
+    >>> number(1012), number(0.41234), number(2.5e-7), number(float("nan"))
+    ('1012', '0.412', '2.5×10⁻⁷', 'unknown')
+    """
+    if not math.isfinite(value):
+        return "unknown"
+    if value < 0:
+        return f"−{number(-value, digits)}"
+    if value == 0 or (float(value).is_integer() and abs(value) < 1e6) or 1000 <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    if 1e-3 <= abs(value) < 1000:
+        return f"{value:.{digits}g}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+def with_error(value: float, error: float) -> str:
+    """Value and error, rounded together to the error's leading digits.
+
+    >>> with_error(0.4123, 0.034), with_error(0.4123, 0.0142), with_error(2.51e-7, 3e-9)
+    ('0.41 ± 0.03', '0.412 ± 0.014', '(2.51 ± 0.03)×10⁻⁷')
+    """
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return number(value)
+    size = max(abs(value), error)
+    if size < 1e-3 or size >= 1e6:
+        power = math.floor(math.log10(size))
+        return f"({with_error(value / 10**power, error / 10**power)})×10{str(power).translate(_SUPERSCRIPT)}"
+    place = math.floor(math.log10(error))
+    # An error that begins with 1 or 2 keeps two digits: rounding 0.014 to 0.01 would misstate it by a third.
+    decimals = max(0, -place + (1 if error / 10**place < 2.95 else 0))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
+
+
+def nats(value: float) -> str:
+    """Log-likelihood for print, with as many decimals as any interval deserves."""
+    return f"{value:.3f}".replace("-", "−") if math.isfinite(value) else "unknown"
+
+
+def interval(low: float, high: float) -> str:
+    """Interval of log-likelihoods for print; a dash when it is not known."""
+    return f"{nats(low)} to {nats(high)}" if math.isfinite(low) and math.isfinite(high) else "–"
+
+
+def diffusion(results: Results) -> str:
+    """The diffusion coefficient as a sentence; empty when it was not estimated."""
+    for key, value in results.summary.items():
+        found = re.fullmatch(r"diffusion_(um|px)2_per_(s|frame)", key)
+        if found:
+            error = float(results.summary.get(f"{key}_error", float("nan")))
+            unit = pretty_unit(f"{found[1]}^2/{found[2]}")
+            sigma = results.summary.get("localisation_error_px")
+            noise = (
+                ""
+                if sigma is None
+                else f", with a localisation error of {number(sigma)} px found along with it"
+            )
+            return (
+                f"Diffusion coefficient {with_error(float(value), error)} {unit} "
+                f"(covariance estimator, one standard error){noise}."
+            )
+    return ""
+
+
+def gain_over_constant_velocity(results: Results) -> Gain | None:
+    """By how much the model that the data support beats constant velocity on the test block.
+
+    The isothermal model is compared in pairs; the filter's margin is the sum of two paired
+    differences, whose half-widths are added in quadrature.
+    """
+    if results.refused or not results.run.has("likelihood.parquet"):
+        return None
+    table = results.table("likelihood", ["model", "gain", "gain_low", "gain_high"])
+    rows: dict[str, dict[Any, Any]] = {row["model"]: row for row in table.to_dict("records")}
+    if not {"constant_velocity", "isothermal"} <= set(rows):
+        return None
+    value = -float(rows["constant_velocity"]["gain"])
+    used = [rows["constant_velocity"]]
+    if results.temperature_identified and "filter" in rows:
+        value += float(rows["filter"]["gain"])
+        used.append(rows["filter"])
+    half = math.hypot(*(0.5 * float(row["gain_high"] - row["gain_low"]) for row in used))
+    return Gain(value, half) if math.isfinite(value) and math.isfinite(half) else None
+
+
+def verdict(results: Results) -> str:
+    """The run in one line: what was found, what moves it, and what the model is worth."""
+    summary = results.summary
+    parts = []
+    if "n_features_per_frame" in summary and "n_frames" in summary:
+        tracks = f" ({number(summary['n_tracks'])} tracks)" if "n_tracks" in summary else ""
+        parts.append(
+            f"{summary['n_features_per_frame']:.0f} particles per frame{tracks} in {summary['n_frames']:.0f} "
+            "frames"
+        )
+    if summary.get("n_frames_damaged"):
+        parts.append(f"{summary['n_frames_damaged']:.0f} frames damaged or missing")
+    if "regime" in summary:
+        parts.append({"undecidable": "dynamics undecidable"}.get(summary["regime"], str(summary["regime"])))
+    if results.refused:
+        parts.append("no inertial model was fitted")
+    elif (gain := gain_over_constant_velocity(results)) is not None:
+        size = f"{with_error(gain.value, gain.half_width)} nats per particle and frame"
+        verb = "beats constant velocity by" if gain.is_significant else "does not beat constant velocity:"
+        parts.append(f"the model {verb} {size}")
+    if "temperature_identified" in summary and not results.refused:
+        parts.append(f"temperature {'identified' if results.temperature_identified else 'not identified'}")
+    text = "; ".join(parts) or "nothing has been computed yet"
+    return text[0].upper() + text[1:] + "."
+
+
+def calibration_sentence(calibration: Calibration) -> str:
+    """What is known about length and time, how to give what is not, and what no video shows."""
+    known = []
+    missing = []
+    if calibration.um_per_px is None:
+        missing.append("--um-per-px")
+    else:
+        known.append(f"{number(calibration.um_per_px, 5)} µm/px ({_origin(calibration.um_per_px_source)})")
+    if calibration.fps is None:
+        missing.append("--fps")
+    else:
+        known.append(f"{number(calibration.fps, 6)} frames/s ({_origin(calibration.fps_source)})")
+    text = f"Calibration: {' and '.join(known)}. " if known else ""
+    if missing:
+        what = {2: "Lengths are in px and times in frames", 1: "Lengths are in px"}[len(missing)]
+        if missing == ["--fps"]:
+            what = "Times are in frames"
+        text += f"{what}: give {' and '.join(missing)}. "
+    return text + "Mass is never known from a video: temperature, pressure and friction are per unit mass."
+
+
+def _origin(source: str) -> str:
+    return {
+        "flag": "given as a flag",
+        "config": "from the configuration",
+        "file": "from the file's metadata",
+    }.get(source, f"from {source}")
+
+
+def entropy_gain(results: Results) -> str:
+    """What the hidden temperature adds to the isothermal model, as a sentence."""
+    summary = results.summary
+    if "entropy_gain" not in summary:
+        return ""
+    low, high = (float(summary.get(f"entropy_gain_{end}", float("nan"))) for end in ("low", "high"))
+    gain = nats(float(summary["entropy_gain"]))
+    size = f"{gain} nats per particle and frame (95 % interval {interval(low, high)})"
+    if results.temperature_identified:
+        return f"Following a hidden temperature per particle gains {size}: the temperature is identified."
+    return (
+        f"Following a hidden temperature per particle gains {size}, which is not above zero: "
+        "the temperature is not identified, and its maps show no more than the fit's own noise."
+    )
