@@ -1,0 +1,94 @@
+"""The function classes that are fitted to a video, and their first guesses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from colloidlab.model.energy import Isothermal, SumOfExponentials
+from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.kernel import RadialKernel
+from colloidlab.model.laws import Laws
+
+_KERNEL_TERMS = 3
+_RADIAL_TERMS = 4
+_COLD_EXPONENTS = (3.0, 12.0)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Rough scales of the motion, from which the first laws are made.
+
+    Attributes
+    ----------
+    cutoff : float, px
+    temperature : float, px^2/frame^2
+        Variance of a velocity component relative to the neighbours.
+    friction_rate : float, 1/frame
+    stiffness : float, 1/frame^2
+        Square of the frequency at which a particle rattles in its cage.
+    reference_volume, envelope_sum : float
+        Mean volume with the first kernel; mean over particles of the sum of the pair envelope.
+    stiffness_per_amplitude : float
+        Stiffness that the first energy has at unit amplitude.
+    """
+
+    cutoff: float
+    temperature: float
+    friction_rate: float
+    stiffness: float
+    reference_volume: float
+    envelope_sum: float
+    stiffness_per_amplitude: float
+
+
+def isothermal_laws(guess: Guess) -> Laws:
+    """Warm start and honest baseline: one temperature, a many-body force, pair friction."""
+    amplitude = math.log(max(guess.stiffness / guess.stiffness_per_amplitude, 1e-12))
+    energy = Isothermal(
+        math.log(guess.temperature),
+        [amplitude] * len(_COLD_EXPONENTS),
+        list(_COLD_EXPONENTS),
+        guess.reference_volume,
+    )
+    # K_perp = A^2/2 and K_par = (A^2 + B^2)/2 with A = B: on average 3/4 A^2 a pair in two dimensions.
+    log_a2 = math.log(guess.friction_rate * guess.temperature / (0.75 * guess.envelope_sum))
+    radial = [log_a2] + [0.0] * (_RADIAL_TERMS - 1)
+    amplitudes = PowerLawAmplitudes(radial, radial, [-20.0], (0.0, 0.0, 0.0), guess.temperature)
+    amplitudes.C.requires_grad_(False)
+    amplitudes.powers.requires_grad_(False)
+    return Laws(RadialKernel(_KERNEL_TERMS), energy, amplitudes, guess.cutoff)
+
+
+def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float = 0.5) -> Laws:
+    """Give isothermal laws a temperature of their own: noise and pressure that depend on it, heat, conduction.
+
+    Parameters
+    ----------
+    heat_capacity : float
+        First guess, k_B per particle.
+    power : float
+        First exponent of temperature in the squared noise amplitudes. Its sign decides which particles are called
+        hot; both signs are tried.
+    """
+    cold = isothermal.energy
+    old = isothermal.amplitudes
+    assert isinstance(cold, Isothermal) and isinstance(old, PowerLawAmplitudes)
+    with torch.no_grad():
+        T = float(cold.log_temperature.exp())
+        energy = SumOfExponentials(
+            [math.log(heat_capacity * T)],
+            [heat_capacity],
+            [0.02],
+            cold.log_amplitudes.tolist(),
+            cold.log_beta.exp().tolist(),
+            float(cold.log_reference_volume.exp()),
+        )
+        # Conduction that levels a single hot particle in about a hundred frames.
+        first = math.log(0.01 * heat_capacity * T**2)
+        amplitudes = PowerLawAmplitudes(old.A.tolist(), old.B.tolist(), [first, 0.0], (power, power, 1.0), T)
+        kernel = RadialKernel(_KERNEL_TERMS)
+        kernel.load_state_dict(isothermal.kernel.state_dict())
+    return Laws(kernel, energy, amplitudes, isothermal.cutoff)

@@ -1,0 +1,320 @@
+"""Fitting the laws: likelihood of motion over windows, isothermal first, then with entropy."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.split import Split
+from colloidlab.dataset.windows import Window, read_window
+from colloidlab.errors import ColloidlabError
+from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState, empty_state
+from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.laws import Laws
+from colloidlab.progress import SILENT, Monitor
+
+_ISOTHERMAL_FRAMES = 7
+"""Scored steps of a window of the isothermal fit; the memory of the velocity filter is shorter."""
+
+_CLIP = 5.0
+"""Largest norm of the gradient of the mean log-likelihood."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long and how to train; see `config.FitConfig`."""
+
+    isothermal_steps: int = 250
+    filter_steps: int = 120
+    window_frames: int = 20
+    burn_in_frames: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row of the training curves."""
+
+    phase: str
+    step: int
+    seconds: float
+    train_loglik: float
+    validation_loglik: float
+
+
+@dataclass
+class Fit:
+    """Fitted laws: the isothermal baseline and the laws with entropy.
+
+    Attributes
+    ----------
+    isothermal, thermal : Filter
+    curves : list of Evaluation
+    """
+
+    isothermal: Filter
+    thermal: Filter
+    curves: list[Evaluation]
+
+
+def fit_laws(recording: Recording, split: Split, guess: Guess, options: TrainOptions, monitor: Monitor = SILENT) -> Fit:
+    """Fit both laws on the training block; the validation block chooses, the test block is not touched.
+
+    Parameters
+    ----------
+    recording : Recording
+    split : Split
+    guess : Guess
+    options : TrainOptions
+    """
+    curves: list[Evaluation] = []
+    windows = WindowSource(recording, guess.cutoff)
+    isothermal = Filter(isothermal_laws(guess), None, guess.temperature)
+    _fit_isothermal(isothermal, windows, split, options, curves, monitor)
+    temperature = float(isothermal.laws.energy.log_temperature.detach().exp())  # type: ignore[union-attr]
+    candidates = []
+    trial = max(4, options.filter_steps // 6)
+    for power in (0.5, -0.5):
+        start = Filter(thermal_laws(isothermal.laws, power=power), EntropyGain(), guess.temperature)
+        trainer = _EntropyTrainer(start, windows, split, options, temperature)
+        trainer.train(trial, "filter" if power > 0 else "filter, other sign", curves, monitor)
+        candidates.append(trainer)
+    best = max(candidates, key=lambda c: c.best_validation)
+    best.train(options.filter_steps - trial, "filter", curves, monitor)
+    best.restore_best()
+    return Fit(isothermal=isothermal, thermal=best.filter, curves=curves)
+
+
+class WindowSource:
+    """Windows of a recording, read once and kept while they fit (they are read again and again in training)."""
+
+    def __init__(self, recording: Recording, cutoff: float, keep: int = 400) -> None:
+        self.recording = recording
+        self.cutoff = cutoff
+        self._keep = keep
+        self._cache: dict[tuple[int, int], Window] = {}
+
+    def __call__(self, first: int, stop: int) -> Window:
+        key = (first, stop)
+        if key not in self._cache:
+            if len(self._cache) >= self._keep:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[key] = read_window(self.recording, first, stop, self.cutoff)
+        return self._cache[key]
+
+
+def run_window(
+    filter_: Filter, state: FilterState, window: Window, *, training: bool = False, skip: int = 0
+) -> tuple[FilterState, Tensor, Tensor]:
+    """Filter through a window.
+
+    Returns
+    -------
+    state : FilterState
+        At the last frame of the window.
+    total : tensor
+        Sum of the log-likelihood of all counted predictions after the first `skip` frames.
+    count : tensor
+        Their number.
+    """
+    total = window.positions.new_zeros(())
+    count = window.positions.new_zeros(())
+    for k in range(window.n_frames - 1):
+        result = filter_.step(state, window, k, training=training)
+        state = result.state
+        if k >= skip:
+            total = total + result.loglik[result.counted].sum()
+            count = count + result.counted.sum()
+        if not training:
+            state = state.detach()
+    return state, total, count
+
+
+def fresh_state(window: Window) -> FilterState:
+    return empty_state(len(window.slot), window.positions.shape[2], window.positions.dtype, window.positions.device)
+
+
+def _fit_isothermal(
+    filter_: Filter,
+    windows: WindowSource,
+    split: Split,
+    options: TrainOptions,
+    curves: list[Evaluation],
+    monitor: Monitor,
+) -> None:
+    laws = filter_.laws
+    length = MATURE + _ISOTHERMAL_FRAMES
+    starts = np.arange(split.train[0], split.train[1] - length)
+    checks = np.linspace(split.validation[0], max(split.validation[1] - length, split.validation[0]), 3).astype(int)
+    rng = np.random.default_rng(options.seed)
+
+    def loss() -> Tensor:
+        window = _window(windows, int(rng.choice(starts)), length)
+        _, total, count = run_window(filter_, fresh_state(window), window, training=True)
+        return -total / count.clamp_min(1)
+
+    def validate() -> float:
+        with torch.no_grad():
+            sums = [run_window(filter_, fresh_state(w), w)[1:] for w in (_window(windows, int(c), length) for c in checks)]
+        return float(sum(s[0] for s in sums) / max(float(sum(s[1] for s in sums)), 1.0))
+
+    loop = _Loop(laws.parameters(), rate=0.04, phase="isothermal", curves=curves, monitor=monitor)
+    loop.run(options.isothermal_steps, loss, validate, every=max(options.isothermal_steps // 10, 1))
+
+
+def _window(windows: WindowSource, first: int, length: int) -> Window:
+    return windows(first, first + length + 1)
+
+
+class _Loop:
+    """Adam with a falling rate, clipped gradients, and a stop at the first non-finite loss."""
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], *, rate: float, phase: str, curves: list[Evaluation], monitor: Monitor
+    ) -> None:
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self.rate, self.phase, self.curves, self.monitor = rate, phase, curves, monitor
+        self.optimizer = torch.optim.Adam(self.parameters, lr=rate)
+
+    def run(
+        self, n_steps: int, loss: Callable[[], Tensor], validate: Callable[[], float], *, every: int,
+        on_validation: Callable[[float], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        started, recent = time.perf_counter(), []
+        for step in range(n_steps):
+            self.monitor.update(f"fit, {self.phase}", step, n_steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
+            value = loss()
+            if not bool(torch.isfinite(value)):
+                raise ColloidlabError(
+                    f"the fit ({self.phase}) met a non-finite likelihood at step {step}; tracks with wild jumps are the usual "
+                    "cause: look at search_range_px, or give a larger sigma_px"
+                )
+            self.optimizer.zero_grad()
+            value.backward()
+            nn.utils.clip_grad_norm_(self.parameters, _CLIP)
+            for parameter in self.parameters:
+                if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+                    parameter.grad.zero_()
+            self.optimizer.step()
+            recent.append(-float(value.detach()))
+            if (step + 1) % every == 0 or step + 1 == n_steps:
+                validation = validate()
+                self.curves.append(
+                    Evaluation(self.phase, step + 1, time.perf_counter() - started, float(np.mean(recent)), validation)
+                )
+                recent.clear()
+                on_validation(validation)
+        self.monitor.update(f"fit, {self.phase}", n_steps, n_steps)
+
+
+class _EntropyTrainer:
+    """Truncated back-propagation through consecutive windows, each started from the state left by the one before.
+
+    The states at the starts of the windows are kept from pass to pass, so that windows can be
+    visited in any order; they are as old as the last visit to the window before.
+    """
+
+    def __init__(
+        self, start: Filter, windows: WindowSource, split: Split, options: TrainOptions, temperature: float
+    ) -> None:
+        self.filter = start
+        self.windows = windows
+        self.options = options
+        n = options.window_frames
+        last = split.train[1] - n - 1
+        self.starts = list(range(split.train[0], max(last, split.train[0]) + 1, n))
+        self.validation = (split.train[0] + n * len(self.starts), split.validation)
+        self.rng = np.random.default_rng(options.seed)
+        with torch.no_grad():
+            V = self.filter.laws.energy.log_reference_volume.exp().reshape(1)  # type: ignore[operator, union-attr]
+            S = self.filter.laws.energy.entropy(V.new_tensor([temperature]), V)  # type: ignore[operator]
+        self.filter.initial_entropy = float(S[0])
+        self.carry: dict[int, CarriedState] = {}
+        self.best_validation = -math.inf
+        self._best: tuple[dict, dict] | None = None
+        self._pass(self.starts)
+
+    def train(self, n_steps: int, phase: str, curves: list[Evaluation], monitor: Monitor) -> None:
+        gain = self.filter.gain
+        assert gain is not None
+        parameters = [*self.filter.laws.parameters(), *gain.parameters()]
+        order: list[int] = []
+
+        def loss() -> Tensor:
+            if not order:
+                order.extend(self.rng.permutation(len(self.starts)).tolist())
+            return self._visit(order.pop())
+
+        loop = _Loop(parameters, rate=0.02, phase=phase, curves=curves, monitor=monitor)
+        loop.run(n_steps, loss, self._validate, every=max(n_steps // 6, 1), on_validation=self._keep_best)
+
+    def restore_best(self) -> None:
+        assert self._best is not None and self.filter.gain is not None
+        self.filter.laws.load_state_dict(self._best[0])
+        self.filter.gain.load_state_dict(self._best[1])
+
+    def _visit(self, w: int) -> Tensor:
+        n, start = self.options.window_frames, self.starts[w]
+        window = self.windows(start, start + n + 1)
+        state = self.carry[start].place(window) if start in self.carry else fresh_state(window)
+        skip = self.options.burn_in_frames if start not in self.carry else 0
+        state, total, count = run_window(self.filter, state, window, training=True, skip=min(skip, n // 2))
+        self.carry[start + n] = CarriedState.take(state, window)
+        return -total / count.clamp_min(1)
+
+    def _pass(self, starts: list[int]) -> None:
+        for start in starts:
+            n = self.options.window_frames
+            window = self.windows(start, start + n + 1)
+            state = self.carry[start].place(window) if start in self.carry else fresh_state(window)
+            state, _, _ = run_window(self.filter, state, window)
+            self.carry[start + n] = CarriedState.take(state, window)
+
+    def _validate(self) -> float:
+        first, (begin, stop) = self.validation
+        carried = self.carry[first]
+        total = count = 0.0
+        for a in range(first, stop - 1, self.options.window_frames):
+            b = min(a + self.options.window_frames, stop - 1)
+            window = self.windows(a, b + 1)
+            state, t, c = run_window(self.filter, carried.place(window), window, skip=max(begin - a, 0))
+            carried = CarriedState.take(state, window)
+            total, count = total + float(t), count + float(c)
+        return total / max(count, 1.0)
+
+    def _keep_best(self, validation: float) -> None:
+        if validation > self.best_validation:
+            assert self.filter.gain is not None
+            self.best_validation = validation
+            self._best = (copy.deepcopy(self.filter.laws.state_dict()), copy.deepcopy(self.filter.gain.state_dict()))
+
+
+@dataclass(frozen=True)
+class CarriedState:
+    """A filter state with the identity of its particles, to go on in the next window."""
+
+    slot: np.ndarray
+    state: FilterState
+
+    @staticmethod
+    def take(state: FilterState, window: Window) -> CarriedState:
+        return CarriedState(window.slot, state.detach())
+
+    def place(self, window: Window) -> FilterState:
+        """The state of the particles of `window`; those not carried start unseen."""
+        out = fresh_state(window)
+        where = np.searchsorted(self.slot, window.slot)
+        where = np.minimum(where, len(self.slot) - 1)
+        known = self.slot[where] == window.slot
+        source, target = torch.as_tensor(where[known]), torch.as_tensor(np.flatnonzero(known))
+        return FilterState(**{k: t.index_copy(0, target, getattr(self.state, k)[source]) for k, t in vars(out).items()})
