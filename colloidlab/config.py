@@ -68,7 +68,7 @@ class FitConfig(Section):
     """Learning the dynamics."""
 
     cutoff_px: float | None = Field(
-        None, gt=0, description="Interaction cutoff at the mean particle size, px [from g(r), at most three shells]"
+        None, gt=0, description="Interaction cutoff at the mean particle size, px [first minimum of g(r)]"
     )
     train_fraction: float = Field(0.6, gt=0.1, lt=0.9, description="First part of the recording, used to fit")
     validation_fraction: float = Field(0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests")

@@ -1,0 +1,181 @@
+"""What the fitted laws are worth: a causal pass over the whole recording, and the likelihood on the test block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from colloidlab.dataset.split import Split
+from colloidlab.dataset.windows import Window
+from colloidlab.model.filter import Filter, StepResult
+from colloidlab.model.train import CarriedState, Fit, WindowSource, fresh_state
+from colloidlab.progress import SILENT, Monitor
+
+_WINDOW = 40
+_BLOCK_FRAMES = 8
+_RESAMPLES = 2000
+_LOG_2PI = float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Result of filtering a recording from its first frame with frozen laws.
+
+    Attributes
+    ----------
+    state : DataFrame
+        See `state.parquet` in the run-folder contract.
+    loglik, count : float arrays, shape (n_frames - 1,)
+        Sum over the counted particles of ln p of their next position, and their number, per frame.
+    second, first : float arrays, shape (n_frames - 1,)
+        Sums over the same particles of the squared second and first differences of position, for the baselines.
+    """
+
+    state: pd.DataFrame
+    loglik: np.ndarray
+    count: np.ndarray
+    second: np.ndarray
+    first: np.ndarray
+
+
+def follow(filter_: Filter, windows: WindowSource, monitor: Monitor = SILENT, label: str = "filter") -> Pass:
+    """Run the filter causally through the whole recording, window by window."""
+    recording = windows.recording
+    carried: CarriedState | None = None
+    tables, sums = [], []
+    last = recording.stop - 1
+    for a in range(recording.first, last, _WINDOW):
+        monitor.update(label, a - recording.first, last - recording.first)
+        b = min(a + _WINDOW, last)
+        window = windows(a, b + 1)
+        state = fresh_state(window) if carried is None else carried.place(window)
+        previous = _previous_positions(windows, window, a)
+        for k in range(window.n_frames - 1):
+            result = filter_.step(state, window, k)
+            state = result.state.detach()
+            tables.append(_state_rows(result, window, k, a + k, recording.particles))
+            sums.append(_sums(result, window, k, previous))
+            previous = window.positions[k]
+        carried = CarriedState.take(state, window)
+    monitor.update(label, last - recording.first, last - recording.first)
+    columns = np.array(sums).T
+    return Pass(pd.concat(tables, ignore_index=True), *columns)
+
+
+def _previous_positions(windows: WindowSource, window: Window, first: int) -> torch.Tensor:
+    """Positions one frame before the window, for the particles of the window."""
+    out = torch.full_like(window.positions[0], float("nan"))
+    if first > windows.recording.first:
+        rows = windows.recording.rows(first - 1)
+        at = np.searchsorted(window.slot, windows.recording.particle[rows])
+        at = np.minimum(at, len(window.slot) - 1)
+        known = window.slot[at] == windows.recording.particle[rows]
+        out[torch.as_tensor(at[known])] = torch.as_tensor(windows.recording.position[rows][known])
+    return out
+
+
+def _sums(result: StepResult, window: Window, k: int, previous: torch.Tensor) -> tuple[float, float, float, float]:
+    m = result.counted
+    step = window.positions[k + 1] - window.positions[k]
+    bend = step - (window.positions[k] - previous)
+    return (
+        float(result.loglik.detach()[m].sum()),
+        float(m.sum()),
+        float((bend[m] ** 2).sum()),
+        float((step[m] ** 2).sum()),
+    )
+
+
+def _state_rows(result: StepResult, window: Window, k: int, frame: int, particles: np.ndarray) -> pd.DataFrame:
+    m = window.present[k].numpy()
+    s = result.filtered
+    r, v = s.r.detach().numpy()[m], s.v.detach().numpy()[m]
+    return pd.DataFrame(
+        {
+            "frame": frame,
+            "particle": particles[window.slot[m]],
+            "x": r[:, 0],
+            "y": r[:, 1],
+            "vx_px": v[:, 0],
+            "vy_px": v[:, 1],
+            "entropy": s.S.detach().numpy()[m],
+            "temperature_px2": result.evaluation.thermo.T.detach().numpy()[m],
+            "sigma_ln_temperature": np.sqrt(s.variance.detach().numpy()[m]),
+            "boundary": ~window.interior[k].numpy()[m],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Log-likelihood of every model on the test block.
+
+    Attributes
+    ----------
+    table : DataFrame
+        See `likelihood.parquet` in the run-folder contract.
+    temperature_identified : bool
+        The interval of the gain of the entropy over the isothermal law lies above zero.
+    """
+
+    table: pd.DataFrame
+    temperature_identified: bool
+
+
+def compare(isothermal: Pass, thermal: Pass, split: Split, first_frame: int, dim: int = 2, seed: int = 0) -> Comparison:
+    """Score the test block: two baselines, the isothermal law and the law with entropy.
+
+    The baselines predict the next position by the last one (diffusion) or by the last one
+    plus the last displacement (constant velocity), with the error variance that the training block
+    shows. Intervals are 95 % from resampling blocks of 8 frames; gains are paired frame by frame.
+    """
+
+    def frames(block: tuple[int, int]) -> slice:
+        return slice(block[0] - first_frame, min(block[1] - first_frame, len(thermal.count) + 1))
+
+    train, test = frames(split.train), frames(split.test)
+    # Predictions of the test frames start at the last frame before them.
+    test = slice(max(test.start - 1, 0), test.stop - 1)
+
+    def gaussian(squares: np.ndarray) -> np.ndarray:
+        good = np.isfinite(squares[train])
+        variance = squares[train][good].sum() / (dim * isothermal.count[train][good].sum())
+        return -0.5 * (squares / variance + dim * isothermal.count * (np.log(variance) + _LOG_2PI))
+
+    sums = {
+        "constant_velocity": gaussian(isothermal.second)[test],
+        "diffusion": gaussian(isothermal.first)[test],
+        "isothermal": isothermal.loglik[test],
+        "filter": thermal.loglik[test],
+    }
+    count = thermal.count[test]
+    rng = np.random.default_rng(seed)
+    blocks = np.array_split(np.arange(len(count)), max(2, len(count) // _BLOCK_FRAMES))
+    picks = rng.integers(0, len(blocks), size=(_RESAMPLES, len(blocks)))
+    block_count = np.array([count[b].sum() for b in blocks])
+
+    def interval(values: np.ndarray) -> tuple[float, float, float]:
+        block = np.array([values[b].sum() for b in blocks])
+        means = block[picks].sum(axis=1) / np.maximum(block_count[picks].sum(axis=1), 1)
+        low, high = np.percentile(means, [2.5, 97.5])
+        return float(values.sum() / max(count.sum(), 1)), float(low), float(high)
+
+    rows = []
+    for model, values in sums.items():
+        mean, low, high = interval(values)
+        gain, gain_low, gain_high = interval(values - sums["isothermal"])
+        rows.append((model, mean, low, high, gain, gain_low, gain_high))
+    table = pd.DataFrame(rows, columns=["model", "loglik", "low", "high", "gain", "gain_low", "gain_high"])
+    identified = bool(table.set_index("model").loc["filter", "gain_low"] > 0)
+    return Comparison(table=table, temperature_identified=identified)
+
+
+def pass_both(fit: Fit, windows: WindowSource, monitor: Monitor = SILENT) -> tuple[Pass, Pass]:
+    """Filter the recording with the isothermal laws and with the laws with entropy."""
+    return (
+        follow(fit.isothermal, windows, monitor, "follow, isothermal"),
+        follow(fit.thermal, windows, monitor, "follow, with entropy"),
+    )

@@ -1,0 +1,39 @@
+"""First guesses of the scales of the motion, so that the fit needs no number from the user."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.regime import Regime
+from colloidlab.dataset.windows import read_window
+from colloidlab.model import brackets
+from colloidlab.model.forms import Guess, isothermal_laws
+from colloidlab.model.pairs import pair_geometry
+
+
+def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
+    """Temperature, friction and stiffness from the decay of the velocity correlation.
+
+    For a damped oscillator the displacements of successive frames have correlations
+    1 - 2g/3 - w^2/2 and 1 - 5g/3 - 2w^2 at one and two frames, to first order in the friction g and the
+    squared frequency w^2; two measured values give both.
+    """
+    lost1, lost2 = 1 - regime.correlation, 1 - regime.correlation2
+    stiffness = float(np.clip((lost2 - 2.5 * lost1) / 0.75, 0.01, 1.0))
+    friction = float(np.clip(1.5 * (lost1 - 0.5 * stiffness), 0.03, 1.0))
+    temperature = regime.variance * (1 + friction / 3 + stiffness / 6)
+    cutoff = float(cutoff)
+    window = read_window(recording, recording.first, recording.first + 2, cutoff)
+    pairs = pair_geometry(window.positions[0], window.pairs[0], cutoff, window.scale)
+    inside = window.complete[0] if bool(window.complete[0].any()) else window.present[0]
+    envelope = pairs.sum_symmetric((1 - pairs.x) ** 3 * (1 + 3 * pairs.x))[inside].mean()
+    trial = Guess(cutoff, temperature, friction, 1.0, 1.0, max(float(envelope), 1e-6), 1.0)
+    zero = torch.zeros(len(window.slot), dtype=window.positions.dtype)
+    with torch.no_grad():
+        volume = float(brackets.evaluate(isothermal_laws(trial), pairs, zero).volume[inside].mean())
+        trial = Guess(cutoff, temperature, friction, 1.0, volume, max(float(envelope), 1e-6), 1.0)
+        ev = brackets.evaluate(isothermal_laws(trial), pairs, zero)
+        unit = float(brackets.self_stiffness(ev).diagonal(dim1=1, dim2=2).mean(1)[inside].mean())
+    return Guess(cutoff, temperature, friction, stiffness, volume, trial.envelope_sum, max(unit, 1e-12))
