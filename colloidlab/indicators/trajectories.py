@@ -1,0 +1,118 @@
+"""Linked positions as arrays: sorted by particle for time statistics, by frame for structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from colloidlab.errors import InputError
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Every track of a recording, one after the other; gaps are simply absent rows.
+
+    Parameters
+    ----------
+    values : float array, shape (n_rows, D)
+        Positions in px (or another quantity that is known per row, such as velocities).
+    frames : int array, shape (n_rows,)
+        Frame of each row, increasing within a track.
+    offsets : int array, shape (n_tracks + 1,)
+        Track k owns the rows offsets[k] to offsets[k + 1].
+    """
+
+    values: Floats
+    frames: Integers
+    offsets: Integers
+
+    @property
+    def n_tracks(self) -> int:
+        return self.offsets.size - 1
+
+    @property
+    def track(self) -> Integers:
+        """Index of the track that each row belongs to."""
+        return np.repeat(np.arange(self.n_tracks), np.diff(self.offsets))
+
+    def with_values(self, values: Floats) -> Trajectories:
+        return replace(self, values=values)
+
+    def select(self, keep: NDArray[np.bool_], values: Floats) -> Trajectories:
+        """The rows in `keep`, carrying `values` (one per kept row)."""
+        counts = np.bincount(self.track[keep], minlength=self.n_tracks)
+        return Trajectories(
+            values, self.frames[keep], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        )
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """The same tracks frame by frame: `particles[k]` and `positions[k]` belong to frame `frames[k]`."""
+
+    frames: Integers
+    particles: list[Integers]
+    positions: list[Floats]
+
+
+def trajectories(tracks: pd.DataFrame) -> Trajectories:
+    """Tracks as arrays sorted by particle, then frame.
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a particle is in one frame twice.
+    """
+    particle, frame, positions = _columns(tracks)
+    order = np.lexsort((frame, particle))
+    particle, frame, positions = particle[order], frame[order], positions[order]
+    first = np.flatnonzero(np.diff(particle, prepend=particle[:1] - 1))
+    return Trajectories(positions, frame, np.append(first, particle.size).astype(np.int64))
+
+
+def successive_rows(index: Integers, offsets: Integers) -> Integers:
+    """Rows whose next row belongs to the same track and has an `index` larger by exactly one."""
+    joined = np.diff(index) == 1
+    ends = offsets[1:-1] - 1
+    joined[ends[(ends >= 0) & (ends < joined.size)]] = False
+    return np.flatnonzero(joined)
+
+
+def snapshots(tracks: pd.DataFrame) -> Snapshots:
+    """Tracks as one set of positions a frame, sorted by frame, then particle.
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a particle is in one frame twice.
+    """
+    particle, frame, positions = _columns(tracks)
+    order = np.lexsort((particle, frame))
+    frames, first = np.unique(frame[order], return_index=True)
+    if frames.size == 0:
+        return Snapshots(frames, [], [])
+    return Snapshots(frames, np.split(particle[order], first[1:]), np.split(positions[order], first[1:]))
+
+
+def _columns(tracks: pd.DataFrame) -> tuple[Integers, Integers, Floats]:
+    missing = [c for c in ("frame", "particle", "x", "y") if c not in tracks.columns]
+    if missing:
+        raise InputError(f"the tracks have no column {', '.join(missing)}; link the features first")
+    axes = ["x", "y"] + (["z"] if "z" in tracks.columns else [])
+    positions = tracks[axes].to_numpy(dtype=np.float64)
+    whole = np.isfinite(positions).all(axis=1)
+    particle = tracks["particle"].to_numpy(dtype=np.int64)[whole]
+    frame = tracks["frame"].to_numpy(dtype=np.int64)[whole]
+    twice = tracks.loc[whole].duplicated(["frame", "particle"]).to_numpy()
+    if twice.any():
+        k = int(np.argmax(twice))
+        raise InputError(
+            f"particle {particle[k]} is in frame {frame[k]} twice; a track has one position a frame"
+        )
+    return particle, frame, np.ascontiguousarray(positions[whole])

@@ -1,0 +1,155 @@
+"""The whole stage: tables, curves and summary for rich and for poor recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated_tracks import brownian, ornstein_uhlenbeck, relaxed, table, triangular
+
+from colloidlab.config import IndicatorsConfig
+from colloidlab.errors import Cancelled
+from colloidlab.indicators import compute, default_lag
+from colloidlab.indicators.curve import CURVE_COLUMNS
+from colloidlab.indicators.displacement import choose_lags
+from colloidlab.indicators.stage import INDICATOR_COLUMNS, observed_region
+from colloidlab.progress import Monitor
+from colloidlab.units import Calibration
+
+CALIBRATED = Calibration(um_per_px=0.5, fps=10.0)
+
+
+@pytest.fixture(scope="module")
+def gas() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    start = relaxed(rng, 150, 200.0, 18.0)
+    positions = brownian(rng, 60, 150, d=0.02, sigma=0.05, side=0.0) + start
+    return table(positions, drop=0.05, rng=rng)
+
+
+def test_a_full_recording_has_everything_in_calibrated_units(gas: pd.DataFrame) -> None:
+    labels: list[str] = []
+    monitor = Monitor(report=lambda label, done, total: labels.append(label))
+    result = compute(gas, CALIBRATED, IndicatorsConfig(), view=(200, 200), monitor=monitor)
+    assert tuple(result.table.columns) == INDICATOR_COLUMNS
+    assert len(result.table) == len(gas)
+    assert not result.table.duplicated(["frame", "particle"]).any()
+    assert result.table[["frame", "particle", "n_neighbours"]].dtypes.unique().tolist() == [np.dtype("int64")]
+    assert tuple(result.curves.columns) == CURVE_COLUMNS
+    units = result.curves.groupby("quantity")[["x_unit", "y_unit"]].first()
+    assert units.loc["g_r"].tolist() == ["um", "1"]
+    assert units.loc["msd"].tolist() == ["s", "um^2"]
+    assert units.loc["vacf"].tolist() == ["s", "um^2/s^2"]
+    summary = result.summary
+    # D = 0.02 px²/frame is 0.02 · 0.25 µm² · 10/s.
+    error = summary["diffusion_um2_per_s_error"]
+    assert summary["diffusion_um2_per_s"] == pytest.approx(0.05, abs=4 * error) and 0 < error < 0.005
+    assert summary["localisation_error_px"] == pytest.approx(0.05, abs=0.02)
+    assert 18 < summary["neighbour_cutoff_px"] < 32
+    assert 0.3 < summary["psi6_mean"] < 1
+    first_msd = result.curves[result.curves.quantity == "msd"].iloc[0]
+    assert first_msd.x == pytest.approx(0.1)
+    assert first_msd.y == pytest.approx((4 * 0.02 + 4 * 0.05**2) * 0.25, rel=0.05)
+    assert {"D2min", "psi6", "g(r)", "displacements"} <= set(labels)
+
+
+def test_frames_before_the_lag_have_no_rearrangement(gas: pd.DataFrame) -> None:
+    config = IndicatorsConfig(lag_frames=7, neighbour_cutoff_px=27.0)
+    result = compute(gas, Calibration(), config, view=(200, 200))
+    assert result.summary["d2min_lag_frames"] == 7 and result.summary["neighbour_cutoff_px"] == 27.0
+    early = result.table[result.table.frame < 7]
+    assert early.d2min_px2.isna().all() and (early.n_neighbours == 0).all()
+    late = result.table[result.table.frame >= 7]
+    assert late.d2min_px2.notna().mean() > 0.8
+    assert "diffusion_px2_per_frame" in result.summary and "diffusion_um2_per_s" not in result.summary
+    assert set(result.curves.x_unit) == {"px", "frame"}
+
+
+def test_same_tracks_same_result_in_any_order(gas: pd.DataFrame) -> None:
+    again = gas.sample(frac=1.0, random_state=3).reset_index(drop=True)
+    one = compute(gas, Calibration(), IndicatorsConfig(), view=(200, 200))
+    two = compute(again, Calibration(), IndicatorsConfig(), view=(200, 200))
+    pd.testing.assert_frame_equal(one.table, two.table)
+    pd.testing.assert_frame_equal(one.curves, two.curves)
+    assert one.summary == two.summary
+
+
+def _poor_recordings() -> dict[str, tuple[pd.DataFrame, str]]:
+    rng = np.random.default_rng(2)
+    walk = brownian(rng, 30, 5, d=0.1)
+    line = np.stack([np.arange(6.0), np.zeros(6)], axis=1)[None] + np.zeros((5, 1, 1))
+    columns = ["frame", "particle", "x", "y"]
+    return {
+        "empty": (pd.DataFrame({c: pd.Series(dtype="float64") for c in columns}), "g(r)"),
+        "one particle": (table(walk[:, :1]), "one particle alone"),
+        "two particles": (table(walk[:, :2]), "D2min"),
+        "one frame": (table(walk[:1]), "the MSD was not computed"),
+        "two frames": (table(walk[:2]), "three consecutive frames"),
+        "every third frame": (table(walk)[lambda t: t.frame % 3 == 0], "the VACF was not computed"),
+        "on a line": (table(line * 20), "psi6"),
+        "on one point": (table(np.full((4, 3, 2), 50.0)), "psi6"),
+        "particles that live for a frame": (
+            table(walk).assign(particle=np.arange(150)),
+            "the MSD was not computed",
+        ),
+        "NaN positions": (table(walk).assign(x=np.nan), "g(r)"),
+    }
+
+
+@pytest.mark.parametrize("name", list(_poor_recordings()))
+def test_poor_recordings_skip_with_a_reason_and_never_fail(name: str) -> None:
+    tracks, reason = _poor_recordings()[name]
+    result = compute(tracks, CALIBRATED, IndicatorsConfig(), view=(200, 200))
+    assert any(reason in note for note in result.summary["notes"]), result.summary["notes"]
+    assert tuple(result.table.columns) == INDICATOR_COLUMNS
+    assert tuple(result.curves.columns) == CURVE_COLUMNS
+    assert len(result.table) == np.isfinite(tracks[["x", "y"]].astype(float)).all(axis=1).sum()
+    numbers = [v for v in result.summary.values() if isinstance(v, float)]
+    assert np.isfinite(numbers).all()  # summary.json holds no NaN
+
+
+def test_the_user_can_stop_it(gas: pd.DataFrame) -> None:
+    asked = iter(range(1000))
+    with pytest.raises(Cancelled):
+        compute(
+            gas,
+            Calibration(),
+            IndicatorsConfig(),
+            view=(200, 200),
+            monitor=Monitor(cancelled=lambda: next(asked) > 90),
+        )
+
+
+def test_detection_margin_is_not_counted_as_empty_space() -> None:
+    rng = np.random.default_rng(3)
+    positions = rng.uniform(12, 488, (40, 300, 2))
+    tracks = table(positions)
+    assert observed_region(tracks, (-0.5, -0.5, 499.5, 499.5)) == pytest.approx((12, 12, 488, 488), abs=1)
+    g = compute(tracks, Calibration(), IndicatorsConfig(), view=(500, 500)).curves.query("quantity == 'g_r'")
+    # Counting the margin would raise these bins by 10 %; the scatter of the average is 0.6 %.
+    assert np.average(g.y[10:60], weights=g.x[10:60]) == pytest.approx(1, abs=0.02)
+    # A cluster in an empty view is dense compared with the view, not with itself.
+    assert observed_region(table(positions / 4), (0, 0, 500, 500))[2] > 450
+
+
+def test_lags_are_all_integers_then_sparse() -> None:
+    assert choose_lags(1).tolist() == [1]
+    assert choose_lags(40)[:32].tolist() == list(range(1, 33)) and choose_lags(40)[-1] == 40
+    long = choose_lags(1000)
+    assert long[-1] == 1000 and long.size < 100 and (np.diff(long) > 0).all()
+
+
+def test_lag_is_when_cages_give_way_not_when_the_sample_flows() -> None:
+    rng = np.random.default_rng(4)
+    lattice = triangular(12, 12, spacing=10.0)
+    flow = np.arange(80)[:, None, None] * np.array([3.0, 0.0])
+    steps = rng.normal(0, np.sqrt(0.01), (80, 144, 2))
+    walk = np.cumsum(steps, axis=0) + lattice
+    # Relative to six neighbours the variance is 7/6 of 4 D t = 0.02 t; a tenth of 10 px squared is 1 px².
+    inner = default_lag(table(walk + flow), spacing_px=10.0, cutoff_px=13.0)
+    assert inner.lag_frames == 20 and "never" in inner.reason
+    fast = default_lag(table(np.cumsum(3 * steps, axis=0) + lattice + flow), spacing_px=10.0, cutoff_px=13.0)
+    assert fast.lag_frames == pytest.approx(1 / (0.18 * 7 / 6), abs=1.1) and "shortest" in fast.reason
+    inertial = ornstein_uhlenbeck(rng, 60, 100, gamma=0.1, speed=2.0)
+    assert default_lag(table(inertial), spacing_px=15.0, cutoff_px=22.0).lag_frames == 1
+    assert default_lag(table(walk[:1]), spacing_px=10.0, cutoff_px=13.0).lag_frames == 1
