@@ -20,9 +20,8 @@ from colloidlab.units import Calibration
 
 SPACING_PX = 16.0
 REFUSAL = (
-    "velocities forget themselves within a frame (correlation of successive displacements -0.02 ± 0.03), so "
-    "there is no "
-    "inertia to fit; record at a higher frame rate."
+    "velocities forget themselves within a frame (correlation of successive displacements -0.02 ± 0.03), "
+    "so there is no inertia to fit; record at a higher frame rate."
 )
 CALIBRATED = Calibration(um_per_px=0.2, fps=50.0, um_per_px_source="flag", fps_source="file")
 

@@ -17,7 +17,7 @@ from colloidlab.report import figures_model, figures_rollout, figures_structure,
 from colloidlab.report.results import Results
 from colloidlab.report.sheets import Sheet
 from colloidlab.report.style import Plate, house_style, to_svg
-from colloidlab.report.words import calibration_sentence, diffusion, verdict
+from colloidlab.report.words import calibration_sentence, diffusion, sentence, verdict
 from colloidlab.run import Run
 
 
@@ -88,7 +88,7 @@ PARTS = (
         (
             Item("split", "Data split", figures_model.data_split),
             Item("training", "Training", figures_model.training),
-            Item("likelihood", "Is the model better than simple ones?", sheets.likelihood),
+            Item("likelihood", "Likelihood against simpler models", sheets.likelihood),
             Item("functions", "Learned functions", figures_model.functions),
             Item("temperature", "Temperature", figures_model.temperature_maps),
             Item("entropy", "Entropy", figures_model.entropy_maps),
@@ -179,7 +179,7 @@ def _render(results: Results, sections: tuple[Section, ...]) -> str:
         css=Markup(package.joinpath("style.css").read_text(encoding="utf-8")),
         name=results.name,
         verdict=verdict(results),
-        refused=results.refused,
+        refused=sentence(results.refused) if results.refused else "",
         diffusion=diffusion(results),
         stale=results.stale,
         folder=str(results.run.path),

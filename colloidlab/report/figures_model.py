@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
 from colloidlab.errors import InputError
 from colloidlab.report import maps
@@ -58,8 +58,7 @@ def data_split(results: Results) -> Plate:
     return Plate(
         figure,
         "The laws were fitted on the training block and chosen on the validation block; every number of "
-        "merit below "
-        "comes from the test block, which neither has seen.",
+        "merit below comes from the test block, which neither has seen.",
     )
 
 
@@ -151,8 +150,7 @@ def _state_maps(results: Results, column: str, factor: float, name: str, cmap: s
     return Plate(
         figure,
         f"Filtered {what} at the beginning, middle and end of the test block, on one colour scale.{zero} "
-        "Pale particles "
-        "lie near the edge of the view, where unseen neighbours push them, and do not count.",
+        "Pale particles lie near the edge of the view, where unseen neighbours push them, and do not count.",
     )
 
 
@@ -191,27 +189,30 @@ def temperature_and_rearrangement(results: Results) -> Plate:
     return Plate(
         figure,
         "Do the particles that rearrange run hot? Every particle and frame of the test block away from the "
-        "boundary "
-        f"({len(both)} in all): density in grey, median and quartiles in bins that hold equal numbers.",
+        f"boundary ({len(both)} in all): density in grey, median and quartiles in bins that hold equal "
+        "numbers.",
     )
 
 
 def _draw_density(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    low, high = np.percentile(y, (0.5, 99.5))
+    """Number of particles per cell as depth of grey; empty cells stay empty."""
+    (left, right), (low, high) = np.percentile(x, (0.2, 99.8)), np.percentile(y, (0.5, 99.5))
     edges = (
-        np.geomspace(np.percentile(x, 0.2), np.percentile(x, 99.8), 60),
+        np.geomspace(left, max(right, 1.01 * left), 60),
         np.linspace(low, high if high > low else low + 1, 50),
     )
     counts, _, _ = np.histogram2d(x, y, bins=edges)
     ax.pcolormesh(
         *edges,
         np.ma.masked_equal(counts.T, 0),
+        norm=PowerNorm(0.5),
         cmap=LinearSegmentedColormap.from_list("density", [(0.55, 0.57, 0.6, 0.08), (0.55, 0.57, 0.6, 1.0)]),
         rasterized=True,
     )
 
 
 def _draw_binned(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Median and quartiles of y in bins of x that hold equal numbers."""
     order = np.array_split(np.argsort(x), min(12, max(3, len(x) // 30)))
     middle = np.array([np.median(x[i]) for i in order])
     quartiles = np.array([np.percentile(y[i], (25, 50, 75)) for i in order])

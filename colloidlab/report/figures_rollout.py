@@ -59,9 +59,8 @@ def comparison(results: Results) -> Plate:
     return Plate(
         figure,
         "The same estimators applied to the recording and to the rollouts, over the same frames and "
-        "particles; bands are "
-        "95 % intervals. The relative error is the root mean square difference over the root mean square of "
-        "the experiment.",
+        "particles; bands are 95 % intervals. The relative error is the root mean square difference over "
+        "the root mean square of the experiment.",
     )
 
 
@@ -145,9 +144,8 @@ def snapshots(results: Results) -> Plate:
     return Plate(
         figure,
         f"After {rollout.n_frames - 1} simulated frames. Pale particles were prescribed from the recording, "
-        "not simulated. "
-        "Single trajectories diverge, as they must in a noisy system: compare the texture, not the "
-        "particles.",
+        "not simulated. Single trajectories diverge, as they must in a noisy system: compare the texture, "
+        "not the particles.",
     )
 
 
@@ -177,8 +175,7 @@ def energy_budget(results: Results) -> Plate:
     return Plate(
         figure,
         "Sums over the particles and since the first frame; lines are means over the rollouts, bands their "
-        "full range. "
-        f"Work, heat and drift must add up to the energy change, and do to within {closes}.",
+        f"full range. Work, heat and drift must add up to the energy change, and do to within {closes}.",
     )
 
 
@@ -205,9 +202,9 @@ def momentum_budget(results: Results) -> Plate:
         ax.set_xlabel("frame")
     return Plate(
         figure,
-        "Pair forces cannot change the total momentum: whatever changes must have come through the boundary. "
-        "The right "
-        "panel is the remainder, which is round-off when the integrator conserves momentum.",
+        "Pair forces cannot change the total momentum: whatever changes must have come through the "
+        "boundary. The right panel is the remainder, which is round-off when the integrator conserves "
+        "momentum.",
     )
 
 

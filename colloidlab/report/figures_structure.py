@@ -68,9 +68,8 @@ def rearrangement(results: Results) -> Plate:
     return Plate(
         figure,
         f"Frame {frame}, where the mean non-affine displacement is largest. Left: squared displacement that "
-        "no local "
-        f"strain explains{since}; logarithmic colours. Right: local shear strain over the same lag. "
-        "Hollow circles had too few neighbours.",
+        f"no local strain explains{since}; logarithmic colours. Right: local shear strain over the same "
+        "lag. Hollow circles had too few neighbours.",
     )
 
 
@@ -102,9 +101,9 @@ def hexatic_order(results: Results) -> Plate:
     below.set_xlabel("frame")
     return Plate(
         figure,
-        "Left: hexatic order, 1 for a perfect triangular neighbourhood; particles at the edge of the packing "
-        "are hollow. "
-        "Right: averages over particles, frame by frame; the dashed line marks the frame of the maps.",
+        "Left: hexatic order, 1 for a perfect triangular neighbourhood; particles at the edge of the "
+        "packing are hollow. Right: averages over particles, frame by frame; the dashed line marks the "
+        "frame of the maps.",
     )
 
 
@@ -136,10 +135,8 @@ def curves(results: Results) -> Plate:
     return Plate(
         figure,
         "Pair correlation, mean squared displacement and velocity autocorrelation; bands are 95 % "
-        "block-bootstrap "
-        "intervals. Grey lines beside the MSD have the slopes of ballistic (2) and of diffusive (1) motion; "
-        "the dotted "
-        f"line is what localisation error alone would give (4σ²).{absent}",
+        "block-bootstrap intervals. Grey lines beside the MSD have the slopes of ballistic (2) and of "
+        f"diffusive (1) motion; the dotted line is what localisation error alone would give (4σ²).{absent}",
     )
 
 

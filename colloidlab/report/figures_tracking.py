@@ -60,8 +60,8 @@ def frame_health(results: Results) -> Plate:
     worst = "" if per_cell == 1 else f" Each cell stands for {per_cell} frames and shows the worst of them."
     return Plate(
         figure,
-        "Every frame of the recording by its state. Damaged and missing frames keep their index and hold no "
-        f"particles.{worst}",
+        "Every frame of the recording by its state. Damaged and missing frames keep their index and hold "
+        f"no particles.{worst}",
     )
 
 
@@ -96,15 +96,13 @@ def detections(results: Results) -> Plate:
     return Plate(
         figure,
         f"Left: circles of the apparent radius over the recording. Right: all {len(features)} "
-        f"detections.{threshold} "
-        "The sub-pixel part of the positions is flat, within the grey band of counting noise (95 %), when "
-        "the centres "
-        "are unbiased.",
+        f"detections.{threshold} The sub-pixel part of the positions is flat, within the grey band of "
+        "counting noise (95 %), when the centres are unbiased.",
     )
 
 
-def _histogram(ax: Axes, values: pd.Series, name: str) -> None:
-    """Histogram between the 0.2 and 99.8 percentiles, so that one bright speck does not squeeze it."""
+def _histogram(ax: Axes, values: pd.Series, name: str, *, from_zero: bool = False) -> None:
+    """Histogram up to the 99.8th percentile, so that one bright speck does not squeeze it."""
     finite = values[np.isfinite(values)].to_numpy(dtype=float)
     ax.set_xlabel(name)
     ax.set_yticks([])
@@ -113,7 +111,11 @@ def _histogram(ax: Axes, values: pd.Series, name: str) -> None:
         ax.text(0.5, 0.5, "not known", transform=ax.transAxes, ha="center")
         return
     low, high = np.percentile(finite, (0.2, 99.8))
-    counts, edges = np.histogram(finite, bins=40, range=(low, high if high > low else low + 1))
+    low = 0.0 if from_zero else low
+    # Values that are all the same stand in the middle of a range around them.
+    counts, edges = np.histogram(
+        finite, bins=40, range=(low, high) if high > low else (low - 0.5, high + 0.5)
+    )
     ax.stairs(counts, edges, fill=True, color=BLUE, alpha=0.75)
     ax.set_ylim(0, None)
 
@@ -151,7 +153,7 @@ def tracks(results: Results) -> Plate:
     view.dress(ax)
     maps.add_colour_bar(ax, ax.collections[0], label("time", "s") if results.calibration.fps else "frame")
     moves = figure.add_subplot(grid[0, 1])
-    _histogram(moves, _displacements(table), "move between two frames (px)")
+    _histogram(moves, _displacements(table), "move between two frames (px)", from_zero=True)
     limit = ""
     if "search_range_px" in results.summary:
         moves.axvline(float(results.summary["search_range_px"]), color=ORANGE, linewidth=1, linestyle="--")
@@ -159,13 +161,13 @@ def tracks(results: Results) -> Plate:
             " Moves that pile up at the dashed line, the search range, would mean that longer ones were lost."
         )
     lengths = table["particle"].value_counts()
-    _histogram(figure.add_subplot(grid[1, 1]), lengths, "length of a track (frames)")
+    _histogram(figure.add_subplot(grid[1, 1]), lengths, "length of a track (frames)", from_zero=True)
     thinned = "" if step == 1 else f" Every {step}th frame is drawn."
     return Plate(
         figure,
-        f"Left: {len(lengths)} tracks, half of them {lengths.median():.0f} frames or longer; "
-        f"the longest has {lengths.max()}.{thinned} "
-        f"Right: how far particles move from one frame to the next, and how long tracks last.{limit}",
+        f"Left: {len(lengths)} tracks, half of them {lengths.median():.0f} frames or longer; the longest "
+        f"has {lengths.max()}.{thinned} Right: how far particles move from one frame to the next, and how "
+        f"long tracks last.{limit}",
     )
 
 

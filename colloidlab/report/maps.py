@@ -69,7 +69,7 @@ class View:
             ax.set_xlabel(label("x", self.unit))
             ax.set_ylabel(label("y", self.unit))
         else:
-            ax.tick_params(labelbottom=False, labelleft=False)
+            ax.tick_params(labelbottom=False, labelleft=False, bottom=False, left=False)
 
 
 def draw_particles(

@@ -78,7 +78,9 @@ class Results:
     def stale(self) -> list[str]:
         """Stages that finished before a stage on which they stand."""
         finished = {
-            s: self.run.record["stages"][s]["finished"] for s in _ORDER if s in self.run.record["stages"]
+            s: self.run.record["stages"][s].get("finished", "")
+            for s in _ORDER
+            if s in self.run.record["stages"]
         }
         return [
             stage
@@ -114,10 +116,8 @@ class Results:
         table = self._tables[name]
         missing = [c for c in columns if c not in table.columns]
         if missing:
-            raise InputError(
-                f"{name}.parquet has no column {', '.join(missing)}; "
-                f"run 'colloidlab {PRODUCT_STAGE[name]} {self.run.path}' again."
-            )
+            again = f"run 'colloidlab {PRODUCT_STAGE[name]} {self.run.path}' again."
+            raise InputError(f"{name}.parquet has no column {', '.join(missing)}; {again}")
         if table.empty:
             raise InputError(f"{name}.parquet holds no rows: there was nothing to show here.")
         return table
@@ -153,7 +153,7 @@ class Results:
         Narrower than the image when a region of interest was used, so that maps fill their panel.
         """
         table = self.table("tracks", ["x", "y", "radius_px"])
-        margin = 2.0 * max(float(table["radius_px"].median()), 1.0)
+        margin = 2.0 * float(np.fmax(table["radius_px"].median(), 1.0))
         low, high = table[["x", "y"]].min().to_numpy() - margin, table[["x", "y"]].max().to_numpy() + margin
         try:
             height, width = self.preview.shape
@@ -168,8 +168,6 @@ class Results:
         found = self.run.facts("fit").get("splits")
         if not found:
             self.table("training", [])  # says why, when there was no fit at all
-            raise InputError(
-                f"run.toml does not say how the frames were split; run 'colloidlab fit {self.run.path}' "
-                "again."
-            )
+            again = f"run 'colloidlab fit {self.run.path}' again."
+            raise InputError(f"run.toml does not say how the frames were split; {again}")
         return {name: (int(first), int(stop)) for name, (first, stop) in found.items()}

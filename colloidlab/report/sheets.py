@@ -9,7 +9,7 @@ import tomli_w
 
 from colloidlab.errors import InputError
 from colloidlab.report.results import Results
-from colloidlab.report.words import MODELS, diffusion, entropy_gain, interval, nats, number
+from colloidlab.report.words import MODELS, diffusion, entropy_gain, interval, nats, number, sentence
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def motion(results: Results) -> Sheet:
     found = [diffusion(results)]
     reason = str(results.summary.get("regime_reason", ""))
     if reason:
-        found.append(f"Regime: {results.summary.get('regime', 'unknown')}. {reason}")
+        found.append(f"Regime: {results.summary.get('regime', 'unknown')}. {sentence(reason)}")
     notes = results.summary.get("notes", [])
     found.extend([notes] if isinstance(notes, str) else [str(note) for note in notes])
-    sentences = tuple(s for s in found if s)
+    sentences = tuple(sentence(s) for s in found if s)
     if not sentences:
         raise InputError(
             f"No diffusion coefficient was estimated; run 'colloidlab track {results.run.path}' to have one."
@@ -88,8 +88,8 @@ def likelihood(results: Results) -> Sheet:
         rows.append((name, nats(row["loglik"]), interval(row["low"], row["high"]), gain, between))
     header = ("Model", "Log-likelihood", "95 % interval", "Gain over isothermal", "95 % interval")
     note = (
-        "Nats per particle and frame on the test block; intervals from a block bootstrap, "
-        "gains from the same particles and frames."
+        "Nats per particle and frame on the test block; intervals from a block bootstrap, gains from the "
+        "same particles and frames."
     )
     return Sheet(header, tuple(rows), tuple(s for s in (note, entropy_gain(results)) if s))
 

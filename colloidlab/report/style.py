@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 INK = "#1f2329"
 """Text and axes; becomes the page's own text colour, so that figures follow light and dark."""
@@ -108,6 +109,12 @@ def make_log(ax: Axes, curve: pd.DataFrame, decades: float) -> None:
     """Logarithmic axes around the curve, over `decades` at most; bands that reach zero run off the bottom."""
     ax.set_xscale("log", nonpositive="clip")
     ax.set_yscale("log", nonpositive="clip")
+    x = curve.loc[curve["x"] > 0, "x"]
+    if len(x) and x.max() < 100 * x.min():
+        # Less than two decades: powers of ten alone would leave the axis almost without numbers.
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     positive = curve.loc[curve["y"] > 0, "y"].to_numpy(dtype=float)
     if positive.size:
         top = positive.max()

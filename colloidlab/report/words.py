@@ -48,9 +48,9 @@ def calibrated(unit: str, calibration: Calibration) -> tuple[float, str]:
 
     A unit that is not made of px and frames is left alone.
 
-    >>> calibrated("px^2/frame^2", Calibration(um_per_px=0.5, fps=10))
-    (25.0, 'um^2/s^2')
-    >>> calibrated("1", Calibration(um_per_px=0.5, fps=10))
+    >>> calibrated("px^2/frame^2", Calibration(um_per_px=0.5, fps=2))
+    (1.0, 'um^2/s^2')
+    >>> calibrated("1", Calibration(um_per_px=0.5, fps=2))
     (1.0, '1')
     """
     above, _, below = unit.partition("/")
@@ -72,6 +72,16 @@ def label(name: str, unit: str) -> str:
     ('time (s)', 'g(r)')
     """
     return name if unit in {"", "1"} else f"{name} ({pretty_unit(unit)})"
+
+
+def sentence(text: str) -> str:
+    """Text with a capital at its beginning and a full stop at its end.
+
+    >>> sentence("too few frames")
+    'Too few frames.'
+    """
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -135,8 +145,8 @@ def diffusion(results: Results) -> str:
                 else f", with a localisation error of {number(sigma)} px found along with it"
             )
             return (
-                f"Diffusion coefficient {with_error(float(value), error)} {unit} "
-                f"(covariance estimator, one standard error){noise}."
+                f"Diffusion coefficient {with_error(float(value), error)} {unit} (covariance estimator, one "
+                f"standard error){noise}."
             )
     return ""
 
@@ -169,8 +179,8 @@ def verdict(results: Results) -> str:
     if "n_features_per_frame" in summary and "n_frames" in summary:
         tracks = f" ({number(summary['n_tracks'])} tracks)" if "n_tracks" in summary else ""
         parts.append(
-            f"{summary['n_features_per_frame']:.0f} particles per frame{tracks} in {summary['n_frames']:.0f} "
-            "frames"
+            f"{summary['n_features_per_frame']:.0f} particles per frame{tracks} in "
+            f"{summary['n_frames']:.0f} frames"
         )
     if summary.get("n_frames_damaged"):
         parts.append(f"{summary['n_frames_damaged']:.0f} frames damaged or missing")
@@ -184,8 +194,7 @@ def verdict(results: Results) -> str:
         parts.append(f"the model {verb} {size}")
     if "temperature_identified" in summary and not results.refused:
         parts.append(f"temperature {'identified' if results.temperature_identified else 'not identified'}")
-    text = "; ".join(parts) or "nothing has been computed yet"
-    return text[0].upper() + text[1:] + "."
+    return sentence("; ".join(parts) or "nothing has been computed yet")
 
 
 def calibration_sentence(calibration: Calibration) -> str:
@@ -228,6 +237,6 @@ def entropy_gain(results: Results) -> str:
     if results.temperature_identified:
         return f"Following a hidden temperature per particle gains {size}: the temperature is identified."
     return (
-        f"Following a hidden temperature per particle gains {size}, which is not above zero: "
-        "the temperature is not identified, and its maps show no more than the fit's own noise."
+        f"Following a hidden temperature per particle gains {size}, which is not above zero: the "
+        "temperature is not identified, and its maps show no more than the fit's own noise."
     )

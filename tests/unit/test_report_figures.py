@@ -1,0 +1,257 @@
+"""Figures of the report carry the data of the tables: checked on the artists, not on pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection, LineCollection
+from PIL import Image
+from report_fixture import Layer, make_run
+
+from colloidlab.report import (
+    figures_model,
+    figures_rollout,
+    figures_structure,
+    figures_tracking,
+    overview_figure,
+    write_overview,
+)
+from colloidlab.report.results import Results
+from colloidlab.report.style import house_style
+from colloidlab.run import Run
+
+
+@pytest.fixture(autouse=True)
+def _style() -> Iterator[None]:
+    with house_style():
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_run(tmp_path_factory.mktemp("full") / "run")
+
+
+@pytest.fixture(scope="module")
+def results(run: Run) -> Results:
+    return Results(run)
+
+
+def circles(ax: Axes) -> list[EllipseCollection]:
+    return [c for c in ax.collections if isinstance(c, EllipseCollection)]
+
+
+def values(ax: Axes) -> np.ndarray:
+    """Values of all circles of a map, faint and full, sorted."""
+    return np.sort(np.ma.concatenate([c.get_array() for c in circles(ax)]).compressed())
+
+
+def line(ax: Axes, i: int = 0) -> np.ndarray:
+    return np.asarray(ax.lines[i].get_ydata(), dtype=float)
+
+
+def test_frame_strip_has_one_cell_per_frame_with_its_status(results: Results) -> None:
+    strip, counts = figures_tracking.frame_health(results).figure.axes
+    cells = np.asarray(strip.images[0].get_array())[0]
+    assert cells.tolist() == [2 if i == 10 else 3 if i == 15 else 0 for i in range(30)]
+    assert [t.get_text() for t in strip.get_legend().get_texts()] == ["28 ok", "1 damaged", "1 missing"]
+    assert np.all(line(counts) == 144)
+
+
+def test_one_damaged_frame_of_a_long_recording_is_not_lost(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "track")
+    status = ["ok"] * 25_001
+    status[17_345] = "damaged"
+    run.write_table("frames", pd.DataFrame({"frame": range(25_001), "status": status, "n_features": 5}))
+    plate = figures_tracking.frame_health(Results(run))
+    image = plate.figure.axes[0].images[0]
+    cells = np.asarray(image.get_array())[0]
+    assert cells.size <= 1000
+    (damaged,) = np.flatnonzero(cells == 2)
+    left, right = image.get_extent()[:2]
+    assert left + damaged * (right - left) / cells.size <= 17_345 <= left + (damaged + 1) * (right - left) / cells.size
+    assert "26 frames and shows the worst" in plate.caption
+
+
+def test_detections_are_drawn_where_they_were_found(results: Results) -> None:
+    image, *histograms = figures_tracking.detections(results).figure.axes
+    features = results.table("features", ["frame"])
+    here = features[features["frame"] == 0]
+    np.testing.assert_allclose(circles(image)[0].get_offsets(), 0.2 * here[["x", "y"]].to_numpy())
+    left, right, bottom, top = image.images[0].get_extent()
+    assert (left, right, bottom, top) == pytest.approx((-0.1, 0.2 * 207.5, 0.2 * 207.5, -0.1))
+    # The 0.2 and 99.8 percentiles bound the histograms.
+    masses = sum(p.get_data().values.sum() for p in histograms[0].patches)
+    assert masses == pytest.approx(len(features), rel=0.005)
+    for stairs in histograms[3].patches[-2:]:
+        assert stairs.get_data().values.mean() == pytest.approx(1)
+
+
+def test_tracks_are_drawn_whole_and_apart(results: Results) -> None:
+    ax = figures_tracking.tracks(results).figure.axes[0]
+    (lines,) = (c for c in ax.collections if isinstance(c, LineCollection))
+    assert len(lines.get_segments()) == 144 * 29
+    assert max(np.ptp(s, axis=0).max() for s in lines.get_segments()) < 0.2 * 3.0  # no jump to another particle
+    assert lines.get_array().max() == pytest.approx(29 / 50)
+
+
+def test_rearrangement_is_shown_at_the_frame_with_the_largest_mean(results: Results) -> None:
+    table = results.table("indicators", ["d2min_px2"])
+    frame = table.groupby("frame")["d2min_px2"].mean().idxmax()
+    left, right = [a for a in figures_structure.rearrangement(results).figure.axes if a.get_title(loc="left") or circles(a)]
+    here = table[table["frame"] == frame]
+    np.testing.assert_allclose(values(left), np.sort(0.04 * here["d2min_px2"].dropna().to_numpy()))
+    np.testing.assert_allclose(values(right), np.sort(here["strain_xy"].to_numpy()))
+    low, high = circles(right)[1].get_clim()
+    assert low == -high
+
+
+def test_curves_carry_the_table_and_the_msd_its_noise_floor(results: Results) -> None:
+    table = results.table("curves", ["quantity"])
+    axes = figures_structure.curves(results).figure.axes
+    for ax, name in zip(axes, ("g_r", "msd", "vacf"), strict=True):
+        np.testing.assert_array_equal(line(ax), table.loc[table["quantity"] == name, "y"])
+        assert len(ax.collections) == 1
+    assert (axes[1].get_xscale(), axes[1].get_yscale()) == ("log", "log")
+    assert line(axes[1], -1)[0] == pytest.approx(4 * 0.058**2 * 0.04)
+    assert axes[1].get_xlabel() == "lag (s)"
+    assert axes[2].get_ylabel() == "velocity autocorrelation (µm²/s²)"
+
+
+@pytest.mark.parametrize(
+    ("draw", "column", "factor"),
+    [(figures_model.temperature_maps, "temperature_px2", 0.04 * 50**2), (figures_model.entropy_maps, "entropy", 1.0)],
+)
+def test_state_maps_show_the_test_block_on_one_scale(results: Results, draw, column: str, factor: float) -> None:
+    axes = [a for a in draw(results).figure.axes if circles(a)]
+    state = results.table("state", [column])
+    assert [a.get_title(loc="left") for a in axes] == ["frame 24", "frame 27", "frame 29"]
+    for ax, frame in zip(axes, (24, 27, 29), strict=True):
+        here = state[state["frame"] == frame]
+        np.testing.assert_allclose(values(ax), np.sort(factor * here[column].to_numpy()))
+        faint, full = circles(ax)
+        assert faint.get_alpha() < full.get_alpha()
+        assert len(faint.get_offsets()) == here["boundary"].sum()
+    assert len({c.get_clim() for ax in axes for c in circles(ax)}) == 1
+
+
+@pytest.mark.parametrize("identified", [True, False])
+def test_maps_of_an_unidentified_temperature_say_so(tmp_path: Path, identified: bool) -> None:
+    results = Results(make_run(tmp_path / "run", layer=Layer(identified=identified)))
+    drawn = (
+        figures_model.temperature_maps,
+        figures_model.entropy_maps,
+        figures_model.temperature_and_rearrangement,
+    )
+    panels = [a for draw in drawn for a in draw(results).figure.axes if a.get_xlabel() or circles(a)]
+    panels += [a for a in overview_figure(results.run).axes if a.get_title(loc="left") == "learned temperature"]
+    assert len(panels) == 8
+    for ax in panels:
+        assert ("temperature not identified" in [t.get_text() for t in ax.texts]) is not identified
+
+
+def test_split_strip_covers_the_blocks(results: Results) -> None:
+    (ax,) = figures_model.data_split(results).figure.axes
+    assert [t.get_text() for t in ax.texts] == ["train\n0 to 17", "validation\n18 to 23", "test\n24 to 29"]
+
+
+def test_training_curves_are_drawn_by_phase(results: Results) -> None:
+    table = results.table("training", ["phase"])
+    axes = figures_model.training(results).figure.axes
+    for ax, phase in zip(axes, ("isothermal", "filter"), strict=True):
+        part = table[table["phase"] == phase]
+        np.testing.assert_array_equal(line(ax, 0), part["train_loglik"])
+        np.testing.assert_array_equal(line(ax, 1), part["validation_loglik"])
+
+
+def test_learned_functions_are_calibrated_and_have_bands_where_known(results: Results) -> None:
+    axes = {a.get_ylabel(): a for a in figures_model.functions(results).figure.axes}
+    assert set(axes) == {"kernel (1/µm²)", "pair friction (1/s)", "pair noise (µm²/s³)", "pressure (1/s²)", "heat capacity"}
+    friction = axes["pair friction (1/s)"]
+    table = results.table("functions", ["y"])
+    np.testing.assert_allclose(line(friction), 50 * table.loc[table["quantity"] == "pair_friction", "y"])
+    assert friction.get_xlabel() == "distance (µm)"
+    heights = {name: np.ptp(ax.collections[0].get_paths()[0].vertices) if ax.collections[0].get_paths() else 0 for name, ax in axes.items()}
+    assert heights["pair friction (1/s)"] > 0
+    assert heights["pressure (1/s²)"] == 0
+
+
+def test_comparison_overlays_experiment_and_rollout(results: Results) -> None:
+    table = results.table("comparison", ["quantity", "series", "y"])
+    axes = figures_rollout.comparison(results).figure.axes
+    assert len(axes) == 4
+    for ax, name in zip(axes, ("g_r", "msd", "vacf", "d2min"), strict=True):
+        for i, series in enumerate(("experiment", "rollout")):
+            expected = table[(table["quantity"] == name) & (table["series"] == series)]["y"]
+            np.testing.assert_array_equal(line(ax, i), expected)
+    assert [a.get_title(loc="left") for a in axes] == [
+        "relative error 2.3 %",
+        "relative error 6.1 %",
+        "relative error 8.4 %",
+        "Kolmogorov-Smirnov distance 0.047",
+    ]
+
+
+def test_snapshots_show_both_at_the_last_frame_on_one_scale(results: Results) -> None:
+    left, right = [a for a in figures_rollout.snapshots(results).figure.axes if circles(a)]
+    assert left.get_title(loc="left") == "experiment, frame 29"
+    state = results.table("state", ["frame"])
+    here = state[state["frame"] == 29]
+    np.testing.assert_allclose(values(left), np.sort(10 * np.hypot(here["vx_px"], here["vy_px"])))
+    rollout = figures_rollout.read_last_frame(results).table
+    np.testing.assert_allclose(values(right), np.sort(10 * rollout["speed_px"]))
+    assert len(circles(right)[0].get_offsets()) == (~rollout["simulated"]).sum() > 0
+    assert len({c.get_clim() for ax in (left, right) for c in circles(ax)}) == 1
+
+
+def test_energy_budget_draws_the_change_and_its_parts(results: Results) -> None:
+    plate = figures_rollout.energy_budget(results)
+    (ax,) = plate.figure.axes
+    change, work, heat, drift = (line(ax, i) for i in range(4))
+    np.testing.assert_allclose(change, work + heat + drift, atol=1e-6 * np.abs(work).max())
+    assert change[0] == 0
+    assert drift[-1] == pytest.approx(0.04 * 50**2 * 0.002 * 5)
+    assert "within round-off" in plate.caption
+
+
+def test_energy_budget_that_does_not_close_says_by_how_much(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    table = run.read_table("budget")
+    table["heat"] += 0.1 * (table["frame"] - table["frame"].min()) * table["work"].abs().max() / 5
+    run.write_table("budget", table)
+    caption = figures_rollout.energy_budget(Results(run)).caption
+    found = float(caption.split("within ")[1].split(" %")[0])
+    largest = table[["work", "heat"]].abs().to_numpy().max()
+    assert found == pytest.approx(100 * 0.1 * table["work"].abs().max() / largest, rel=0.05)
+
+
+def test_momentum_budget_shows_change_impulse_and_remainder(results: Results) -> None:
+    table = results.table("budget", ["impulse_x"])
+    axes = figures_rollout.momentum_budget(results).figure.axes
+    impulse = 10 * table.groupby("frame")["impulse_x"].mean()
+    np.testing.assert_allclose(line(axes[0], 0), impulse, atol=1e-12)
+    np.testing.assert_allclose(line(axes[0], 1), impulse)
+    assert 0 < line(axes[2]).max() < 1e-9
+
+
+def test_overview_follows_the_state_of_the_run(run: Run, tmp_path: Path) -> None:
+    def titles(run: Run) -> list[str]:
+        return [a.get_title(loc="left") for a in overview_figure(run).axes if a.get_title(loc="left")]
+
+    shown = ["recording, detections and tracks (detail)", "non-affine rearrangement"]
+    assert titles(run) == [*shown, "learned temperature", "experiment against rollout"]
+    bare = make_run(tmp_path / "bare", "track")
+    assert titles(bare) == [*shown, "hexatic order", "mean squared displacement"]
+
+
+def test_overview_is_written_as_a_wide_picture(run: Run, tmp_path: Path) -> None:
+    write_overview(run, tmp_path / "overview.png")
+    with Image.open(tmp_path / "overview.png") as image:
+        width, height = image.size
+    assert width > 1500
+    assert 2.5 < width / height < 6

@@ -1,0 +1,101 @@
+"""Numbers, units and sentences of the report."""
+
+from __future__ import annotations
+
+import doctest
+import math
+from pathlib import Path
+
+import pytest
+from report_fixture import Layer, make_run
+
+from colloidlab.report import words
+from colloidlab.report.results import Results
+from colloidlab.units import Calibration
+
+
+def test_examples_in_the_docstrings_hold() -> None:
+    outcome = doctest.testmod(words)
+    assert outcome.attempted > 5
+    assert outcome.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "expected"),
+    [
+        (12.3456, 0.5, "12.3 ± 0.5"),
+        (12.3456, 0.25, "12.35 ± 0.25"),
+        (1234.5, 40.0, "1234 ± 40"),
+        (-0.5, 0.04, "−0.50 ± 0.04"),
+        (0.02, 0.4, "0.0 ± 0.4"),
+        (2e-5, 3e-6, "(2.0 ± 0.3)×10⁻⁵"),
+        (0.41, math.nan, "0.41"),
+        (0.41, 0.0, "0.41"),
+    ],
+)
+def test_a_value_is_rounded_with_its_error(value: float, error: float, expected: str) -> None:
+    assert words.with_error(value, error) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor", "name"),
+    [
+        ("px", 0.5, "um"),
+        ("1/px^2", 4.0, "1/um^2"),
+        ("1/frame", 10.0, "1/s"),
+        ("px^2/frame^3", 250.0, "um^2/s^3"),
+        ("k_B", 1.0, "k_B"),
+        ("", 1.0, "1"),
+    ],
+)
+def test_units_of_px_and_frames_are_converted(unit: str, factor: float, name: str) -> None:
+    found, text = words.calibrated(unit, Calibration(um_per_px=0.5, fps=10))
+    assert found == pytest.approx(factor)
+    assert text == name or unit == ""
+
+
+def test_calibration_sentence_says_what_is_missing_and_how_to_give_it() -> None:
+    nothing = words.calibration_sentence(Calibration())
+    assert "Lengths are in px and times in frames: give --um-per-px and --fps." in nothing
+    assert "Mass is never known from a video" in nothing
+    only_length = words.calibration_sentence(Calibration(um_per_px=0.1, um_per_px_source="flag"))
+    assert "0.1 µm/px (given as a flag)" in only_length
+    assert "Times are in frames: give --fps." in only_length
+    assert "--um-per-px" not in only_length
+    only_time = words.calibration_sentence(Calibration(fps=24, fps_source="file"))
+    assert "Lengths are in px: give --um-per-px." in only_time
+    both = words.calibration_sentence(Calibration(um_per_px=0.1, fps=24))
+    assert "give" not in both
+
+
+def test_verdict_of_an_identified_run_adds_the_gains(tmp_path: Path) -> None:
+    verdict = words.verdict(Results(make_run(tmp_path / "run", "fit")))
+    # constant velocity lies 0.41 below isothermal (half-width 0.03), the filter 0.036 above it (0.01)
+    assert verdict == (
+        "144 particles per frame (151 tracks) in 30 frames; 2 frames damaged or missing; inertial; the model beats "
+        "constant velocity by 0.45 ± 0.03 nats per particle and frame; temperature identified."
+    )
+
+
+def test_verdict_of_an_unidentified_run_counts_the_isothermal_model_alone(tmp_path: Path) -> None:
+    results = Results(make_run(tmp_path / "run", "fit", Layer(identified=False)))
+    assert "beats constant velocity by 0.41 ± 0.03" in words.verdict(results)
+    assert words.verdict(results).endswith("temperature not identified.")
+    assert "which is not above zero" in words.entropy_gain(results)
+
+
+def test_verdict_does_not_claim_what_the_interval_does_not_bear(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "fit", Layer(identified=False))
+    table = run.read_table("likelihood")
+    table.loc[table["model"] == "constant_velocity", ["gain", "gain_low", "gain_high"]] = -0.02, -0.05, 0.01
+    run.write_table("likelihood", table)
+    assert "does not beat constant velocity: 0.02 ± 0.03 nats" in words.verdict(Results(run))
+
+
+@pytest.mark.parametrize(
+    ("calibration", "unit"),
+    [(Calibration(), "px²/frame"), (Calibration(um_per_px=0.2, fps=50), "µm²/s")],
+)
+def test_diffusion_is_given_with_its_error_and_unit(tmp_path: Path, calibration: Calibration, unit: str) -> None:
+    run = make_run(tmp_path / "run", "track", Layer(calibration=calibration))
+    assert f"0.412 ± 0.014 {unit}" in words.diffusion(Results(run))
