@@ -26,7 +26,7 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,matroska,webm,asf,mpeg,mpegts,mpegvideo,flv,ogg,gif,"
     "yuv4mpegpipe,h264,hevc,m4v,mjpeg,nut,mxf,ivf,dv,rm"
 )
-"""Containers that libav may take a file for: none opens other files or the network, or takes text for video."""
+"""Containers that libav may take a file for: none opens other files, the network, or takes text for video."""
 
 LOSSLESS = {
     "rawvideo",

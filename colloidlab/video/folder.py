@@ -76,7 +76,7 @@ def list_images(path: Path) -> list[Path]:
         raise InputError(f"the folder {path} holds no images ({kinds}); {hint}")
     kinds_found = Counter(p.suffix.lower() for p in found)
     if len(kinds_found) > 1:
-        text = " and ".join(f"{n} {kind}" for kind, n in kinds_found.most_common())
+        text = " and ".join(f"{n} {kind}" for kind, n in sorted(kinds_found.items()))
         raise InputError(f"the folder {path} holds {text} files; keep only the frames of one recording in it")
     return sorted(found, key=lambda p: natural_key(p.name))
 

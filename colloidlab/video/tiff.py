@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ TIFF_SUFFIXES = {".tif", ".tiff", ".btf", ".tf8", ".stk", ".lsm"}
 MAX_EXPANSION = 1400
 """No common TIFF compression (deflate 1032, LZW 1365) makes more of a byte; a claim above it is hostile."""
 
+MAX_CHANNELS = 7
+"""ImageJ shows no more channels than this; a stack of more and of nothing else is a mislabelled sequence."""
+
+MAX_TAIL = 1_000_000
+"""More images than this in one ImageJ stack are taken for a damaged description."""
+
 
 class TiffVideo(Stack):
     """One TIFF file. Axes: time gives frames; of several channels the first is used; z is projected.
@@ -36,15 +43,17 @@ class TiffVideo(Stack):
 
     def __init__(self, path: Path) -> None:
         with reading(path, "a TIFF image"):
-            self._tiff = tifffile.TiffFile(path)
+            self._tiff = _open(path)
         try:
             with reading(path, "a TIFF image"):
                 self._series = _choose_series(path, self._tiff)
-                self._planes = plane_numbers(
-                    path, self._series.axes, self._series.shape, self._tiff.is_imagej
-                )
+                axes, sizes, self._offset = _layout(self._tiff, self._series)
+                self._planes = plane_numbers(path, axes, sizes, self._tiff.is_imagej)
                 about = _describe(path, self._tiff, self._series)
-            super().__init__(path, about, slots=np.arange(len(self._planes)))
+                n_planes = len(self._planes)
+                # How many frames a file lost with its directory is not known: one stands for them.
+                n_frames = n_planes + 1 if _is_cut_off(self._tiff, self._series) else n_planes
+            super().__init__(path, about, slots=np.arange(n_planes), n_frames=n_frames)
         except BaseException:
             self._tiff.close()
             raise
@@ -55,7 +64,7 @@ class TiffVideo(Stack):
 
     def _plane(self, number: int) -> Image:
         keyframe = self._series.keyframe
-        if self._series.dataoffset is not None and self._series.dtype.itemsize * 8 == keyframe.bitspersample:
+        if self._offset is not None and self._series.dtype.itemsize * 8 == keyframe.bitspersample:
             return self._contiguous(number)
         pages = self._series.pages
         page = pages[number] if number < len(pages) else None
@@ -64,7 +73,7 @@ class TiffVideo(Stack):
         self._refuse_truncated(page)
         try:
             image = page.asarray()
-        except (ValueError, ImportError):
+        except (ValueError, ImportError, NotImplementedError):
             image = self._other_decoder(page, keyframe)
         return _channels_last(image, keyframe.axes)
 
@@ -72,7 +81,7 @@ class TiffVideo(Stack):
         # ImageJ writes stacks as one block behind the first page: the pages may not even exist.
         keyframe = self._series.keyframe
         count = math.prod(keyframe.shape)
-        offset = self._series.dataoffset + number * count * self._series.dtype.itemsize
+        offset = self._offset + number * count * self._series.dtype.itemsize
         if offset + count * self._series.dtype.itemsize > self._size:
             raise Damaged("its pixels are not in the file; the file was cut short")
         dtype = self._series.dtype.newbyteorder(self._tiff.byteorder)
@@ -119,9 +128,12 @@ def plane_numbers(path: Path, axes: str, shape: tuple[int, ...], is_imagej: bool
     outer = [(axis, n) for axis, n in zip(axes, shape, strict=True) if axis not in "YXS"]
     sizes = [n for _, n in outer]
     has_time = any(axis == "T" and n > 1 for axis, n in outer)
+    only_channels = not any(axis != "C" and n > 1 for axis, n in outer)
     roles = []
     for axis, n in outer:
-        if axis == "Z":
+        if axis == "C" and is_imagej and only_channels and n > MAX_CHANNELS:
+            roles.append("time")
+        elif axis == "Z":
             roles.append("depth" if has_time or not is_imagej else "time")
         elif axis == "T" or (axis != "C" and not has_time):
             roles.append("time")
@@ -131,8 +143,10 @@ def plane_numbers(path: Path, axes: str, shape: tuple[int, ...], is_imagej: bool
             log.info("%s: the %d planes of each z stack are projected to their maximum", path, n)
         elif n > 1 and roles[-1] == "first":
             log.info("%s: of the %d entries along axis %s the first is used", path, n, axis)
-        elif n > 1 and axis == "Z":
-            log.info("%s: there is no time axis, so the %d slices are taken as frames", path, n)
+        elif n > 1 and axis in "ZC":
+            log.info(
+                "%s: there is no time axis, so the %d images along %s are taken as frames", path, n, axis
+            )
     times = product(*(range(n) if role == "time" else range(1) for n, role in zip(sizes, roles, strict=True)))
     numbers = []
     for time in times:
@@ -154,6 +168,46 @@ def unpack_12_bit(raw: bytes, shape: tuple[int, ...]) -> Image:
     first, middle, last = padded[:, 0::3], padded[:, 1::3], padded[:, 2::3]
     pairs = np.stack([first << 4 | middle >> 4, (middle & 15) << 8 | last], axis=-1)
     return pairs.reshape(height, -1)[:, :width]
+
+
+def _open(path: Path) -> tifffile.TiffFile:
+    tiff = tifffile.TiffFile(path)
+    if tiff.is_shaped and (len(tiff.series) > 1 or _n_held(tiff.series[0]) < len(tiff.pages)):
+        # Pages that tifffile wrote one by one each say that they are a series: they are frames.
+        # Of a cut-off compressed stack it sees one page, though more are there.
+        tiff.close()
+        tiff = tifffile.TiffFile(path, is_shaped=False)
+    return tiff
+
+
+def _n_held(series: Any) -> int:
+    return math.prod(series.shape) // math.prod(series.keyframe.shape)
+
+
+def _layout(tiff: tifffile.TiffFile, series: Any) -> tuple[str, tuple[int, ...], int | None]:
+    """Axes, their lengths, and where the pixels begin when they are one block.
+
+    Of a cut-off ImageJ stack tifffile sees one page; its description tells the whole.
+    """
+    page = series.keyframe
+    about = tiff.imagej_metadata or {}
+    lengths = tuple(int(about.get(name, 1)) for name in ("frames", "slices", "channels"))
+    announced = int(about.get("images", 1))
+    if _n_held(series) < announced <= MAX_TAIL and math.prod(lengths) == announced and page.is_contiguous:
+        return "TZC" + page.axes, (*lengths, *page.shape), page.dataoffsets[0]
+    return series.axes, series.shape, series.dataoffset
+
+
+def _is_cut_off(tiff: tifffile.TiffFile, series: Any) -> bool:
+    """True when the last directory of the file points to a further one that is not there."""
+    if tiff.is_imagej or series.kind.lower() == "ome" or _n_held(series) > len(tiff.pages):
+        return False  # these say how many planes they have
+    form, handle = tiff.tiff, tiff.filehandle
+    handle.seek(tiff.pages[-1].offset)
+    n_tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
+    handle.seek(tiff.pages[-1].offset + form.tagnosize + n_tags * form.tagsize)
+    following = handle.read(form.offsetsize)
+    return len(following) < form.offsetsize or struct.unpack(form.offsetformat, following)[0] != 0
 
 
 def _choose_series(path: Path, tiff: tifffile.TiffFile) -> Any:
