@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import nd2
 import numpy as np
@@ -97,7 +99,7 @@ def test_tiff_agrees_with_tifffile() -> None:
 @pytest.mark.parametrize(
     "name", ["formats/cine_legacy.cine", "formats/sample_norpix6.seq", "formats/spestack_test.spe"]
 )
-def test_truncated_camera_file_reports_its_tail(name: str, tmp_path) -> None:  # noqa: ANN001
+def test_truncated_camera_file_reports_its_tail(name: str, tmp_path: Path) -> None:
     count = RECORDINGS[name][0]
     whole = (DATA / name).read_bytes()
     path = tmp_path / (DATA / name).name

@@ -64,7 +64,9 @@ def test_mask_and_rectangle_together(tmp_path: Path) -> None:
     assert not region.contains(np.array([39.0, 75.0]), np.array([30.0, 30.0])).any()
 
 
-@pytest.mark.parametrize("roi", [(0, 0, 81, 60), (-1, 0, 10, 10), (20, 5, 20, 9), (30, 5, 20, 9), (0, 0, 80, 61)])
+@pytest.mark.parametrize(
+    "roi", [(0, 0, 81, 60), (-1, 0, 10, 10), (20, 5, 20, 9), (30, 5, 20, 9), (0, 0, 80, 61)]
+)
 def test_rectangle_outside_the_view_is_refused(roi: tuple[int, int, int, int]) -> None:
     with pytest.raises(UsageError, match="80 x 60"):
         Region.from_options(roi, None, SHAPE)
