@@ -63,6 +63,9 @@ def place(times: np.ndarray, resolution: float = 0.0) -> Placement:
     off_grid = np.abs(forward / interval - np.maximum(1, np.rint(forward / interval)))
     if np.mean(off_grid <= TOLERANCE + resolution / interval) < FITTING:
         return Placement(order, repeated, None)
+    if interval < 4 * resolution and np.mean(np.abs(forward - interval) < 0.5 * resolution) < FITTING:
+        # Stamps as coarse as this look alike for a lost frame and for rounding.
+        return Placement(order, repeated, None)
     steps = np.where(steps_t > GAP * interval, np.rint(steps_t / interval), 1.0)
     # A frame stamped twice and then a gap: the second one took the place of the lost one.
     late = np.flatnonzero(repeated[1:-1] & (steps[1:] > 1)) + 1

@@ -26,6 +26,18 @@ def test_rounded_stamps_do_not_drift() -> None:
     np.testing.assert_array_equal(place(stamps, resolution=1.0).slots, np.arange(100_000))
 
 
+@pytest.mark.parametrize("fps", [300, 450, 600, 700, 900, 1000])
+def test_stamps_coarser_than_the_interval_invent_no_missing_frames(fps: int) -> None:
+    stamps = np.floor(np.arange(5000) * 1000 / fps)
+    np.testing.assert_array_equal(place(stamps, resolution=1.0).slots, np.arange(5000))
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3, 512])
+def test_lost_frames_are_found_on_a_grid_of_few_ticks(ticks: int) -> None:
+    kept = np.delete(np.arange(60), [7, 20, 21])
+    np.testing.assert_array_equal(place(kept * ticks, resolution=1.0).slots, kept)
+
+
 def test_uneven_stamps_are_left_in_their_order() -> None:
     stamps = np.cumsum(np.random.default_rng(1).exponential(1.0, 200))
     found = place(stamps)
