@@ -141,7 +141,7 @@ def write_report(run: Run, *, monitor: Monitor = SILENT) -> Path:
         for item in monitor.track((i for part in PARTS for i in part.items), "report", n_items):
             finished[item.name] = make_piece(item, results)
     sections = tuple(_section(part, tuple(finished[item.name] for item in part.items)) for part in PARTS)
-    run.write_text("report.html", _render(results, sections))
+    run.write_text("report.html", render(results, sections))
     return run.path / "report.html"
 
 
@@ -163,7 +163,8 @@ def _section(part: Part, pieces: tuple[Piece, ...]) -> Section:
     return Section(part.name, part.heading, pieces, absent=common)
 
 
-def _render(results: Results, sections: tuple[Section, ...]) -> str:
+def render(results: Results, sections: tuple[Section, ...]) -> str:
+    """The page as HTML: header from `results`, then the sections, then the record of the run."""
     package = resources.files("colloidlab.report")
     # Autoescape is on for everything: names of files and sentences in run.toml are other people's text.
     page = jinja2.Environment(

@@ -106,19 +106,22 @@ def draw_band(ax: Axes, curve: pd.DataFrame, *, colour: str, label: str = "", li
 
 
 def make_log(ax: Axes, curve: pd.DataFrame, decades: float) -> None:
-    """Logarithmic axes around the curve, over `decades` at most; bands that reach zero run off the bottom."""
+    """Logarithmic axes around the curve, over `decades` at most; bands that reach zero run off the bottom.
+
+    A curve without positive values keeps linear axes.
+    """
+    shown = curve[(curve["x"] > 0) & (curve["y"] > 0)]
+    if shown.empty:
+        return
     ax.set_xscale("log", nonpositive="clip")
     ax.set_yscale("log", nonpositive="clip")
-    x = curve.loc[curve["x"] > 0, "x"]
-    if len(x) and x.max() < 100 * x.min():
+    if shown["x"].max() < 100 * shown["x"].min():
         # Less than two decades: powers of ten alone would leave the axis almost without numbers.
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    positive = curve.loc[curve["y"] > 0, "y"].to_numpy(dtype=float)
-    if positive.size:
-        top = positive.max()
-        ax.set_ylim(max(0.5 * positive.min(), top / 10**decades), 3 * top)
+    top = shown["y"].max()
+    ax.set_ylim(max(0.5 * shown["y"].min(), top / 10**decades), 3 * top)
 
 
 def stamp(ax: Axes, text: str) -> None:

@@ -74,7 +74,11 @@ def test_one_damaged_frame_of_a_long_recording_is_not_lost(tmp_path: Path) -> No
     assert cells.size <= 1000
     (damaged,) = np.flatnonzero(cells == 2)
     left, right = image.get_extent()[:2]
-    assert left + damaged * (right - left) / cells.size <= 17_345 <= left + (damaged + 1) * (right - left) / cells.size
+    assert (
+        left + damaged * (right - left) / cells.size
+        <= 17_345
+        <= left + (damaged + 1) * (right - left) / cells.size
+    )
     assert "26 frames and shows the worst" in plate.caption
 
 
@@ -96,14 +100,20 @@ def test_tracks_are_drawn_whole_and_apart(results: Results) -> None:
     ax = figures_tracking.tracks(results).figure.axes[0]
     (lines,) = (c for c in ax.collections if isinstance(c, LineCollection))
     assert len(lines.get_segments()) == 144 * 29
-    assert max(np.ptp(s, axis=0).max() for s in lines.get_segments()) < 0.2 * 3.0  # no jump to another particle
+    assert (
+        max(np.ptp(s, axis=0).max() for s in lines.get_segments()) < 0.2 * 3.0
+    )  # no jump to another particle
     assert lines.get_array().max() == pytest.approx(29 / 50)
 
 
 def test_rearrangement_is_shown_at_the_frame_with_the_largest_mean(results: Results) -> None:
     table = results.table("indicators", ["d2min_px2"])
     frame = table.groupby("frame")["d2min_px2"].mean().idxmax()
-    left, right = [a for a in figures_structure.rearrangement(results).figure.axes if a.get_title(loc="left") or circles(a)]
+    left, right = [
+        a
+        for a in figures_structure.rearrangement(results).figure.axes
+        if a.get_title(loc="left") or circles(a)
+    ]
     here = table[table["frame"] == frame]
     np.testing.assert_allclose(values(left), np.sort(0.04 * here["d2min_px2"].dropna().to_numpy()))
     np.testing.assert_allclose(values(right), np.sort(here["strain_xy"].to_numpy()))
@@ -125,9 +135,14 @@ def test_curves_carry_the_table_and_the_msd_its_noise_floor(results: Results) ->
 
 @pytest.mark.parametrize(
     ("draw", "column", "factor"),
-    [(figures_model.temperature_maps, "temperature_px2", 0.04 * 50**2), (figures_model.entropy_maps, "entropy", 1.0)],
+    [
+        (figures_model.temperature_maps, "temperature_px2", 0.04 * 50**2),
+        (figures_model.entropy_maps, "entropy", 1.0),
+    ],
 )
-def test_state_maps_show_the_test_block_on_one_scale(results: Results, draw, column: str, factor: float) -> None:
+def test_state_maps_show_the_test_block_on_one_scale(
+    results: Results, draw, column: str, factor: float
+) -> None:
     axes = [a for a in draw(results).figure.axes if circles(a)]
     state = results.table("state", [column])
     assert [a.get_title(loc="left") for a in axes] == ["frame 24", "frame 27", "frame 29"]
@@ -149,7 +164,9 @@ def test_maps_of_an_unidentified_temperature_say_so(tmp_path: Path, identified: 
         figures_model.temperature_and_rearrangement,
     )
     panels = [a for draw in drawn for a in draw(results).figure.axes if a.get_xlabel() or circles(a)]
-    panels += [a for a in overview_figure(results.run).axes if a.get_title(loc="left") == "learned temperature"]
+    panels += [
+        a for a in overview_figure(results.run).axes if a.get_title(loc="left") == "learned temperature"
+    ]
     assert len(panels) == 8
     for ax in panels:
         assert ("temperature not identified" in [t.get_text() for t in ax.texts]) is not identified
@@ -171,12 +188,21 @@ def test_training_curves_are_drawn_by_phase(results: Results) -> None:
 
 def test_learned_functions_are_calibrated_and_have_bands_where_known(results: Results) -> None:
     axes = {a.get_ylabel(): a for a in figures_model.functions(results).figure.axes}
-    assert set(axes) == {"kernel (1/µm²)", "pair friction (1/s)", "pair noise (µm²/s³)", "pressure (1/s²)", "heat capacity"}
+    assert set(axes) == {
+        "kernel (1/µm²)",
+        "pair friction (1/s)",
+        "pair noise (µm²/s³)",
+        "pressure (1/s²)",
+        "heat capacity",
+    }
     friction = axes["pair friction (1/s)"]
     table = results.table("functions", ["y"])
     np.testing.assert_allclose(line(friction), 50 * table.loc[table["quantity"] == "pair_friction", "y"])
     assert friction.get_xlabel() == "distance (µm)"
-    heights = {name: np.ptp(ax.collections[0].get_paths()[0].vertices) if ax.collections[0].get_paths() else 0 for name, ax in axes.items()}
+    heights = {
+        name: np.ptp(ax.collections[0].get_paths()[0].vertices) if ax.collections[0].get_paths() else 0
+        for name, ax in axes.items()
+    }
     assert heights["pair friction (1/s)"] > 0
     assert heights["pressure (1/s²)"] == 0
 

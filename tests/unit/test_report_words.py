@@ -72,8 +72,8 @@ def test_verdict_of_an_identified_run_adds_the_gains(tmp_path: Path) -> None:
     verdict = words.verdict(Results(make_run(tmp_path / "run", "fit")))
     # constant velocity lies 0.41 below isothermal (half-width 0.03), the filter 0.036 above it (0.01)
     assert verdict == (
-        "144 particles per frame (151 tracks) in 30 frames; 2 frames damaged or missing; inertial; the model beats "
-        "constant velocity by 0.45 ± 0.03 nats per particle and frame; temperature identified."
+        "144 particles per frame (151 tracks) in 30 frames; 2 frames damaged or missing; inertial; the "
+        "model beats constant velocity by 0.45 ± 0.03 nats per particle and frame; temperature identified."
     )
 
 
@@ -96,6 +96,8 @@ def test_verdict_does_not_claim_what_the_interval_does_not_bear(tmp_path: Path) 
     ("calibration", "unit"),
     [(Calibration(), "px²/frame"), (Calibration(um_per_px=0.2, fps=50), "µm²/s")],
 )
-def test_diffusion_is_given_with_its_error_and_unit(tmp_path: Path, calibration: Calibration, unit: str) -> None:
+def test_diffusion_is_given_with_its_error_and_unit(
+    tmp_path: Path, calibration: Calibration, unit: str
+) -> None:
     run = make_run(tmp_path / "run", "track", Layer(calibration=calibration))
     assert f"0.412 ± 0.014 {unit}" in words.diffusion(Results(run))
