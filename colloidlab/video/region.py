@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -99,9 +100,10 @@ class Region:
         if self.usable is not None:
             row = np.clip(_pixel(y) - y0, 0, y1 - y0 - 1)
             column = np.clip(_pixel(x) - x0, 0, x1 - x0 - 1)
-            distance = np.minimum(distance, self._to_masked()[row, column] - 0.5)
+            distance = np.minimum(distance, self._to_masked[row, column] - 0.5)
         return np.where(self.contains(x, y), np.maximum(distance, 0.0), 0.0)
 
+    @cached_property
     def _to_masked(self) -> np.ndarray:
         return np.asarray(ndimage.distance_transform_edt(self.usable))
 

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import tifffile
@@ -15,7 +16,7 @@ from PIL import Image
 from video_files import code, coded, cut, packet_at, write_container, zero
 
 from colloidlab.errors import InputError
-from colloidlab.video import Frame, open_video
+from colloidlab.video import Frame, open_video, write_mp4
 
 N = 40
 
@@ -97,7 +98,6 @@ def test_truncated_avi_reports_its_tail_missing(codec: str, pix_fmt: str, tmp_pa
 
 def test_truncated_mp4_with_its_index_in_front_reports_its_tail(tmp_path: Path) -> None:
     path = write_container(tmp_path / "plain.mp4", "libx264", "yuv420p", N, g="10")
-    import av
 
     front = tmp_path / "front.mp4"
     with av.open(str(path)) as old, av.open(str(front), "w", options={"movflags": "+faststart"}) as new:
@@ -145,8 +145,6 @@ def test_blank_frames_carry_nothing_and_repeated_ones_are_flagged(tmp_path: Path
 
 
 def test_equal_frames_of_a_lossy_codec_are_legitimate(tmp_path: Path) -> None:
-    from colloidlab.video import write_mp4
-
     write_mp4(tmp_path / "still.mp4", [coded(3)] * 6, 25.0)
     with open_video(tmp_path / "still.mp4") as video:
         assert {f.status for f in video.frames()} == {"ok"}
