@@ -24,11 +24,19 @@ class Section(BaseModel):
 class VideoConfig(Section):
     """What part of the recording is used, and its scale."""
 
-    um_per_px: float | None = Field(None, gt=0, description="Scale, micrometres per pixel [file's own, else none]")
-    fps: float | None = Field(None, gt=0, description="Frame rate, 1/s; a container's nominal rate is not trusted")
+    um_per_px: float | None = Field(
+        None, gt=0, description="Scale, micrometres per pixel [file's own, else none]"
+    )
+    fps: float | None = Field(
+        None, gt=0, description="Frame rate, 1/s; a container's nominal rate is not trusted"
+    )
     frames: str | None = Field(None, description="Frame range A:B, from A up to but not including B [all]")
-    roi: str | None = Field(None, description="Region of interest X0,Y0,X1,Y1 in px, upper bounds excluded [whole view]")
-    mask: Path | None = Field(None, description="Image whose non-zero pixels are used; same size as the video")
+    roi: str | None = Field(
+        None, description="Region of interest X0,Y0,X1,Y1 in px, upper bounds excluded [whole view]"
+    )
+    mask: Path | None = Field(
+        None, description="Image whose non-zero pixels are used; same size as the video"
+    )
 
     @field_validator("frames")
     @classmethod
@@ -49,10 +57,18 @@ class TrackConfig(Section):
     """Locating particles and linking them into tracks."""
 
     diameter_px: int | None = Field(None, ge=3, description="Odd size of a particle's image, px [estimated]")
-    minmass: float | None = Field(None, ge=0, description="Least integrated brightness of a particle [estimated]")
-    separation_px: float | None = Field(None, gt=0, description="Least distance between two centres, px [estimated]")
-    polarity: Literal["auto", "bright", "dark"] = Field("auto", description="Are the particles bright or dark?")
-    search_range_px: float | None = Field(None, gt=0, description="Farthest move between two frames, px [estimated]")
+    minmass: float | None = Field(
+        None, ge=0, description="Least integrated brightness of a particle [estimated]"
+    )
+    separation_px: float | None = Field(
+        None, gt=0, description="Least distance between two centres, px [estimated]"
+    )
+    polarity: Literal["auto", "bright", "dark"] = Field(
+        "auto", description="Are the particles bright or dark?"
+    )
+    search_range_px: float | None = Field(
+        None, gt=0, description="Farthest move between two frames, px [estimated]"
+    )
     memory: int = Field(2, ge=0, description="Frames that a particle may vanish and still keep its track")
     min_track_length: int = Field(1, ge=1, description="Shorter tracks are dropped, frames")
 
@@ -60,8 +76,12 @@ class TrackConfig(Section):
 class IndicatorsConfig(Section):
     """Local rearrangement and structure."""
 
-    neighbour_cutoff_px: float | None = Field(None, gt=0, description="Neighbours for D2min, px [first minimum of g(r)]")
-    lag_frames: int | None = Field(None, ge=1, description="Lag of D2min and local strain, frames [from the MSD]")
+    neighbour_cutoff_px: float | None = Field(
+        None, gt=0, description="Neighbours for D2min, px [first minimum of g(r)]"
+    )
+    lag_frames: int | None = Field(
+        None, ge=1, description="Lag of D2min and local strain, frames [from the MSD]"
+    )
 
 
 class FitConfig(Section):
@@ -71,18 +91,25 @@ class FitConfig(Section):
         None, gt=0, description="Interaction cutoff at the mean particle size, px [first minimum of g(r)]"
     )
     train_fraction: float = Field(0.6, gt=0.1, lt=0.9, description="First part of the recording, used to fit")
-    validation_fraction: float = Field(0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests")
-    budget_min: float = Field(1.6, gt=0, description="Time to spend on training, minutes")
+    validation_fraction: float = Field(
+        0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests"
+    )
+    isothermal_steps: int = Field(80, ge=1, description="Optimisation steps of the isothermal warm start")
+    filter_steps: int = Field(54, ge=8, description="Optimisation steps with entropy, trials of both signs included")
     window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
     burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")
-    sigma_px: float | None = Field(None, ge=0, description="Localisation error for all particles, px [from the tracks]")
+    sigma_px: float | None = Field(
+        None, ge=0, description="Localisation error for all particles, px [from the tracks]"
+    )
     fit_seed: int = Field(0, ge=0, description="Seed of the training")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
 
     @model_validator(mode="after")
     def _leaves_a_test(self) -> FitConfig:
         if self.train_fraction + self.validation_fraction > 0.95:
-            raise ValueError("train_fraction + validation_fraction must leave at least 0.05 for the test block")
+            raise ValueError(
+                "train_fraction + validation_fraction must leave at least 0.05 for the test block"
+            )
         return self
 
 
@@ -181,7 +208,9 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
     # A run's own run.toml is a valid configuration: its options lie under [config].
     values = values.get("config", values)
     if not all(isinstance(v, dict) for v in values.values()):
-        raise UsageError(f"{path}: every option belongs to a section, one of {', '.join(map(repr, Config.model_fields))}")
+        raise UsageError(
+            f"{path}: every option belongs to a section, one of {', '.join(map(repr, Config.model_fields))}"
+        )
     return values
 
 

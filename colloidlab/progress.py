@@ -31,7 +31,9 @@ class Monitor:
     def update(self, label: str, done: int, total: int) -> None:
         """Say that `done` of `total` steps of `label` are complete; raise `Cancelled` when told to stop."""
         if self._cancelled is not None and self._cancelled():
-            raise Cancelled(f"stopped during '{label}' after {done} of {total} steps; run the command again to go on")
+            raise Cancelled(
+                f"stopped during '{label}' after {done} of {total} steps; run the command again to go on"
+            )
         if self._report is not None:
             self._report(label, done, total)
 

@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -43,7 +44,18 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 """The products of each stage, in the order in which data flows."""
 
-_PACKAGES = ("numpy", "pandas", "scipy", "trackpy", "torch", "opencv-python", "av", "tifffile", "zarr", "numba")
+_PACKAGES = (
+    "numpy",
+    "pandas",
+    "scipy",
+    "trackpy",
+    "torch",
+    "opencv-python",
+    "av",
+    "tifffile",
+    "zarr",
+    "numba",
+)
 
 
 class Run:
@@ -107,8 +119,14 @@ class Run:
         entry = self.record["stages"].get(stage)
         return bool(entry) and entry["key"] == key and all((self.path / n).exists() for n in STAGES[stage])
 
+    def stage_key(self, stage: str) -> str:
+        """Key with which a stage last ran; empty when it never did."""
+        return str(self.record["stages"].get(stage, {}).get("key", ""))
+
     @contextmanager
-    def stage(self, name: str, key: str, config: Config, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def stage(
+        self, name: str, key: str, config: Config, options: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
         """Record a stage once its body has succeeded.
 
         Yields a dict to which the body adds facts worth keeping (estimates, verdicts).
@@ -160,6 +178,15 @@ class Run:
         with atomic_path(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
+    def remove(self, *names: str) -> None:
+        """Remove products that no longer follow from the inputs."""
+        for name in names:
+            path = self.path / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Give a temporary path that becomes the product `name` (file or folder) on success."""
@@ -207,7 +234,11 @@ def _commit() -> str:
         return ""
     try:
         found = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5, check=True
+            ["git", "-C", str(root), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -56,14 +56,18 @@ COLUMNS: dict[str, Column] = {
     "std": Column("grey level", "standard deviation of the image"),
     "saturated": Column("", "fraction of pixels at the top of the range"),
     # indicators
-    "d2min_px2": Column("px^2", "Falk-Langer non-affine squared displacement over the lag, summed over neighbours"),
+    "d2min_px2": Column(
+        "px^2", "Falk-Langer non-affine squared displacement over the lag, summed over neighbours"
+    ),
     "strain_xx": Column("", "local Green-Lagrange strain over the lag"),
     "strain_xy": Column("", "local Green-Lagrange strain over the lag"),
     "strain_yy": Column("", "local Green-Lagrange strain over the lag"),
     "n_neighbours": Column("", "neighbours used for the local strain"),
     "psi6": Column("", "modulus of the hexatic bond-order parameter, Delaunay neighbours"),
     "psi6_angle_rad": Column("rad", "phase of the hexatic bond-order parameter divided by 6"),
-    "boundary": Column("", "true within two interaction cutoffs of the edge of the view or of the tracked region"),
+    "boundary": Column(
+        "", "true within two interaction cutoffs of the edge of the view or of the tracked region"
+    ),
     # learned state
     "vx_px": Column("px/frame", "filtered velocity"),
     "vy_px": Column("px/frame", "filtered velocity"),
@@ -74,7 +78,11 @@ COLUMNS: dict[str, Column] = {
 
 
 def write_parquet(
-    path: Path, table: pd.DataFrame, *, calibration: Calibration | None = None, provenance: dict[str, Any] | None = None
+    path: Path,
+    table: pd.DataFrame,
+    *,
+    calibration: Calibration | None = None,
+    provenance: dict[str, Any] | None = None,
 ) -> None:
     """Write one table with units, calibration and provenance in the schema metadata (not atomic: see `files`)."""
     arrow = pa.Table.from_pandas(table, preserve_index=False)
@@ -83,7 +91,9 @@ def write_parquet(
         "calibration": asdict(calibration or Calibration()),
         "provenance": provenance or {},
     }
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(meta).encode()})
+    arrow = arrow.replace_schema_metadata(
+        {**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(meta).encode()}
+    )
     pq.write_table(arrow, path, compression="zstd")
 
 
@@ -115,10 +125,14 @@ def read_positions(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the path") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a readable table ({error}); expected CSV with the columns frame, x, y") from error
+        raise InputError(
+            f"{path} is not a readable table ({error}); expected CSV with the columns frame, x, y"
+        ) from error
     missing = [c for c in ("frame", "x", "y") if c not in table.columns]
     if missing:
-        raise InputError(f"{path} has no column {', '.join(missing)}; a table of positions needs frame, x and y")
+        raise InputError(
+            f"{path} has no column {', '.join(missing)}; a table of positions needs frame, x and y"
+        )
     if table.empty:
         raise InputError(f"{path} holds no rows; a table of positions needs at least two frames")
     for column in ("frame", "x", "y"):

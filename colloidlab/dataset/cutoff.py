@@ -39,6 +39,9 @@ def choose_cutoff(recording: Recording) -> tuple[float, str]:
     )
     minimum = first_minimum(curve)
     if minimum is not None and minimum < 3 * spacing:
-        return minimum, f"first minimum of g(r) with distances scaled by the sum of the radii, {minimum:.3g} px"
+        return (
+            minimum,
+            f"first minimum of g(r) with distances scaled by the sum of the radii, {minimum:.3g} px",
+        )
     cutoff = _WITHOUT_SHELLS * spacing
     return cutoff, f"g(r) has no first minimum, so 1.5 mean spacings, {cutoff:.3g} px"

@@ -147,7 +147,9 @@ def _fill_gaps(table: pd.DataFrame, code: np.ndarray, sigma_px: float | None) ->
         sigma = np.where(np.isfinite(sigma), sigma, typical)
     else:
         sigma = np.zeros_like(position)
-    columns: dict[str, list[np.ndarray]] = {k: [] for k in ("frame", "particle", "position", "sigma", "observed")}
+    columns: dict[str, list[np.ndarray]] = {
+        k: [] for k in ("frame", "particle", "position", "sigma", "observed")
+    }
 
     def add(f: np.ndarray, p: np.ndarray, r: np.ndarray, s: np.ndarray, seen: bool) -> None:
         columns["frame"].append(f)
@@ -162,7 +164,13 @@ def _fill_gaps(table: pd.DataFrame, code: np.ndarray, sigma_px: float | None) ->
         inner = np.arange(1, step[k])
         weight = (inner / step[k])[:, None]
         between = (1 - weight) * position[k] + weight * position[k + 1]
-        add(frame[k] + inner, np.full(len(inner), code[k]), between, np.full_like(between, GAP_SIGMA_PX), False)
+        add(
+            frame[k] + inner,
+            np.full(len(inner), code[k]),
+            between,
+            np.full_like(between, GAP_SIGMA_PX),
+            False,
+        )
     return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 

@@ -58,10 +58,15 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
     moments = _moments(recording, neighbour_px)
     if len(moments) < 2:
         return Regime(
-            UNDECIDABLE, "no particle was followed through four frames in a row", 0.0, float("nan"), float("inf"), float("nan")
+            UNDECIDABLE,
+            "no particle was followed through four frames in a row",
+            0.0,
+            float("nan"),
+            float("inf"),
+            float("nan"),
         )
     total = moments.sum(axis=0)
-    n, c0, c1, c2, noise = total / total[0]
+    _, c0, c1, c2, noise = total / total[0]
     variance = c0 - 2 * noise
     if variance < noise:
         reason = (
@@ -73,12 +78,12 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
     error = _jackknife(moments)
     if correlation - 2 * error > _THRESHOLD:
         verdict = INERTIAL
-        reason = f"successive displacements keep {correlation:.2f} ± {error:.2f} of their direction: velocity outlives a frame"
+        reason = f"successive displacements are correlated ({correlation:.2f} ± {error:.2f}): velocity outlives a frame"
     elif correlation + 2 * error < _THRESHOLD:
         verdict = OVERDAMPED
         reason = (
-            f"successive displacements have a correlation of {correlation:.2f} ± {error:.2f}: velocity is forgotten within a frame, "
-            "so there is no inertia to fit; diffusion is reported instead"
+            f"successive displacements have a correlation of {correlation:.2f} ± {error:.2f}: velocity is "
+            "forgotten within a frame, so there is no inertia to fit; diffusion is reported instead"
         )
     else:
         verdict = UNDECIDABLE
@@ -151,4 +156,8 @@ def _jackknife(moments: np.ndarray) -> float:
         if n > 0 and c0 > 2 * noise:
             values.append((c1 + noise) / (c0 - 2 * noise))
     m = len(values)
-    return float(np.sqrt((m - 1) / m * np.sum((np.array(values) - np.mean(values)) ** 2))) if m > 1 else float("inf")
+    return (
+        float(np.sqrt((m - 1) / m * np.sum((np.array(values) - np.mean(values)) ** 2)))
+        if m > 1
+        else float("inf")
+    )

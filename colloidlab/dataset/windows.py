@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.graph import find_pairs
+from colloidlab.dataset.recording import Recording
 
 PAIR_MARGIN = 1.06
 """Graphs reach a little farther than the cutoff, because filtered positions differ from tracked ones."""
@@ -71,7 +71,9 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
     n_frames, n = stop - first, len(slot)
     positions = np.zeros((n_frames, n, 2))
     sigma2 = np.ones((n_frames, n, 2))
-    flags = {name: np.zeros((n_frames, n), dtype=bool) for name in ("present", "observed", "complete", "interior")}
+    flags = {
+        name: np.zeros((n_frames, n), dtype=bool) for name in ("present", "observed", "complete", "interior")
+    }
     scale = recording.scale[slot]
     graphs = []
     for k, r in enumerate(rows):
@@ -119,6 +121,7 @@ def side_by_side(windows: list[Window]) -> Window:
         interior=join("interior"),
         scale=torch.cat([w.scale for w in windows]),
         pairs=tuple(
-            torch.cat([w.pairs[k] + int(o) for w, o in zip(windows, offsets, strict=False)], dim=1) for k in range(n_frames)
+            torch.cat([w.pairs[k] + int(o) for w, o in zip(windows, offsets, strict=False)], dim=1)
+            for k in range(n_frames)
         ),
     )

@@ -121,6 +121,8 @@ def step_correlation(
 
     Localisation noise alone makes c1 = −1/2, hence the correction. A flow in which
     neighbours move differently also gives c1 > 0: take it out with `drift="affine"`.
+    Inertia forgets, c2 < c1; where c2 is as large as c1, particles keep velocities of
+    their own (stuck beside moving ones, sinking, convection).
 
     Parameters
     ----------

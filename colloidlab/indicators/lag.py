@@ -54,15 +54,19 @@ def default_lag(tracks: pd.DataFrame, *, spacing_px: float, cutoff_px: float) ->
         if value >= threshold:
             return LagChoice(
                 int(lag),
-                f"lag of {lag} frames, the shortest at which particles have moved {FRACTION:g} of the "
+                f"lag of {_frames(int(lag))}, the shortest at which particles have moved {FRACTION:g} of the "
                 f"neighbour spacing ({spacing_px:.1f} px) relative to their neighbours (rms)",
             )
     return LagChoice(
         longest,
-        f"lag of {longest} frames, the longest allowed (a quarter of the recording, at most {LONGEST}): "
+        f"lag of {_frames(longest)}, the longest allowed (a quarter of the recording, at most {LONGEST}): "
         f"particles never move {FRACTION:g} of the neighbour spacing ({spacing_px:.1f} px) relative to "
         f"their neighbours",
     )
+
+
+def _frames(n: int) -> str:
+    return f"{n} frame" if n == 1 else f"{n} frames"
 
 
 def _cage_relative_msd(shots: Snapshots, lag: int, cutoff_px: float) -> float:

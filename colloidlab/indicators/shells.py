@@ -64,18 +64,21 @@ def _is_lowest(y: Floats, around: Integers) -> NDArray[np.bool_]:
 
 
 def _relief(curve: Curve, width_bins: float) -> Floats:
-    """How far a feature of the smoothed curve must stand out, at each bin."""
-    error = (curve.y_high - curve.y_low) / 2 / 1.96
-    if not np.isfinite(error).all():
-        # One frame has no band: third differences see bin-to-bin noise and little of a smooth curve.
-        # Counting noise grows with g and falls with the ring, √(g/r).
-        shape = np.sqrt(np.maximum(curve.y, 1.0) / curve.x)
-        jumps = np.abs(np.diff(curve.y, 3)) / shape[1:-2] if curve.y.size > 3 else np.zeros(1)
-        error = shape * 1.48 * np.median(jumps) / np.sqrt(20.0)
-    # Twenty blocks give a rough error: neighbouring bins are averaged. Independent bins under Gaussian
-    # weights of standard deviation w then lower the variance 2 √π w times, half as much at the ends.
-    variance = gaussian_filter1d(error**2, max(width_bins, _ERROR_BINS))
-    error = np.sqrt(variance / (2 * np.sqrt(np.pi) * width_bins))
+    """How far a feature of the smoothed curve must stand out, at each bin.
+
+    The band is about fluctuations in time: where particles hardly move it says nothing about
+    whether a bump is chance. Jumps from bin to bin do, so the larger of the two errors counts.
+    """
+    # Counting noise grows with g and falls with the ring's length, as √(g/r). Third differences
+    # (of variance 20 for noise 1) see that noise and little of a smooth curve.
+    counting = np.sqrt(np.maximum(curve.y, 1.0) / curve.x)
+    jumps = np.abs(np.diff(curve.y, 3)) / counting[1:-2] if curve.y.size > 3 else np.zeros(1)
+    error = counting * 1.48 * np.median(jumps) / np.sqrt(20.0)
+    spread = np.nan_to_num((curve.y_high - curve.y_low) / 2 / 1.96)
+    # Twenty blocks give a rough error: neighbouring bins are averaged.
+    spread = np.sqrt(gaussian_filter1d(spread**2, max(width_bins, _ERROR_BINS)))
+    # Gaussian weights of standard deviation w lower the variance 2 √π w times, half as much at the ends.
+    error = np.maximum(error, spread) / np.sqrt(2 * np.sqrt(np.pi) * width_bins)
     error[: int(np.ceil(width_bins))] *= np.sqrt(2.0)
     return np.maximum(_LEAST_RELIEF, _NOISE_FACTOR * error)
 

@@ -12,7 +12,7 @@ from colloidlab.config import IndicatorsConfig
 from colloidlab.errors import InputError
 from colloidlab.indicators.bond_order import Region, psi6_table
 from colloidlab.indicators.curve import Curve
-from colloidlab.indicators.diffusivity import diffusion
+from colloidlab.indicators.diffusivity import diffusion, step_correlation
 from colloidlab.indicators.displacement import msd, vacf
 from colloidlab.indicators.drift import Drift, mean_drift
 from colloidlab.indicators.lag import default_lag
@@ -42,6 +42,8 @@ _PAIRS_PER_BIN = 100
 _LONGEST_LAG = 1000
 _LAG_SHARE = 4
 _FALLBACK_CUTOFF = 1.5
+_LEAST_MEMORY = 0.02
+_MEMORY_ERRORS = 4.0
 
 
 _NO_CURVES = Curve(*(np.zeros(0),) * 4, x_unit="", y_unit="").to_table("")
@@ -241,6 +243,14 @@ def _summarise_diffusion(
     else:
         found.notes.append("the diffusion coefficient has no error: too few particles and frames")
     found.summary["localisation_error_px"] = estimate.sigma_px
+    # Two frames apart white localisation noise does not enter: free diffusion gives zero, with any sigma.
+    memory = step_correlation(tracks, drift=drift)
+    if abs(memory.c2) > max(_LEAST_MEMORY, _MEMORY_ERRORS * memory.c2_error):
+        found.notes.append(
+            f"displacements two frames apart are correlated ({memory.c2:+.2f} ± {memory.c2_error:.2f}): this is "
+            "not free diffusion at the frame rate, and the diffusion coefficient and localisation error are "
+            "only nominal"
+        )
 
 
 def _rearrangement(

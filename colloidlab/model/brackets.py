@@ -214,7 +214,11 @@ def self_stiffness(ev: Evaluation) -> Tensor:
     square = (slope**2)[:, None, None] * ee
     gradient = p.sum_antisymmetric(slope[:, None] * p.e)
     own = second[:, None, None] * gradient[:, :, None] * gradient[:, None, :]
-    return p.sum_symmetric(central) + p.sum_ends(second[j][:, None, None] * square, second[i][:, None, None] * square) + own
+    return (
+        p.sum_symmetric(central)
+        + p.sum_ends(second[j][:, None, None] * square, second[i][:, None, None] * square)
+        + own
+    )
 
 
 def force_rate(ev: Evaluation, v: Tensor) -> Tensor:

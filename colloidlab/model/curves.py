@@ -13,7 +13,9 @@ from colloidlab.units import Calibration
 _POINTS = 80
 
 
-def learned_functions(laws: Laws, temperature: float, volumes: np.ndarray, calibration: Calibration) -> pd.DataFrame:
+def learned_functions(
+    laws: Laws, temperature: float, volumes: np.ndarray, calibration: Calibration
+) -> pd.DataFrame:
     """Kernel, pair force, friction, noise, conduction against distance; pressure against density.
 
     Parameters
@@ -35,7 +37,9 @@ def learned_functions(laws: Laws, temperature: float, volumes: np.ndarray, calib
     T = torch.full_like(x, temperature)
     rows = []
 
-    def add(quantity: str, at: np.ndarray, values: torch.Tensor, x_unit: str, y_unit: str, factor: float) -> None:
+    def add(
+        quantity: str, at: np.ndarray, values: torch.Tensor, x_unit: str, y_unit: str, factor: float
+    ) -> None:
         for a, b in zip(at, values.detach().numpy() * factor, strict=True):
             rows.append((quantity, float(a), float(b), np.nan, np.nan, x_unit, y_unit))
 
@@ -43,7 +47,7 @@ def learned_functions(laws: Laws, temperature: float, volumes: np.ndarray, calib
         kernel = laws.kernel(x)
         a = laws.amplitudes(x, T, T)
         typical = float64([float(np.median(volumes))])
-        S = laws.energy.entropy(T[:1], typical)  # type: ignore[operator]
+        S = laws.energy.entropy(T[:1], typical)
         thermo = laws.energy(S, typical)
         force = -2 * (thermo.P * typical**2) * kernel.dw / laws.cutoff
         theta = (1 - laws.k_B * thermo.inv_c) / temperature
@@ -52,8 +56,22 @@ def learned_functions(laws: Laws, temperature: float, volumes: np.ndarray, calib
         add("kernel", distance, kernel.w, length, "", 1.0)
         add("pair_force", distance, force, length, calibration.unit(1, -2), calibration.factor(1, -2))
         for name, k in (("perpendicular", 0.5 * a.A2), ("parallel", 0.5 * a.A2 + 0.5 * a.B2)):
-            add(f"pair_friction_{name}", distance, theta * k, length, calibration.unit(0, -1), calibration.factor(0, -1))
-            add(f"pair_noise_{name}", distance, 2 * k, length, calibration.unit(2, -3), calibration.factor(2, -3))
+            add(
+                f"pair_friction_{name}",
+                distance,
+                theta * k,
+                length,
+                calibration.unit(0, -1),
+                calibration.factor(0, -1),
+            )
+            add(
+                f"pair_noise_{name}",
+                distance,
+                2 * k,
+                length,
+                calibration.unit(2, -3),
+                calibration.factor(2, -3),
+            )
         low, high = np.percentile(volumes, [1, 99])
         V = np.linspace(low, high, _POINTS)
         v = float64(V.tolist())

@@ -48,6 +48,8 @@ class SumOfExponentials(nn.Module):
         V0.
     """
 
+    log_reference_volume: Tensor
+
     def __init__(
         self,
         log_amplitudes: list[float],
@@ -101,7 +103,11 @@ class Isothermal(nn.Module):
     the fit with entropy: dissipative particle dynamics with a many-body force.
     """
 
-    def __init__(self, log_temperature: float, log_amplitudes: list[float], exponents: list[float], V0: float) -> None:
+    log_reference_volume: Tensor
+
+    def __init__(
+        self, log_temperature: float, log_amplitudes: list[float], exponents: list[float], V0: float
+    ) -> None:
         super().__init__()
         self.log_temperature = nn.Parameter(float64(log_temperature))
         self.log_amplitudes = nn.Parameter(float64(log_amplitudes))

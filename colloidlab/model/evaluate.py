@@ -28,6 +28,8 @@ class Pass:
     ----------
     state : DataFrame
         See `state.parquet` in the run-folder contract.
+    volumes : float array
+        Volumes V of interior particles, a sample over all frames.
     loglik, count : float arrays, shape (n_frames - 1,)
         Sum over the counted particles of ln p of their next position, and their number, per frame.
     second, first : float arrays, shape (n_frames - 1,)
@@ -35,6 +37,7 @@ class Pass:
     """
 
     state: pd.DataFrame
+    volumes: np.ndarray
     loglik: np.ndarray
     count: np.ndarray
     second: np.ndarray
@@ -45,7 +48,7 @@ def follow(filter_: Filter, windows: WindowSource, monitor: Monitor = SILENT, la
     """Run the filter causally through the whole recording, window by window."""
     recording = windows.recording
     carried: CarriedState | None = None
-    tables, sums = [], []
+    tables, sums, volumes = [], [], []
     last = recording.stop - 1
     for a in range(recording.first, last, _WINDOW):
         monitor.update(label, a - recording.first, last - recording.first)
@@ -58,11 +61,12 @@ def follow(filter_: Filter, windows: WindowSource, monitor: Monitor = SILENT, la
             state = result.state.detach()
             tables.append(_state_rows(result, window, k, a + k, recording.particles))
             sums.append(_sums(result, window, k, previous))
+            volumes.append(result.evaluation.volume.detach()[window.interior[k]].numpy()[::10])
             previous = window.positions[k]
         carried = CarriedState.take(state, window)
     monitor.update(label, last - recording.first, last - recording.first)
     columns = np.array(sums).T
-    return Pass(pd.concat(tables, ignore_index=True), *columns)
+    return Pass(pd.concat(tables, ignore_index=True), np.concatenate(volumes), *columns)
 
 
 def _previous_positions(windows: WindowSource, window: Window, first: int) -> torch.Tensor:
@@ -77,7 +81,9 @@ def _previous_positions(windows: WindowSource, window: Window, first: int) -> to
     return out
 
 
-def _sums(result: StepResult, window: Window, k: int, previous: torch.Tensor) -> tuple[float, float, float, float]:
+def _sums(
+    result: StepResult, window: Window, k: int, previous: torch.Tensor
+) -> tuple[float, float, float, float]:
     m = result.counted
     step = window.positions[k + 1] - window.positions[k]
     bend = step - (window.positions[k] - previous)
@@ -89,7 +95,9 @@ def _sums(result: StepResult, window: Window, k: int, previous: torch.Tensor) ->
     )
 
 
-def _state_rows(result: StepResult, window: Window, k: int, frame: int, particles: np.ndarray) -> pd.DataFrame:
+def _state_rows(
+    result: StepResult, window: Window, k: int, frame: int, particles: np.ndarray
+) -> pd.DataFrame:
     m = window.present[k].numpy()
     s = result.filtered
     r, v = s.r.detach().numpy()[m], s.v.detach().numpy()[m]
@@ -125,7 +133,9 @@ class Comparison:
     temperature_identified: bool
 
 
-def compare(isothermal: Pass, thermal: Pass, split: Split, first_frame: int, dim: int = 2, seed: int = 0) -> Comparison:
+def compare(
+    isothermal: Pass, thermal: Pass, split: Split, first_frame: int, dim: int = 2, seed: int = 0
+) -> Comparison:
     """Score the test block: two baselines, the isothermal law and the law with entropy.
 
     The baselines predict the next position by the last one (diffusion) or by the last one

@@ -190,12 +190,16 @@ class Filter:
         with torch.set_grad_enabled(training):
             updated = self._correct(predicted, covariance, precision, whitened)
             if self.gain is not None and score is not None:
-                updated = self._follow_entropy(replace(state, S=S), updated, predicted, ev, score, window.complete[k])
+                updated = self._follow_entropy(
+                    replace(state, S=S), updated, predicted, ev, score, window.complete[k]
+                )
             age = torch.where(follows, state.age + 1, torch.zeros_like(state.age))
             updated = replace(updated, age=age)
         return StepResult(updated, replace(state, S=S), ev, loglik, counted)
 
-    def _evaluate(self, state: FilterState, S: Tensor, window: Window, k: int, index: Tensor) -> brackets.Evaluation:
+    def _evaluate(
+        self, state: FilterState, S: Tensor, window: Window, k: int, index: Tensor
+    ) -> brackets.Evaluation:
         pairs = pair_geometry(state.r, index, self.laws.cutoff, window.scale)
         complete, present = window.complete[k], window.present[k]
         if bool((complete | ~present).all()):
@@ -215,7 +219,11 @@ class Filter:
         S_new = self._neighbour_mean(state.S, known, index)
         eye = torch.eye(state.r.shape[1], dtype=state.r.dtype, device=state.r.device)
         one, two = new[:, None], new[:, None, None]
-        prior = torch.zeros_like(state.variance) if self.gain is None else self.gain.prior.expand_as(state.variance)
+        prior = (
+            torch.zeros_like(state.variance)
+            if self.gain is None
+            else self.gain.prior.expand_as(state.variance)
+        )
         return FilterState(
             r=torch.where(one, window.positions[k], state.r),
             v=torch.where(one, torch.zeros_like(state.v), state.v),
@@ -264,7 +272,9 @@ class Filter:
         )
 
     @staticmethod
-    def _correct(predicted: FilterState, covariance: Tensor, precision: Tensor, whitened: Tensor) -> FilterState:
+    def _correct(
+        predicted: FilterState, covariance: Tensor, precision: Tensor, whitened: Tensor
+    ) -> FilterState:
         vr = predicted.rv.transpose(1, 2)
         gain_r = predicted.rr @ precision
         gain_v = vr @ precision

@@ -43,6 +43,8 @@ class PowerLawAmplitudes(nn.Module):
         Exponents p of temperature in A^2, B^2, C^2. Zero for an isothermal law.
     """
 
+    reference_temperature: Tensor
+
     def __init__(
         self,
         A: list[float],
@@ -62,12 +64,23 @@ class PowerLawAmplitudes(nn.Module):
         envelope = (1 - x) ** 3 * (1 + 3 * x)
         basis = chebyshev(x, max(len(self.A), len(self.B), len(self.C)))
         log_t = 0.5 * (torch.log(T_i) + torch.log(T_j)) - torch.log(self.reference_temperature)
-        squared = []
-        for k, g in enumerate((self.A, self.B, self.C)):
-            squared.append(envelope * torch.exp(basis[:, : len(g)] @ g + self.powers[k] * log_t))
-        at_i = [0.5 * self.powers[k] * s / T_i for k, s in enumerate(squared)]
-        at_j = [0.5 * self.powers[k] * s / T_j for k, s in enumerate(squared)]
-        return PairAmplitudes(*squared, at_i[0], at_j[0], at_i[1], at_j[1], at_i[2], at_j[2])
+
+        def squared(g: Tensor, power: Tensor) -> Tensor:
+            return envelope * torch.exp(basis[:, : len(g)] @ g + power * log_t)
+
+        pa, pb, pc = 0.5 * self.powers
+        A2, B2, C2 = squared(self.A, 2 * pa), squared(self.B, 2 * pb), squared(self.C, 2 * pc)
+        return PairAmplitudes(
+            A2=A2,
+            B2=B2,
+            C2=C2,
+            A2_i=pa * A2 / T_i,
+            A2_j=pa * A2 / T_j,
+            B2_i=pb * B2 / T_i,
+            B2_j=pb * B2 / T_j,
+            C2_i=pc * C2 / T_i,
+            C2_j=pc * C2 / T_j,
+        )
 
 
 def chebyshev(x: Tensor, n: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -42,12 +42,19 @@ class Laws(nn.Module):
     """
 
     def __init__(
-        self, kernel: nn.Module, energy: nn.Module, amplitudes: nn.Module, cutoff: float, mass: float = 1.0, k_B: float = 1.0
+        self,
+        kernel: nn.Module,
+        energy: nn.Module,
+        amplitudes: nn.Module,
+        cutoff: float,
+        mass: float = 1.0,
+        k_B: float = 1.0,
     ) -> None:
         super().__init__()
-        self.kernel = kernel
-        self.energy = energy
-        self.amplitudes = amplitudes
+        # Modules for their parameters, but called through the protocols above.
+        self.kernel: Any = kernel
+        self.energy: Any = energy
+        self.amplitudes: Any = amplitudes
         self.cutoff = cutoff
         self.mass = mass
         self.k_B = k_B

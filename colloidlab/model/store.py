@@ -28,7 +28,11 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
     assert thermal.gain is not None
     folder.mkdir(parents=True, exist_ok=True)
     parts = {"isothermal": isothermal.laws, "thermal": thermal.laws, "gain": thermal.gain}
-    tensors = {f"{p}.{k}": t.detach().contiguous().clone() for p, m in parts.items() for k, t in m.state_dict().items()}
+    tensors = {
+        f"{p}.{k}": t.detach().contiguous().clone()
+        for p, m in parts.items()
+        for k, t in m.state_dict().items()
+    }
     save_file(tensors, folder / "model.safetensors")
     description = {
         "format": _FORMAT,
@@ -59,7 +63,9 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         isothermal, gain = isothermal_laws(guess), EntropyGain()
         thermal = thermal_laws(isothermal)
         for prefix, module in (("isothermal", isothermal), ("thermal", thermal), ("gain", gain)):
-            module.load_state_dict({k.removeprefix(f"{prefix}."): t for k, t in tensors.items() if k.startswith(f"{prefix}.")})
+            module.load_state_dict(
+                {k.removeprefix(f"{prefix}."): t for k, t in tensors.items() if k.startswith(f"{prefix}.")}
+            )
         velocity, entropy = float(description["velocity_variance"]), float(description["initial_entropy"])
     except FileNotFoundError:
         raise InputError(f"{folder} holds no model; run 'colloidlab fit' first") from None

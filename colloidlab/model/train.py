@@ -18,7 +18,6 @@ from colloidlab.dataset.windows import Window, read_window
 from colloidlab.errors import ColloidlabError
 from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState, empty_state
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
-from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 
 _ISOTHERMAL_FRAMES = 7
@@ -65,7 +64,9 @@ class Fit:
     curves: list[Evaluation]
 
 
-def fit_laws(recording: Recording, split: Split, guess: Guess, options: TrainOptions, monitor: Monitor = SILENT) -> Fit:
+def fit_laws(
+    recording: Recording, split: Split, guess: Guess, options: TrainOptions, monitor: Monitor = SILENT
+) -> Fit:
     """Fit both laws on the training block; the validation block chooses, the test block is not touched.
 
     Parameters
@@ -79,7 +80,7 @@ def fit_laws(recording: Recording, split: Split, guess: Guess, options: TrainOpt
     windows = WindowSource(recording, guess.cutoff)
     isothermal = Filter(isothermal_laws(guess), None, guess.temperature)
     _fit_isothermal(isothermal, windows, split, options, curves, monitor)
-    temperature = float(isothermal.laws.energy.log_temperature.detach().exp())  # type: ignore[union-attr]
+    temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
     candidates = []
     trial = max(4, options.filter_steps // 6)
     for power in (0.5, -0.5):
@@ -139,7 +140,9 @@ def run_window(
 
 
 def fresh_state(window: Window) -> FilterState:
-    return empty_state(len(window.slot), window.positions.shape[2], window.positions.dtype, window.positions.device)
+    return empty_state(
+        len(window.slot), window.positions.shape[2], window.positions.dtype, window.positions.device
+    )
 
 
 def _fit_isothermal(
@@ -153,7 +156,9 @@ def _fit_isothermal(
     laws = filter_.laws
     length = MATURE + _ISOTHERMAL_FRAMES
     starts = np.arange(split.train[0], split.train[1] - length)
-    checks = np.linspace(split.validation[0], max(split.validation[1] - length, split.validation[0]), 3).astype(int)
+    checks = np.linspace(
+        split.validation[0], max(split.validation[1] - length, split.validation[0]), 3
+    ).astype(int)
     rng = np.random.default_rng(options.seed)
 
     def loss() -> Tensor:
@@ -163,7 +168,10 @@ def _fit_isothermal(
 
     def validate() -> float:
         with torch.no_grad():
-            sums = [run_window(filter_, fresh_state(w), w)[1:] for w in (_window(windows, int(c), length) for c in checks)]
+            sums = [
+                run_window(filter_, fresh_state(w), w)[1:]
+                for w in (_window(windows, int(c), length) for c in checks)
+            ]
         return float(sum(s[0] for s in sums) / max(float(sum(s[1] for s in sums)), 1.0))
 
     loop = _Loop(laws.parameters(), rate=0.04, phase="isothermal", curves=curves, monitor=monitor)
@@ -178,7 +186,13 @@ class _Loop:
     """Adam with a falling rate, clipped gradients, and a stop at the first non-finite loss."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], *, rate: float, phase: str, curves: list[Evaluation], monitor: Monitor
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        rate: float,
+        phase: str,
+        curves: list[Evaluation],
+        monitor: Monitor,
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
         self.rate, self.phase, self.curves, self.monitor = rate, phase, curves, monitor
@@ -196,8 +210,8 @@ class _Loop:
             value = loss()
             if not bool(torch.isfinite(value)):
                 raise ColloidlabError(
-                    f"the fit ({self.phase}) met a non-finite likelihood at step {step}; tracks with wild jumps are the usual "
-                    "cause: look at search_range_px, or give a larger sigma_px"
+                    f"the fit ({self.phase}) met a non-finite likelihood at step {step}; tracks with wild jumps "
+                    "are the usual cause: look at search_range_px, or give a larger sigma_px"
                 )
             self.optimizer.zero_grad()
             value.backward()
@@ -210,7 +224,13 @@ class _Loop:
             if (step + 1) % every == 0 or step + 1 == n_steps:
                 validation = validate()
                 self.curves.append(
-                    Evaluation(self.phase, step + 1, time.perf_counter() - started, float(np.mean(recent)), validation)
+                    Evaluation(
+                        self.phase,
+                        step + 1,
+                        time.perf_counter() - started,
+                        float(np.mean(recent)),
+                        validation,
+                    )
                 )
                 recent.clear()
                 on_validation(validation)
@@ -236,8 +256,8 @@ class _EntropyTrainer:
         self.validation = (split.train[0] + n * len(self.starts), split.validation)
         self.rng = np.random.default_rng(options.seed)
         with torch.no_grad():
-            V = self.filter.laws.energy.log_reference_volume.exp().reshape(1)  # type: ignore[operator, union-attr]
-            S = self.filter.laws.energy.entropy(V.new_tensor([temperature]), V)  # type: ignore[operator]
+            V = self.filter.laws.energy.log_reference_volume.exp().reshape(1)
+            S = self.filter.laws.energy.entropy(V.new_tensor([temperature]), V)
         self.filter.initial_entropy = float(S[0])
         self.carry: dict[int, CarriedState] = {}
         self.best_validation = -math.inf
@@ -296,7 +316,10 @@ class _EntropyTrainer:
         if validation > self.best_validation:
             assert self.filter.gain is not None
             self.best_validation = validation
-            self._best = (copy.deepcopy(self.filter.laws.state_dict()), copy.deepcopy(self.filter.gain.state_dict()))
+            self._best = (
+                copy.deepcopy(self.filter.laws.state_dict()),
+                copy.deepcopy(self.filter.gain.state_dict()),
+            )
 
 
 @dataclass(frozen=True)
@@ -317,4 +340,6 @@ class CarriedState:
         where = np.minimum(where, len(self.slot) - 1)
         known = self.slot[where] == window.slot
         source, target = torch.as_tensor(where[known]), torch.as_tensor(np.flatnonzero(known))
-        return FilterState(**{k: t.index_copy(0, target, getattr(self.state, k)[source]) for k, t in vars(out).items()})
+        return FilterState(
+            **{k: t.index_copy(0, target, getattr(self.state, k)[source]) for k, t in vars(out).items()}
+        )

@@ -23,16 +23,11 @@ from colloidlab.report.style import (
     new_figure,
     stamp,
 )
-from colloidlab.report.words import calibrated, label
+from colloidlab.report.words import label, pretty_unit
 
 NOT_IDENTIFIED = "temperature not identified"
-_AXIS_OF_UNIT = {
-    "px": "distance",
-    "px^2": "area per particle",
-    "1/px^2": "number density",
-    "px^2/frame^2": "temperature",
-}
-"""What a learned function depends on, read off the unit of its x."""
+_AXIS_OF_UNIT = {"px": "distance", "px^2": "area per particle", "1/px^2": "number density"}
+"""What a learned function depends on, read off the unit of its x (in px, or in um alike)."""
 
 
 def data_split(results: Results) -> Plate:
@@ -93,13 +88,10 @@ def functions(results: Results) -> Plate:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, name in zip(axes, names, strict=False):
         curve = table[table["quantity"] == name]
-        x_factor, x_unit = calibrated(str(curve["x_unit"].iloc[0]), results.calibration)
-        y_factor, y_unit = calibrated(str(curve["y_unit"].iloc[0]), results.calibration)
-        factors = {"x": x_factor, "y": y_factor, "y_low": y_factor, "y_high": y_factor}
-        draw_band(ax, curve[list(factors)] * pd.Series(factors), colour=BLUE)
+        draw_band(ax, curve, colour=BLUE)
         ax.axhline(0, color=GREY, linewidth=0.8)
-        ax.set_xlabel(label(_AXIS_OF_UNIT.get(str(curve["x_unit"].iloc[0]), "argument"), x_unit))
-        ax.set_ylabel(label(str(name).replace("_", " ").replace("$", ""), y_unit))
+        ax.set_xlabel(_argument(str(curve["x_unit"].iloc[0])))
+        ax.set_ylabel(label(str(name).replace("_", " ").replace("$", ""), str(curve["y_unit"].iloc[0])))
     for ax in axes[len(names) :]:
         ax.remove()
     banded = np.isfinite(table["y_low"]) & np.isfinite(table["y_high"])
@@ -109,6 +101,12 @@ def functions(results: Results) -> Plate:
     return Plate(
         figure, f"The laws that the fit found, in units where k_B = 1 and the particle's mass is 1. {bands}"
     )
+
+
+def _argument(unit: str) -> str:
+    """Label of the x axis; a unit that names its own quantity ("density / W(0)") is the label."""
+    name = _AXIS_OF_UNIT.get(unit.replace("um", "px"))
+    return pretty_unit(unit) if name is None else label(name, unit)
 
 
 def temperature_maps(results: Results) -> Plate:

@@ -13,7 +13,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from colloidlab.errors import InputError
 from colloidlab.report.results import Results
-from colloidlab.report.style import GREY
+from colloidlab.report.style import GREY, PANEL
 from colloidlab.report.words import label
 
 _SMALLEST = 0.004
@@ -62,6 +62,7 @@ class View:
         ax.set_xlim(x0, x1)
         ax.set_ylim(y1, y0)
         ax.set_aspect("equal")
+        ax.set_facecolor(PANEL)
         ax.set_title(title)
         for side in ("top", "right"):
             ax.spines[side].set_visible(True)
@@ -111,7 +112,7 @@ def draw_particles(
             array=np.ma.masked_invalid(np.asarray(values, dtype=float)[keep]),
             cmap=cmap,
             norm=norm,
-            # A grey rim keeps the ends of the colour scale visible on a white and on a black page.
+            # A grey rim keeps the light end of the colour scale visible.
             edgecolors=GREY,
             linewidths=0.3,
             alpha=alpha,

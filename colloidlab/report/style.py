@@ -17,6 +17,8 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 INK = "#1f2329"
 """Text and axes; becomes the page's own text colour, so that figures follow light and dark."""
 GREY = "#8a9099"
+PANEL = "#eceef1"
+"""Ground of every map: one and the same on a white and on a black page, so that colours read the same."""
 BLUE = "#2b83c4"
 ORANGE = "#d9631e"
 GREEN = "#1b9e77"

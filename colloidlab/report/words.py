@@ -11,7 +11,6 @@ from colloidlab.report.results import Results
 from colloidlab.units import Calibration
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_UNIT_FACTOR = re.compile(r"(px|frame)(?:\^(-?\d+))?")
 
 MODELS = {
     "constant_velocity": "constant velocity",
@@ -41,28 +40,6 @@ def pretty_unit(unit: str) -> str:
     """
     text = re.sub(r"\^(-?\d+)", lambda m: m[1].translate(_SUPERSCRIPT), unit)
     return re.sub(r"\bum(?![a-z])", "µm", text).replace("$", "")
-
-
-def calibrated(unit: str, calibration: Calibration) -> tuple[float, str]:
-    """Factor and unit that bring a quantity in px and frames to the calibrated unit.
-
-    A unit that is not made of px and frames is left alone.
-
-    >>> calibrated("px^2/frame^2", Calibration(um_per_px=0.5, fps=2))
-    (1.0, 'um^2/s^2')
-    >>> calibrated("1", Calibration(um_per_px=0.5, fps=2))
-    (1.0, '1')
-    """
-    above, _, below = unit.partition("/")
-    power = {"px": 0, "frame": 0}
-    for part, sign in ((above, 1), (below, -1)):
-        for token in part.split():
-            found = _UNIT_FACTOR.fullmatch(token)
-            if found is None and token != "1":
-                return 1.0, unit
-            if found is not None:
-                power[found[1]] += sign * int(found[2] or 1)
-    return calibration.factor(power["px"], power["frame"]), calibration.unit(power["px"], power["frame"])
 
 
 def label(name: str, unit: str) -> str:

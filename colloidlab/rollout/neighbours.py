@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colloidlab.model.pairs import Pairs, find_pairs, pair_geometry
+from colloidlab.dataset.graph import find_pairs
+from colloidlab.model.pairs import Pairs, pair_geometry
 
 
 class Neighbours:
@@ -41,7 +42,9 @@ class Neighbours:
         self._scale = scale.cpu().numpy()
         self._member = np.zeros(len(scale), dtype=np.int64) if member is None else member
         self._box = box
-        self._box_tensor = None if box is None else torch.as_tensor(box, dtype=scale.dtype, device=scale.device)
+        self._box_tensor = (
+            None if box is None else torch.as_tensor(box, dtype=scale.dtype, device=scale.device)
+        )
         self._at: Tensor | None = None
         self._index: Tensor | None = None
         self.n_searches = 0

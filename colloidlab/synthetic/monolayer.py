@@ -158,7 +158,9 @@ class MonolayerSimulation:
         """Random positions, pushed apart by steepest descent in the elastic energy."""
         s = self.setup
         laws = self._laws(2.0, 0.0, 0.0)
-        r = torch.as_tensor(np.column_stack([self._rng.uniform(0, s.width, n), self._rng.uniform(s.top, s.bottom, n)]))
+        r = torch.as_tensor(
+            np.column_stack([self._rng.uniform(0, s.width, n), self._rng.uniform(s.top, s.bottom, n)])
+        )
         S = torch.zeros(n, dtype=r.dtype)
         for k in range(steps):
             if k % 100 == 0:
@@ -174,7 +176,7 @@ class MonolayerSimulation:
         s = self.setup
         unit = self._laws(1.0, 0.0, 0.0)
         pairs = self._neighbours.pairs(r)
-        ev = brackets.evaluate(unit, pairs, torch.zeros(self.n, dtype=r.dtype), volume=None)
+        ev = brackets.evaluate(unit, pairs, torch.zeros(self.n, dtype=r.dtype))
         density = float((1 / ev.volume).mean())
         envelope = float(pairs.sum_symmetric((1 - pairs.x) ** 3 * (1 + 3 * pairs.x)).mean())
         a2 = s.friction_rate * s.temperature / (0.75 * envelope)
@@ -196,7 +198,7 @@ class MonolayerSimulation:
     def _isothermal_entropy(self, r: Tensor) -> Tensor:
         zero = torch.zeros(self.n, dtype=r.dtype)
         ev = brackets.evaluate(self.laws, self._neighbours.pairs(r), zero)
-        return self.laws.energy.entropy(torch.full_like(zero, self.setup.temperature), ev.volume)  # type: ignore[operator]
+        return self.laws.energy.entropy(torch.full_like(zero, self.setup.temperature), ev.volume)
 
     # ---- motion -----------------------------------------------------------------------------
 
@@ -205,8 +207,10 @@ class MonolayerSimulation:
         s = self.setup
         dt = 1.0 / s.steps_per_frame
         for k in range(s.steps_per_frame):
-            pairs = self._neighbours.pairs(self._state.r)
-            state = euler_maruyama.step(self._state, self.laws, pairs, dt, self._generator, None)
+            ev = brackets.evaluate(self.laws, self._neighbours.pairs(self._state.r), self._state.S)
+            numbers = torch.randn((len(ev.pairs.r), 3), generator=self._generator, dtype=ev.pairs.r.dtype)
+            noise = brackets.Noise(impulse=numbers[:, :2], heat=numbers[:, 2])
+            state = euler_maruyama.step(self._state, self.laws, ev, dt, noise)
             here = time + (k + 1) * dt
             shift = self.needle_position(here) if moving else 0.0
             speed = (shift - self.needle_position(here - dt)) / dt if moving else 0.0

@@ -1,0 +1,12 @@
+"""The stages of a run, each from run folder to run folder: track, fit, simulate, report.
+
+A stage is skipped when neither its inputs nor its options have changed since it last
+succeeded. What a stage could not do is said, never hidden.
+"""
+
+from colloidlab.pipeline.fit import run_fit
+from colloidlab.pipeline.simulate import run_simulate
+from colloidlab.pipeline.track import run_track
+from colloidlab.pipeline.whole import run_all, run_report
+
+__all__ = ["run_all", "run_fit", "run_report", "run_simulate", "run_track"]

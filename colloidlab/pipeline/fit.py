@@ -1,0 +1,176 @@
+"""Stage `fit`: from tracks to laws, the filtered state, and what the laws are worth on the test block."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from colloidlab.config import Config
+from colloidlab.dataset.cutoff import choose_cutoff
+from colloidlab.dataset.recording import Recording, from_tracks
+from colloidlab.dataset.regime import INERTIAL, Regime, judge
+from colloidlab.dataset.split import split_by_time
+from colloidlab.errors import FitRefused
+from colloidlab.model.curves import learned_functions
+from colloidlab.model.evaluate import Pass, compare, pass_both
+from colloidlab.model.guess import first_guess
+from colloidlab.model.store import save_fit
+from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
+from colloidlab.pipeline.view import edge_distance
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.run import Run, digest
+
+SUMMARY_KEYS = (
+    "regime",
+    "regime_reason",
+    "loglik_constant_velocity",
+    "loglik_diffusion",
+    "loglik_isothermal",
+    "loglik_filter",
+    "entropy_gain",
+    "entropy_gain_low",
+    "entropy_gain_high",
+    "temperature_identified",
+    "interaction_cutoff_px",
+)
+
+
+def fit_key(run: Run, config: Config) -> str:
+    """What the result of the stage depends on."""
+    return digest({"tracks": run.record["stages"].get("track", {}).get("outputs", {}), "fit": config.fit.model_dump()})
+
+
+def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
+    """Fit the dynamics of a tracked recording.
+
+    Returns
+    -------
+    dict
+        The summary's entries of this stage, and `skipped`.
+
+    Raises
+    ------
+    FitRefused
+        When there is no inertia to fit, or too little data; the sentence is kept in the run folder.
+    InputError
+        When the run has no tracks.
+    """
+    run.require("track")
+    key = fit_key(run, config)
+    if run.is_current("fit", key):
+        return {k: v for k, v in run.summary.items() if k in SUMMARY_KEYS} | {"skipped": True}
+    refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
+    if refused:
+        raise FitRefused(refused)
+    recording = load_recording(run, config)
+    cutoff, cutoff_reason = _cutoff(recording, config)
+    regime = judge(recording, 1.5 * cutoff)
+    try:
+        if regime.verdict != INERTIAL:
+            raise FitRefused(f"the motion is {regime.verdict}: {regime.reason}")
+        split = split_by_time(
+            recording.first, recording.stop, config.fit.train_fraction, config.fit.validation_fraction
+        )
+        _need_interior(recording, cutoff)
+    except FitRefused as error:
+        _record_refusal(run, config, key, regime, str(error))
+        raise
+    with run.stage("fit", key, config, config.fit.model_dump()) as facts:
+        torch.manual_seed(config.fit.fit_seed)
+        guess = first_guess(recording, regime, cutoff)
+        windows = WindowSource(recording, cutoff)
+        options = TrainOptions(
+            isothermal_steps=config.fit.isothermal_steps,
+            filter_steps=config.fit.filter_steps,
+            window_frames=config.fit.window_frames,
+            burn_in_frames=config.fit.burn_in_frames,
+            seed=config.fit.fit_seed,
+        )
+        fit = fit_laws(recording, split, guess, options, monitor)
+        isothermal, thermal = pass_both(fit, windows, monitor)
+        comparison = compare(isothermal, thermal, split, recording.first)
+        calibration = run.calibration
+        facts.update(
+            cutoff_px=cutoff,
+            cutoff_reason=cutoff_reason,
+            train=list(split.train),
+            validation=list(split.validation),
+            test=list(split.test),
+            regime=regime.verdict,
+            regime_reason=regime.reason,
+        )
+        with run.writing("model") as folder:
+            save_fit(folder, fit.isothermal, fit.thermal, guess, _model_facts(recording, facts, calibration))
+        run.write_table("training", pd.DataFrame([asdict(row) for row in fit.curves]))
+        run.write_table("state", thermal.state)
+        run.write_table("likelihood", comparison.table)
+        run.write_table("functions", _functions(fit, thermal, run))
+        summary = _summary(comparison.table, comparison.temperature_identified, regime, cutoff)
+        run.update_summary(summary, drop=SUMMARY_KEYS)
+    return summary | {"skipped": False}
+
+
+def load_recording(run: Run, config: Config) -> Recording:
+    """The tracks of a run as a recording; frames that were missing or damaged carry no information."""
+    tracks = run.read_table("tracks")
+    frames = run.read_table("frames")
+    bad = frozenset(int(f) for f in frames.loc[frames["status"].isin(["missing", "damaged"]), "frame"])
+    return from_tracks(tracks, edge_distance(run), sigma_px=config.fit.sigma_px, bad_frames=bad)
+
+
+def _cutoff(recording: Recording, config: Config) -> tuple[float, str]:
+    if config.fit.cutoff_px is not None:
+        return config.fit.cutoff_px, "given by the user"
+    return choose_cutoff(recording)
+
+
+def _need_interior(recording: Recording, cutoff: float) -> None:
+    reach = 2 * cutoff * recording.scale.max()
+    share = float((recording.edge > reach).mean())
+    if share * len(recording.edge) / (recording.stop - recording.first) < 10:
+        raise FitRefused(
+            f"fewer than 10 particles a frame lie two cutoffs ({reach:.3g} px) inside the view; their forces need "
+            "neighbours that the camera does not see: record a larger view or give a smaller cutoff_px"
+        )
+
+
+def _record_refusal(run: Run, config: Config, key: str, regime: Regime, sentence: str) -> None:
+    run.remove("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet")
+    with run.stage("fit", key, config, config.fit.model_dump()) as facts:
+        facts.update(refused=sentence, regime=regime.verdict, regime_reason=regime.reason)
+    run.update_summary({"regime": regime.verdict, "regime_reason": regime.reason}, drop=SUMMARY_KEYS)
+
+
+def _model_facts(recording: Recording, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:
+    return {
+        **facts,
+        "frame_interval_s": None if calibration.fps is None else 1 / calibration.fps,
+        "um_per_px": calibration.um_per_px,
+        "mean_radius_px": recording.mean_radius,
+        "sigma_px": float(np.median(recording.sigma[recording.observed])),
+    }
+
+
+def _functions(fit: Fit, thermal: Pass, run: Run) -> pd.DataFrame:
+    inside = thermal.state[~thermal.state["boundary"]]
+    temperature = float(inside["temperature_px2"].median())
+    return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration)
+
+
+def _summary(table: pd.DataFrame, identified: bool, regime: Regime, cutoff: float) -> dict[str, Any]:
+    by_model = table.set_index("model")
+    gain = by_model.loc["filter"]
+    return {
+        "regime": regime.verdict,
+        "regime_reason": regime.reason,
+        **{f"loglik_{m}": float(v) for m, v in by_model["loglik"].items()},
+        "entropy_gain": float(gain["gain"]),
+        "entropy_gain_low": float(gain["gain_low"]),
+        "entropy_gain_high": float(gain["gain_high"]),
+        "temperature_identified": identified,
+        "interaction_cutoff_px": cutoff,
+    }

@@ -1,0 +1,48 @@
+"""All stages one after the other, and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from colloidlab.config import Config
+from colloidlab.errors import FitRefused, InputError
+from colloidlab.pipeline.fit import run_fit
+from colloidlab.pipeline.simulate import run_simulate
+from colloidlab.pipeline.track import run_track
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.report import write_report
+from colloidlab.run import Run, digest
+
+
+def run_report(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
+    """Write report.html from what the run folder holds."""
+    run.require("track")
+    key = digest({stage: run.record["stages"].get(stage, {}).get("key") for stage in ("track", "fit", "simulate")})
+    with run.stage("report", key, config, {}):
+        path = write_report(run, monitor=monitor)
+    return {"report": str(path)}
+
+
+def run_all(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
+    """Track, fit, simulate, report; a recording that the fit refuses still ends with a report.
+
+    Returns
+    -------
+    dict
+        Everything in `summary.json`, the path of the report, and `refused` where the fit was.
+    """
+    run_track(source, run, config, monitor)
+    refused = None
+    try:
+        run_fit(run, config, monitor)
+        run_simulate(run, config, monitor)
+    except FitRefused as error:
+        refused = str(error)
+    except InputError as error:
+        # A model without a simulation (no interior particle, too short a test block) is still worth a report.
+        if not run.has("model"):
+            raise
+        refused = str(error)
+    result = run_report(run, config, monitor)
+    return run.summary | result | ({"refused": refused} if refused else {})

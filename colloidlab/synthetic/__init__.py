@@ -1,0 +1,1 @@
+"""Physics and rendering of sample videos whose ground truth is known exactly."""
