@@ -22,6 +22,8 @@ class Curve:
     ----------
     x, y, y_low, y_high : float array, shape (n,)
     x_unit, y_unit : str
+    pairs_per_frame : float array, shape (n,), optional
+        Only for g(r): pairs that one frame of an ideal gas would have in each bin.
     """
 
     x: Floats
@@ -30,6 +32,7 @@ class Curve:
     y_high: Floats
     x_unit: str
     y_unit: str
+    pairs_per_frame: Floats | None = None
 
     def calibrated(self, calibration: Calibration, *, x: tuple[int, int], y: tuple[int, int]) -> Curve:
         """The curve in physical units; `x`, `y`: powers (length, time) of a curve in px and frames."""

@@ -92,9 +92,10 @@ def pair_correlation(
     ring = np.pi * np.diff(edges**2) if sides.size == 2 else 4 / 3 * np.pi * np.diff(edges**3)
     ideal = pairs * ring / np.prod(sides) ** 2
     y = sums.sum(axis=0) / ideal.sum(axis=0)
+    per_frame = pairs.sum() * ring / np.prod(sides) / 2 / len(frames)
     samples = resample(sums, ideal, rng or np.random.default_rng(0))
     low, high = band(y, samples, np.full(n_bins, np.count_nonzero(pairs)))
-    return Curve(0.5 * (edges[1:] + edges[:-1]), y, low, high, "px", "1")
+    return Curve(0.5 * (edges[1:] + edges[:-1]), y, low, high, "px", "1", per_frame)
 
 
 def _window(

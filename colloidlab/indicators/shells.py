@@ -15,7 +15,8 @@ _COARSE_SHARE = 0.08
 """Smoothing that tells shells from sub-peaks of a mixture, as a share of the first peak's position."""
 
 _LEAST_RELIEF = 0.05
-_NOISE_FACTOR = 5.0
+_TIME_FACTOR = 5.0
+_COUNTING_FACTOR = 3.5
 _ERROR_BINS = 4.0
 
 
@@ -24,7 +25,7 @@ def first_peak(curve: Curve) -> float | None:
 
     The curve is smoothed over 1.5 bins. The first maximum counts that is at least half as
     high as the highest, and that rises above the curve around it, and above 1, by more
-    than 5 standard errors and by 0.05.
+    than 5 standard errors, 3.5 times the counting noise of a single frame, and 0.05.
     """
     y = gaussian_filter1d(curve.y, _FINE_BINS)
     relief = _relief(curve, _FINE_BINS)
@@ -40,9 +41,9 @@ def first_minimum(curve: Curve) -> float | None:
     """Distance of the minimum after the first peak, where the first shell ends; None when there is none.
 
     Smoothing over 8 % of the peak's position joins the sub-peaks of a mixture of sizes;
-    the minimum must then be deeper than what follows it by more than 5 standard errors
-    and by 0.05. Its place is refined on the finely smoothed curve. In a dilute gas g(r)
-    falls to 1 and never rises again: None.
+    the minimum must then lie below what follows it by as much as a peak must stand out.
+    Its place is refined on the finely smoothed curve. In a dilute gas g(r) falls to 1
+    and never rises again: None.
     """
     peak = first_peak(curve)
     if peak is None:
@@ -66,21 +67,29 @@ def _is_lowest(y: Floats, around: Integers) -> NDArray[np.bool_]:
 def _relief(curve: Curve, width_bins: float) -> Floats:
     """How far a feature of the smoothed curve must stand out, at each bin.
 
-    The band is about fluctuations in time: where particles hardly move it says nothing about
-    whether a bump is chance. Jumps from bin to bin do, so the larger of the two errors counts.
+    Frames that are nearly copies of each other repeat the same chance pairs, and no band from
+    blocks of time can show that. So a feature must also exceed the counting noise of one frame.
     """
-    # Counting noise grows with g and falls with the ring's length, as √(g/r). Third differences
-    # (of variance 20 for noise 1) see that noise and little of a smooth curve.
-    counting = np.sqrt(np.maximum(curve.y, 1.0) / curve.x)
-    jumps = np.abs(np.diff(curve.y, 3)) / counting[1:-2] if curve.y.size > 3 else np.zeros(1)
-    error = counting * 1.48 * np.median(jumps) / np.sqrt(20.0)
     spread = np.nan_to_num((curve.y_high - curve.y_low) / 2 / 1.96)
     # Twenty blocks give a rough error: neighbouring bins are averaged.
     spread = np.sqrt(gaussian_filter1d(spread**2, max(width_bins, _ERROR_BINS)))
+    relief = np.maximum(_TIME_FACTOR * spread, _COUNTING_FACTOR * _counting_noise(curve))
     # Gaussian weights of standard deviation w lower the variance 2 √π w times, half as much at the ends.
-    error = np.maximum(error, spread) / np.sqrt(2 * np.sqrt(np.pi) * width_bins)
-    error[: int(np.ceil(width_bins))] *= np.sqrt(2.0)
-    return np.maximum(_LEAST_RELIEF, _NOISE_FACTOR * error)
+    relief /= np.sqrt(2 * np.sqrt(np.pi) * width_bins)
+    relief[: int(np.ceil(width_bins))] *= np.sqrt(2.0)
+    return np.maximum(_LEAST_RELIEF, relief)
+
+
+def _counting_noise(curve: Curve) -> Floats:
+    """Standard deviation of each bin in a single frame."""
+    height = np.maximum(curve.y, 1.0)
+    if curve.pairs_per_frame is not None:
+        return np.asarray(np.sqrt(height / np.maximum(curve.pairs_per_frame, 1e-300)))
+    # Read from a file: counting noise goes as √(g/r), and third differences (of variance 20 for
+    # noise 1) see it and little of a smooth curve.
+    shape = np.sqrt(height / curve.x)
+    jumps = np.abs(np.diff(curve.y, 3)) / shape[1:-2] if curve.y.size > 3 else np.zeros(1)
+    return np.asarray(shape * 1.48 * np.median(jumps) / np.sqrt(20.0))
 
 
 def _refine(x: Floats, y: Floats, k: int) -> float:

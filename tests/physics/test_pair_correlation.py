@@ -5,7 +5,7 @@ from __future__ import annotations
 import freud
 import numpy as np
 import pytest
-from simulated_tracks import relaxed, triangular
+from simulated_tracks import brownian, relaxed, triangular
 
 from colloidlab.indicators import Curve, first_minimum, first_peak, pair_correlation
 
@@ -87,6 +87,15 @@ def test_gas_without_structure_has_no_shell(seed: int) -> None:
     frames = [rng.uniform(0, 100, (int(rng.choice([5, 100, 400])), 2)) for _ in range(n_frames)]
     curve = pair_correlation(frames, r_max=40, n_bins=int(rng.choice([20, 100])), region=((0, 0), (100, 100)))
     assert first_minimum(curve) is None
+
+
+@pytest.mark.parametrize("d", [0.0, 0.001, 0.1, 3.0])
+def test_gas_that_keeps_its_neighbours_for_many_frames_has_no_shell_either(d: float) -> None:
+    # Frames are nearly copies: the same chance pairs are counted again and again.
+    for seed in range(6):
+        moving = brownian(np.random.default_rng(seed), 60, 400, d=d, side=300.0) % 300
+        curve = pair_correlation(list(moving), r_max=90, n_bins=120, box=(300, 300))
+        assert first_peak(curve) is None or first_minimum(curve) is None
 
 
 def test_a_hard_core_alone_is_not_a_shell() -> None:

@@ -46,6 +46,7 @@ def test_a_full_recording_has_everything_in_calibrated_units(gas: pd.DataFrame) 
     assert summary["diffusion_um2_per_s"] == pytest.approx(0.05, abs=4 * error) and 0 < error < 0.005
     assert summary["localisation_error_px"] == pytest.approx(0.05, abs=0.02)
     assert 18 < summary["neighbour_cutoff_px"] < 32
+    assert not any("no minimum" in note for note in summary["notes"])
     assert 0.3 < summary["psi6_mean"] < 1
     first_msd = result.curves[result.curves.quantity == "msd"].iloc[0]
     assert first_msd.x == pytest.approx(0.1)
@@ -130,6 +131,20 @@ def test_detection_margin_is_not_counted_as_empty_space() -> None:
     assert np.average(g.y[10:60], weights=g.x[10:60]) == pytest.approx(1, abs=0.02)
     # A cluster in an empty view is dense compared with the view, not with itself.
     assert observed_region(table(positions / 4), (0, 0, 500, 500))[2] > 450
+
+
+def test_motion_that_is_not_free_diffusion_is_said_so(gas: pd.DataFrame) -> None:
+    def warned(tracks: pd.DataFrame) -> bool:
+        notes = compute(tracks, Calibration(), IndicatorsConfig(), view=(200, 200)).summary["notes"]
+        return any("not free diffusion" in note for note in notes)
+
+    rng = np.random.default_rng(6)
+    assert warned(table(ornstein_uhlenbeck(rng, 60, 100, gamma=0.3, speed=0.5)))
+    assert not warned(gas)
+    relaxing = np.zeros((60, 100, 2))  # an overdamped particle in a harmonic cage
+    for k in range(1, 60):
+        relaxing[k] = 0.6 * relaxing[k - 1] + rng.normal(0, 0.5, (100, 2))
+    assert warned(table(relaxing + rng.uniform(0, 200, (100, 2))))
 
 
 def test_lags_are_all_integers_then_sparse() -> None:
