@@ -95,7 +95,9 @@ class FitConfig(Section):
         0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests"
     )
     isothermal_steps: int = Field(80, ge=1, description="Optimisation steps of the isothermal warm start")
-    filter_steps: int = Field(54, ge=8, description="Optimisation steps with entropy, trials of both signs included")
+    filter_steps: int = Field(
+        54, ge=8, description="Optimisation steps with entropy, trials of both signs included"
+    )
     window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
     burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")
     sigma_px: float | None = Field(
@@ -194,7 +196,7 @@ def load_config(path: Path | None, overrides: dict[str, dict[str, Any]] | None =
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_describe(error)) from None
+        raise UsageError(describe(error)) from None
 
 
 def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
@@ -226,7 +228,8 @@ def _from_environment() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _describe(error: ValidationError) -> str:
+def describe(error: ValidationError) -> str:
+    """One sentence that names every wrong option."""
     problems = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])

@@ -36,13 +36,22 @@ CONTRACT = 1
 """Version of the run-folder contract; readers refuse a newer one."""
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "track": ("frames.parquet", "features.parquet", "tracks.parquet", "preview.png"),
+    "track": ("frames.parquet", "features.parquet", "tracks.parquet"),
     "indicators": ("indicators.parquet", "curves.parquet"),
-    "fit": ("model", "training.parquet", "state.parquet"),
+    "fit": ("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet"),
     "simulate": ("rollout.zarr", "comparison.parquet", "budget.parquet"),
     "report": ("report.html",),
 }
 """The products of each stage, in the order in which data flows."""
+
+DEPENDENTS: dict[str, tuple[str, ...]] = {
+    "track": ("indicators", "fit", "report"),
+    "indicators": ("simulate", "report"),
+    "fit": ("simulate", "report"),
+    "simulate": ("report",),
+    "report": (),
+}
+"""Stages that must be repeated when the products of a stage change."""
 
 _PACKAGES = (
     "numpy",
@@ -133,6 +142,7 @@ class Run:
         """
         facts: dict[str, Any] = {}
         started = time.perf_counter()
+        before = self.output_hash(name)
         yield facts
         self.record["contract"] = CONTRACT
         self.record["environment"] = environment()
@@ -146,7 +156,20 @@ class Run:
             "facts": facts,
             "outputs": {n: sha256(self.path / n) for n in STAGES[name] if (self.path / n).exists()},
         }
+        if self.output_hash(name) != before:
+            for dependent in DEPENDENTS[name]:
+                self._forget(dependent)
         self._write_record()
+
+    def _forget(self, stage: str) -> None:
+        """Remove a stage whose inputs have changed: a stale product beside new ones would mislead."""
+        if stage not in self.record["stages"]:
+            return
+        self.summarise(stage, {})
+        self.remove(*STAGES[stage])
+        del self.record["stages"][stage]
+        for dependent in DEPENDENTS[stage]:
+            self._forget(dependent)
 
     def facts(self, stage: str) -> dict[str, Any]:
         """What a stage wrote down about itself (empty when it has not run)."""
@@ -199,10 +222,22 @@ class Run:
         path = self.path / "summary.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
-    def update_summary(self, values: Mapping[str, Any], *, drop: tuple[str, ...] = ()) -> None:
-        """Merge headline numbers into `summary.json`; `drop` removes numbers that no longer hold."""
-        merged = {k: v for k, v in self.summary.items() if k not in drop} | dict(values)
-        self.write_text("summary.json", json.dumps(merged, indent=2, allow_nan=False, default=float) + "\n")
+    def summarise(self, stage: str, values: Mapping[str, Any]) -> None:
+        """Replace the headline numbers of a stage in `summary.json`."""
+        mine = self.record.setdefault("summary", {})
+        kept = {k: v for k, v in self.summary.items() if k not in mine.get(stage, [])}
+        mine[stage] = sorted(values)
+        self.write_text(
+            "summary.json", json.dumps(kept | dict(values), indent=2, allow_nan=False, default=float) + "\n"
+        )
+
+    def update_summary(self, values: Mapping[str, Any]) -> None:
+        self.summarise("other", self.stage_summary("other") | dict(values))
+
+    def stage_summary(self, stage: str) -> dict[str, Any]:
+        """The headline numbers that a stage has put into `summary.json`."""
+        mine = self.record.get("summary", {}).get(stage, [])
+        return {k: v for k, v in self.summary.items() if k in mine}
 
 
 def digest(value: Any) -> str:

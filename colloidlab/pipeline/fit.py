@@ -24,24 +24,12 @@ from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
 
-SUMMARY_KEYS = (
-    "regime",
-    "regime_reason",
-    "loglik_constant_velocity",
-    "loglik_diffusion",
-    "loglik_isothermal",
-    "loglik_filter",
-    "entropy_gain",
-    "entropy_gain_low",
-    "entropy_gain_high",
-    "temperature_identified",
-    "interaction_cutoff_px",
-)
-
 
 def fit_key(run: Run, config: Config) -> str:
     """What the result of the stage depends on."""
-    return digest({"tracks": run.record["stages"].get("track", {}).get("outputs", {}), "fit": config.fit.model_dump()})
+    return digest(
+        {"tracks": run.record["stages"].get("track", {}).get("outputs", {}), "fit": config.fit.model_dump()}
+    )
 
 
 def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
@@ -62,7 +50,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     run.require("track")
     key = fit_key(run, config)
     if run.is_current("fit", key):
-        return {k: v for k, v in run.summary.items() if k in SUMMARY_KEYS} | {"skipped": True}
+        return run.stage_summary("fit") | {"skipped": True}
     refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
     if refused:
         raise FitRefused(refused)
@@ -110,7 +98,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
         run.write_table("likelihood", comparison.table)
         run.write_table("functions", _functions(fit, thermal, run))
         summary = _summary(comparison.table, comparison.temperature_identified, regime, cutoff)
-        run.update_summary(summary, drop=SUMMARY_KEYS)
+        run.summarise("fit", summary)
     return summary | {"skipped": False}
 
 
@@ -142,7 +130,7 @@ def _record_refusal(run: Run, config: Config, key: str, regime: Regime, sentence
     run.remove("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet")
     with run.stage("fit", key, config, config.fit.model_dump()) as facts:
         facts.update(refused=sentence, regime=regime.verdict, regime_reason=regime.reason)
-    run.update_summary({"regime": regime.verdict, "regime_reason": regime.reason}, drop=SUMMARY_KEYS)
+    run.summarise("fit", {"regime": regime.verdict, "regime_reason": regime.reason})
 
 
 def _model_facts(recording: Recording, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:

@@ -20,16 +20,6 @@ from colloidlab.rollout.compare import Setting, compare
 from colloidlab.rollout.driven import Budget, roll_out, stable_steps_per_frame
 from colloidlab.run import Run, digest
 
-SUMMARY_KEYS = (
-    "rollout_g_r_error",
-    "rollout_msd_error",
-    "rollout_vacf_error",
-    "d2min_ks_distance",
-    "rollout_frames",
-    "rollout_members",
-    "rollout_steps_per_frame",
-)
-
 _BUDGET_COLUMNS = ("energy", "work", "heat", "energy_drift")
 _FRAMES_A_CHUNK = 32
 
@@ -55,7 +45,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     run.require("fit")
     key = simulate_key(run, config)
     if run.is_current("simulate", key):
-        return {k: v for k, v in run.summary.items() if k in SUMMARY_KEYS} | {"skipped": True}
+        return run.stage_summary("simulate") | {"skipped": True}
     _, thermal, facts = load_fit(run.path / "model")
     recording = load_recording(run, config)
     state = run.read_table("state")
@@ -81,7 +71,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
             "rollout_members": len(seeds),
             "rollout_steps_per_frame": steps,
         }
-        run.update_summary(summary, drop=SUMMARY_KEYS)
+        run.summarise("simulate", summary)
     return summary | {"skipped": False}
 
 
@@ -91,7 +81,9 @@ def _plan(recording: Recording, state: pd.DataFrame, config: Config, facts: dict
     last = int(state["frame"].max())
     length = options.rollout_frames if options.rollout_frames is not None else last - first + 1
     if length < 2:
-        raise UsageError(f"a rollout from frame {first} has no frame left before the end at {last}; choose an earlier from_frame")
+        raise UsageError(
+            f"a rollout from frame {first} has no frame left before the end at {last}; choose an earlier from_frame"
+        )
     return plan_rollout(recording, state, first, length)
 
 
@@ -104,7 +96,11 @@ def _store(folder: Path, frames: Any, plan: Plan, members: int) -> pd.DataFrame:
     def array(name: str, vector: bool) -> Any:
         tail = (2,) if vector else ()
         return group.create_array(
-            name, shape=(members, n_frames, n, *tail), chunks=(*chunk, *tail), dtype="float64", fill_value=float("nan")
+            name,
+            shape=(members, n_frames, n, *tail),
+            chunks=(*chunk, *tail),
+            dtype="float64",
+            fill_value=float("nan"),
         )
 
     arrays = {

@@ -18,7 +18,9 @@ from colloidlab.run import Run, digest
 def run_report(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Write report.html from what the run folder holds."""
     run.require("track")
-    key = digest({stage: run.record["stages"].get(stage, {}).get("key") for stage in ("track", "fit", "simulate")})
+    key = digest(
+        {stage: run.record["stages"].get(stage, {}).get("key") for stage in ("track", "fit", "simulate")}
+    )
     with run.stage("report", key, config, {}):
         path = write_report(run, monitor=monitor)
     return {"report": str(path)}

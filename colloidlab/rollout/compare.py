@@ -46,7 +46,11 @@ class Result:
 
 
 def compare(
-    experiment: pd.DataFrame, members: list[pd.DataFrame], simulated: np.ndarray, setting: Setting, monitor: Monitor = SILENT
+    experiment: pd.DataFrame,
+    members: list[pd.DataFrame],
+    simulated: np.ndarray,
+    setting: Setting,
+    monitor: Monitor = SILENT,
 ) -> Result:
     """Compare structure, motion and rearrangement over the same frames.
 
@@ -89,7 +93,9 @@ def compare(
     values = [_rearrangement([experiment], simulated, setting), _rearrangement(members, simulated, setting)]
     if all(len(v) > 1 for v in values):
         summary["d2min_ks_distance"] = float(ks_2samp(*values).statistic)
-        tables += [t.assign(series=s) for s, t in zip(inner, _densities(values, setting.calibration), strict=True)]
+        tables += [
+            t.assign(series=s) for s, t in zip(inner, _densities(values, setting.calibration), strict=True)
+        ]
     monitor.update("compare with the experiment", 3, 3)
     return Result(pd.concat(tables, ignore_index=True), summary)
 
@@ -131,6 +137,8 @@ def _densities(values: list[np.ndarray], calibration: Calibration) -> list[pd.Da
     tables = []
     for logs in positive:
         density = np.histogram(logs, edges)[0] / len(logs) / np.diff(edges)
-        curve = Curve(np.exp(0.5 * (edges[1:] + edges[:-1])), density, nothing, nothing, unit, "density of ln D2min")
+        curve = Curve(
+            np.exp(0.5 * (edges[1:] + edges[:-1])), density, nothing, nothing, unit, "density of ln D2min"
+        )
         tables.append(curve.to_table("d2min"))
     return tables

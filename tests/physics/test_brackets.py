@@ -27,7 +27,9 @@ def random_laws(seed: int, k_B: float = 0.7, mass: float = 1.3) -> Laws:
     with torch.no_grad():
         kernel.coefficients.copy_(torch.tensor(normal(3)))
     energy = SumOfExponentials([2.0, 1.0], [5.0, 9.0], [0.4, 0.8], [0.5], [2.0], reference_volume=0.4)
-    amplitudes = PowerLawAmplitudes(normal(4), normal(4), normal(2), (1.1, 0.7, 1.6), reference_temperature=1.2)
+    amplitudes = PowerLawAmplitudes(
+        normal(4), normal(4), normal(2), (1.1, 0.7, 1.6), reference_temperature=1.2
+    )
     return Laws(kernel, energy, amplitudes, cutoff=1.0, mass=mass, k_B=k_B)
 
 
@@ -69,7 +71,9 @@ class Configuration:
         for k in range(n_pairs * (self.dim + 1)):
             flat = torch.zeros(n_pairs * (self.dim + 1), dtype=DTYPE)
             flat[k] = 1
-            noise = brackets.Noise(flat[: n_pairs * self.dim].reshape(n_pairs, self.dim), flat[n_pairs * self.dim :])
+            noise = brackets.Noise(
+                flat[: n_pairs * self.dim].reshape(n_pairs, self.dim), flat[n_pairs * self.dim :]
+            )
             dv, dS = brackets.noise_increment(self.laws, ev, v, noise, dt)
             columns.append(torch.cat([torch.zeros(self.n * self.dim, dtype=DTYPE), dv.reshape(-1), dS]))
         return torch.stack(columns, dim=1)
@@ -79,7 +83,9 @@ class Configuration:
         return (B @ B.T).detach()
 
 
-@pytest.fixture(params=[(2, False), (2, True), (3, False), (3, True)], ids=["2d-open", "2d-box", "3d-open", "3d-box"])
+@pytest.fixture(
+    params=[(2, False), (2, True), (3, False), (3, True)], ids=["2d-open", "2d-box", "3d-open", "3d-box"]
+)
 def conf(request: pytest.FixtureRequest) -> Configuration:
     dim, periodic = request.param
     return Configuration(dim, periodic, seed=dim + 10 * periodic)
@@ -163,14 +169,18 @@ def test_symmetries(conf: Configuration) -> None:
     ev, _ = conf.evaluate(conf.x)
     a = brackets.acceleration(conf.laws, ev, v)
     rate = brackets.entropy_rate(conf.laws, ev, v)
-    assert torch.allclose(a.sum(0), torch.zeros(conf.dim, dtype=DTYPE), atol=1e-12 * float(a.detach().abs().max()))
+    assert torch.allclose(
+        a.sum(0), torch.zeros(conf.dim, dtype=DTYPE), atol=1e-12 * float(a.detach().abs().max())
+    )
     assert torch.allclose(brackets.acceleration(conf.laws, ev, v + 3.0), a, rtol=1e-10, atol=1e-10)
     swapped = pair_geometry(r, conf.index.flip(0), conf.laws.cutoff, conf.scale, conf.box)
     ev2 = brackets.evaluate(conf.laws, swapped, S)
     assert torch.allclose(brackets.acceleration(conf.laws, ev2, v), a, rtol=1e-10)
     assert torch.allclose(brackets.entropy_rate(conf.laws, ev2, v), rate, rtol=1e-10)
     if conf.box is None:
-        q, _ = torch.linalg.qr(torch.randn(conf.dim, conf.dim, dtype=DTYPE, generator=torch.Generator().manual_seed(1)))
+        q, _ = torch.linalg.qr(
+            torch.randn(conf.dim, conf.dim, dtype=DTYPE, generator=torch.Generator().manual_seed(1))
+        )
         q = q * torch.tensor([-1.0] + [1.0] * (conf.dim - 1), dtype=DTYPE)
         turned = pair_geometry(r @ q.T + 5.0, conf.index, conf.laws.cutoff, conf.scale)
         ev3 = brackets.evaluate(conf.laws, turned, S)
@@ -179,7 +189,11 @@ def test_symmetries(conf: Configuration) -> None:
 
 def test_forces_vanish_smoothly_at_the_cutoff() -> None:
     laws = random_laws(3)
-    scale, S, v = torch.ones(2, dtype=DTYPE), torch.zeros(2, dtype=DTYPE), torch.tensor([[1.0, 0], [-1, 0]], dtype=DTYPE)
+    scale, S, v = (
+        torch.ones(2, dtype=DTYPE),
+        torch.zeros(2, dtype=DTYPE),
+        torch.tensor([[1.0, 0], [-1, 0]], dtype=DTYPE),
+    )
 
     def radial(distance: float) -> np.ndarray:
         r = torch.tensor([[0.0, 0], [distance, 0]], dtype=DTYPE)

@@ -1,0 +1,338 @@
+"""The command line: parse, call, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import json as json_module
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import cyclopts
+from cyclopts import App, Parameter
+from pydantic import ValidationError
+
+import colloidlab
+from colloidlab.config import (
+    Config,
+    FitConfig,
+    IndicatorsConfig,
+    Section,
+    SimulateConfig,
+    TrackConfig,
+    VideoConfig,
+    describe,
+    load_config,
+    to_toml_dict,
+)
+from colloidlab.errors import Cancelled, ColloidlabError, UsageError
+
+if TYPE_CHECKING:
+    from colloidlab.progress import Monitor
+    from colloidlab.run import Run
+
+app = App(
+    name="colloidlab",
+    version=colloidlab.__version__,
+    help="From a video of colloids to their physics: tracks, rearrangements, a thermodynamic model, simulated futures.",
+)
+
+Output = Annotated[Path, Parameter(name=["--output", "-o"], help="Run folder, created when it is not there")]
+ConfigFile = Annotated[
+    Path | None, Parameter(name="--config", help="TOML file of options; flags win over it")
+]
+PrintConfig = Annotated[
+    bool, Parameter(name="--print-config", negative="", help="Print the resolved options and stop")
+]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object on standard output")]
+Video = Annotated[VideoConfig | None, Parameter(name="*", group="Video")]
+Track = Annotated[TrackConfig | None, Parameter(name="*", group="Track")]
+Indicators = Annotated[IndicatorsConfig | None, Parameter(name="*", group="Indicators")]
+Fit = Annotated[FitConfig | None, Parameter(name="*", group="Fit")]
+Simulate = Annotated[SimulateConfig | None, Parameter(name="*", group="Simulate")]
+
+
+@app.command
+def run(
+    video: Path,
+    *,
+    output: Output,
+    config: ConfigFile = None,
+    print_config: PrintConfig = False,
+    json: Json = False,
+    video_options: Video = None,
+    track_options: Track = None,
+    indicators_options: Indicators = None,
+    fit_options: Fit = None,
+    simulate_options: Simulate = None,
+) -> None:
+    """Track, fit, simulate and report; stages whose inputs and options have not changed are skipped.
+
+    Parameters
+    ----------
+    video
+        A video file, a folder of images, or a table of positions (CSV, Parquet).
+    """
+    options = _resolve(
+        config,
+        None,
+        video=video_options,
+        track=track_options,
+        indicators=indicators_options,
+        fit=fit_options,
+        simulate=simulate_options,
+    )
+    if _printed(options, print_config):
+        return
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.pipeline import run_all
+
+        return run_all(video, target, options, monitor)
+
+    _say(_in_run(output, work), json, last="report")
+
+
+@app.command
+def track(
+    video: Path,
+    *,
+    output: Output,
+    config: ConfigFile = None,
+    print_config: PrintConfig = False,
+    json: Json = False,
+    video_options: Video = None,
+    track_options: Track = None,
+    indicators_options: Indicators = None,
+) -> None:
+    """Find the particles, link them into tracks, and measure structure, motion and rearrangement.
+
+    Parameters
+    ----------
+    video
+        A video file, a folder of images, or a table of positions (CSV, Parquet) with trackpy's columns.
+    """
+    options = _resolve(config, None, video=video_options, track=track_options, indicators=indicators_options)
+    if _printed(options, print_config):
+        return
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.pipeline import run_track
+
+        return run_track(video, target, options, monitor)
+
+    _say(_in_run(output, work), json)
+
+
+@app.command
+def fit(
+    folder: Annotated[Path, Parameter(name="RUN")],
+    *,
+    config: ConfigFile = None,
+    print_config: PrintConfig = False,
+    json: Json = False,
+    fit_options: Fit = None,
+) -> None:
+    """Learn the dynamics from the tracks of a run.
+
+    Parameters
+    ----------
+    folder
+        A run folder that `colloidlab track` has made.
+    """
+    options = _resolve(config, folder, fit=fit_options)
+    if _printed(options, print_config):
+        return
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.pipeline import run_fit
+
+        return run_fit(target, options, monitor)
+
+    _say(_in_run(folder, work, must_exist=True), json)
+
+
+@app.command
+def simulate(
+    folder: Annotated[Path, Parameter(name="RUN")],
+    *,
+    config: ConfigFile = None,
+    print_config: PrintConfig = False,
+    json: Json = False,
+    simulate_options: Simulate = None,
+) -> None:
+    """Roll out the fitted laws from a held-out frame and compare with the experiment.
+
+    Parameters
+    ----------
+    folder
+        A run folder that `colloidlab fit` has completed.
+    """
+    options = _resolve(config, folder, simulate=simulate_options)
+    if _printed(options, print_config):
+        return
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.pipeline import run_simulate
+
+        return run_simulate(target, options, monitor)
+
+    _say(_in_run(folder, work, must_exist=True), json)
+
+
+@app.command
+def report(folder: Annotated[Path, Parameter(name="RUN")], *, json: Json = False) -> None:
+    """Write report.html, one self-contained file.
+
+    Parameters
+    ----------
+    folder
+        A run folder with at least the tracks.
+    """
+    options = _resolve(None, folder)
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.pipeline import run_report
+
+        return run_report(target, options, monitor)
+
+    _say(_in_run(folder, work, must_exist=True), json, last="report")
+
+
+@app.command
+def sample(name: str = "sheared_monolayer", *, output: Output, json: Json = False) -> None:
+    """Write a sample video with its ground truth.
+
+    Parameters
+    ----------
+    name
+        sheared_monolayer or brownian.
+    """
+    from colloidlab.synthetic.sample import write_sample
+
+    files = _with_bars(lambda monitor: write_sample(name, output, monitor=monitor))
+    _say({"files": [str(path) for path in files]}, json)
+
+
+@app.command
+def doctor(*, json: Json = False) -> None:
+    """Show versions, devices and readers, what is missing and how to install it."""
+    from colloidlab.doctor import diagnose
+
+    checks = diagnose()
+    if json:
+        _print_json({"checks": [vars(check) for check in checks]})
+        return
+    for check in checks:
+        mark = {True: "ok", False: "MISSING", None: "-"}[check.ok]
+        print(f"{mark:8} {check.name}: {check.detail}")
+        if check.fix and check.ok is not True:
+            print(f"{'':8} -> {check.fix}")
+
+
+# ---- helpers ----------------------------------------------------------------------------------
+
+
+def _resolve(path: Path | None, folder: Path | None, **sections: Section | None) -> Config:
+    """Flag > environment > --config > the run's own options > default."""
+    base: dict[str, Any] = {}
+    if folder is not None and path is None and (folder / "run.toml").exists():
+        path = folder / "run.toml"
+    flags = {name: s.model_dump(exclude_unset=True) for name, s in sections.items() if s is not None}
+    return load_config(path, base | flags)
+
+
+def _printed(options: Config, wanted: bool) -> bool:
+    if wanted:
+        import tomli_w
+
+        print(tomli_w.dumps(to_toml_dict(options)), end="")
+    return wanted
+
+
+def _in_run(
+    folder: Path, work: Callable[[Monitor, Run], dict[str, Any]], *, must_exist: bool = False
+) -> dict[str, Any]:
+    from colloidlab.run import Run
+
+    if must_exist and not folder.is_dir():
+        raise UsageError(
+            f"the run folder {folder} does not exist; make it with 'colloidlab track VIDEO -o {folder}'"
+        )
+    target = Run(folder)
+    return {"run": str(folder)} | _with_bars(lambda monitor: work(monitor, target))
+
+
+def _with_bars(work: Callable[[Monitor], Any]) -> Any:
+    from colloidlab.progress import Monitor
+    from colloidlab.terminal import Bars
+
+    with Bars() as bars:
+        return work(Monitor(bars))
+
+
+def _say(result: dict[str, Any], as_json: bool, last: str | None = None) -> None:
+    """The result for people; with --json one object on standard output. `last` names the entry to end with."""
+    if as_json:
+        _print_json(result)
+        return
+    tail = result.pop(last, None) if last else None
+    for key, value in result.items():
+        if isinstance(value, list):
+            for item in value:
+                print(f"{key}: {item}")
+        else:
+            print(f"{key}: {f'{value:.5g}' if isinstance(value, float) else value}")
+    if tail is not None:
+        print(tail)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json_module.dumps(value, default=str))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit.
+
+    Exit codes: 0 ok, 1 bug, 2 usage or configuration, 3 some items failed, 4 unreadable input,
+    130 interrupted.
+    """
+    sys.exit(_main(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(arguments: list[str]) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("colloidlab").setLevel(logging.INFO)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+        return 0
+    except cyclopts.CycloptsError as error:
+        cause = error.__cause__
+        sentence = describe(cause) if isinstance(cause, ValidationError) else str(error)
+        return _fail(UsageError(sentence))
+    except ColloidlabError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return _fail(
+            Cancelled("interrupted; what was complete is kept, and the same command goes on from there")
+        )
+    except Exception:
+        traceback.print_exc()
+        print(
+            "colloidlab: this is a bug in colloidlab; please report it with the lines above", file=sys.stderr
+        )
+        return 1
+
+
+def _fail(error: ColloidlabError) -> int:
+    print(f"colloidlab: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
