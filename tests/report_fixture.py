@@ -23,7 +23,7 @@ REFUSAL = (
     "velocities forget themselves within a frame (correlation of successive displacements -0.02 ± 0.03), "
     "so there is no inertia to fit; record at a higher frame rate."
 )
-CALIBRATED = Calibration(um_per_px=0.2, fps=50.0, um_per_px_source="flag", fps_source="file")
+CALIBRATED = Calibration(um_per_px=0.2, fps=50.0, um_per_px_source="option", fps_source="file")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def make_run(folder: Path, upto: str = "simulate", layer: Layer = Layer(), *, re
     _track(run, layer, tracks, rng)
     if refused:
         _record(run, "fit", {"refused": REFUSAL})
-        run.update_summary({"regime": "overdamped", "regime_reason": REFUSAL})
+        run.summarise("fit", {"regime": "overdamped", "regime_reason": REFUSAL})
         return run
     if upto in {"fit", "simulate"}:
         _fit(run, layer, tracks, rng)
@@ -117,12 +117,13 @@ def _track(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generato
         "diameter_px": "The scale of the strongest blobs is 13 px.",
         "polarity": "Bright blobs answer 4 times stronger.",
     }
-    _record(run, "track", {"reasons": reasons})
+    _record(run, "track", {"reasons": reasons, "preview_frame": 0})
     run.write_table("indicators", _indicators(layer, tracks, rng))
     run.write_table("curves", _curves(layer).drop(columns="series"))
     _record(run, "indicators", {})
     pair = ("um", "s") if layer.calibration.um_per_px else ("px", "frame")
-    run.update_summary(
+    run.summarise(
+        "track",
         {
             "n_frames": layer.n_frames,
             "n_frames_damaged": 2,
@@ -139,7 +140,7 @@ def _track(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generato
             "d2min_lag_frames": 5,
             "regime": "inertial",
             "regime_reason": "Successive displacements are correlated, 0.61 ± 0.02.",
-        }
+        },
     )
 
 
@@ -251,20 +252,20 @@ def _fit(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator)
     table.loc[2, ["gain_low", "gain_high"]] = 0.0
     table.loc[3, ["gain_low", "gain_high"]] = gain - 0.01, gain + 0.01
     run.write_table("likelihood", table)
-    run.write_table("functions", _functions())
+    run.write_table("functions", _functions(layer.calibration))
+    cutoff = {"cutoff_px": 2.5 * SPACING_PX, "cutoff_reason": "two shells of g(r)"}
     first, stop = layer.test_block
     train = int(0.6 * layer.n_frames)
-    _record(
-        run, "fit", {"splits": {"train": [0, train], "validation": [train, first], "test": [first, stop]}}
-    )
-    run.update_summary(
+    _record(run, "fit", {"train": [0, train], "validation": [train, first], "test": [first, stop], **cutoff})
+    run.summarise(
+        "fit",
         {
             **{f"loglik_{name}": float(value) for name, value in zip(names, loglik, strict=True)},
             "entropy_gain": gain,
             "entropy_gain_low": gain - 0.01,
             "entropy_gain_high": gain + 0.01,
             "temperature_identified": layer.identified,
-        }
+        },
     )
 
 
@@ -279,18 +280,19 @@ def _state(layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.D
     return table
 
 
-def _functions() -> pd.DataFrame:
+def _functions(calibration: Calibration) -> pd.DataFrame:
     r = np.linspace(0, 30, 60)
     fall = (1 - (r / 30) ** 2) ** 3
-    temperature = np.linspace(0.1, 0.5, 40)
+    density = np.linspace(0.3, 0.7, 40)
+    distance, length = r * calibration.factor(1), calibration.unit(1)
+    rate = 0.2 * fall * calibration.factor(0, -1)
+    noise = 0.1 * fall * calibration.factor(2, -3)
+    pressure = 0.5 * density**2 * calibration.factor(2, -2)
     parts = [
-        _curve("kernel", "", r, 0.004 * fall, "px", "1/px^2"),
-        _curve("pair_friction", "", r, 0.2 * fall, "px", "1/frame"),
-        _curve("pair_noise", "", r, 0.1 * fall, "px", "px^2/frame^3"),
-        _curve(
-            "pressure", "", np.linspace(150, 300, 40), 80 / np.linspace(150, 300, 40), "px^2", "1/frame^2"
-        ),
-        _curve("heat_capacity", "", temperature, 20 + 0 * temperature, "px^2/frame^2", "1"),
+        _curve("kernel", "", distance, fall, length, ""),
+        _curve("pair_friction", "", distance, rate, length, calibration.unit(0, -1)),
+        _curve("pair_noise", "", distance, noise, length, calibration.unit(2, -3)),
+        _curve("pressure", "", density, pressure, "density / W(0)", calibration.unit(2, -2)),
     ]
     table = pd.concat(parts, ignore_index=True).drop(columns="series")
     table.loc[table["quantity"] == "pressure", ["y_low", "y_high"]] = np.nan
@@ -325,20 +327,21 @@ def _simulate(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Gener
     run.write_table("budget", _budget(frames, rng))
     _record(run, "simulate", {})
     errors = {"rollout_g_r_error": 0.023, "rollout_msd_error": 0.061, "rollout_vacf_error": 0.084}
-    run.update_summary({**errors, "d2min_ks_distance": 0.047})
+    run.summarise("simulate", {**errors, "d2min_ks_distance": 0.047})
 
 
 def _budget(frames: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """Increments of each frame that add up to the change of energy and momentum."""
     members = []
+    n = len(frames)
     for member in range(2):
-        t = np.arange(len(frames), dtype=float)
         table = pd.DataFrame(
-            {"member": member, "frame": frames, "work": 0.5 * t + np.sin(t), "heat": -0.2 * t}
+            {"member": member, "frame": frames, "work": rng.normal(0.5, 0.5, n), "heat": -0.2}
         )
-        table["energy_drift"] = 0.002 * t
-        table["energy"] = 300 + table["work"] + table["heat"] + table["energy_drift"]
+        table["energy_drift"] = 0.002
+        table["energy"] = 300 + (table["work"] + table["heat"] + table["energy_drift"]).cumsum()
         for axis in "xy":
-            table[f"impulse_{axis}"] = np.concatenate([[0], np.cumsum(rng.normal(0, 0.3, len(t) - 1))])
-            table[f"momentum_{axis}"] = 2 + table[f"impulse_{axis}"]
-        members.append(table.assign(momentum_drift=1e-12 * t))
+            table[f"impulse_{axis}"] = rng.normal(0, 0.3, n)
+            table[f"momentum_{axis}"] = 2 + table[f"impulse_{axis}"].cumsum()
+        members.append(table.assign(momentum_drift=1e-12))
     return pd.concat(members, ignore_index=True)

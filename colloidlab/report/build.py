@@ -182,8 +182,6 @@ def render(results: Results, sections: tuple[Section, ...]) -> str:
         verdict=verdict(results),
         refused=sentence(results.refused) if results.refused else "",
         diffusion=diffusion(results),
-        stale=results.stale,
-        folder=str(results.run.path),
         calibration=calibration_sentence(results.calibration),
         sections=sections,
         headline=sheets.headline_numbers(results),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
@@ -23,7 +22,7 @@ from colloidlab.report.style import (
     new_figure,
     stamp,
 )
-from colloidlab.report.words import label, pretty_unit
+from colloidlab.report.words import label, number, pretty_unit
 
 NOT_IDENTIFIED = "temperature not identified"
 _AXIS_OF_UNIT = {"px": "distance", "px^2": "area per particle", "1/px^2": "number density"}
@@ -50,10 +49,16 @@ def data_split(results: Results) -> Plate:
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.set_xlabel("frame")
+    facts = results.run.facts("fit")
+    cutoff = ""
+    if "cutoff_px" in facts:
+        length = facts["cutoff_px"] * results.calibration.length_per_px
+        name = f"{number(length)} {pretty_unit(results.calibration.length_unit)}"
+        cutoff = f" Particles interact up to {name} at the mean size ({facts.get('cutoff_reason', '')})."
     return Plate(
         figure,
-        "The laws were fitted on the training block and chosen on the validation block; every number of "
-        "merit below comes from the test block, which neither has seen.",
+        "The laws were fitted on the training block and chosen on the validation block; every number of merit "
+        f"below comes from the test block, which neither has seen.{cutoff}",
     )
 
 

@@ -151,61 +151,69 @@ def snapshots(results: Results) -> Plate:
 
 def energy_budget(results: Results) -> Plate:
     """Energy change of the rollouts, split in boundary work, heat and integrator drift."""
-    table = results.table("budget", _BUDGET)
+    table = results.table("budget", _BUDGET).sort_values(["member", "frame"])
     calibration = results.calibration
     factor = calibration.factor(length=2, time=-2)
-    change = table["energy"] - table.groupby("member")["energy"].transform("first")
-    terms = {
-        "energy change": (factor * change, BLUE, "-"),
-        "work at the boundary": (factor * table["work"], ORANGE, "-"),
-        "heat": (factor * table["heat"], GREEN, "-"),
-        "integrator drift": (factor * table["energy_drift"], PURPLE, "--"),
-    }
+    change = _since_first(table, "energy")
+    parts = [_sum_since_first(table, name) for name in ("work", "heat", "energy_drift")]
+    styles = (BLUE, "-"), (ORANGE, "-"), (GREEN, "-"), (PURPLE, "--")
+    names = "energy change", "work at the boundary", "heat", "integrator drift"
     figure = new_figure(3.4, 0.72 * WIDTH)
     ax = figure.subplots()
-    for name, (values, colour, line) in terms.items():
-        _draw_members(ax, table["frame"], values, colour, line, name)
+    for name, values, (colour, line) in zip(names, (change, *parts), styles, strict=True):
+        _draw_members(ax, table["frame"], factor * values, colour, line, name)
     ax.axhline(0, color=GREY, linewidth=0.8)
     ax.set_xlabel("frame")
     ax.set_ylabel(label("energy per unit mass", calibration.unit(length=2, time=-2)))
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    gap = float(np.nanmax(np.abs(change - table["work"] - table["heat"] - table["energy_drift"])))
-    size = float(np.nanmax(np.abs(table[["work", "heat"]].assign(change=change).to_numpy())))
+    gap = float(np.nanmax(np.abs(change - parts[0] - parts[1] - parts[2])))
+    size = max(float(np.nanmax(np.abs(values))) for values in (change, *parts))
     closes = "round-off" if gap <= 1e-9 * size else f"{number(100 * gap / size)} % of the largest term"
     return Plate(
         figure,
         "Sums over the particles and since the first frame; lines are means over the rollouts, bands their "
-        f"full range. Work, heat and drift must add up to the energy change, and do to within {closes}.",
+        "full range. Work done by the prescribed particles, heat that they bring, and drift of the "
+        f"integrator must add up to the energy change, and do to within {closes}.",
     )
 
 
 def momentum_budget(results: Results) -> Plate:
     """Momentum change of the rollouts against the impulse through the boundary, and what neither explains."""
-    table = results.table("budget", [*_BUDGET, *_MOMENTUM])
+    table = results.table("budget", [*_BUDGET, *_MOMENTUM]).sort_values(["member", "frame"])
     calibration = results.calibration
     factor = calibration.factor(length=1, time=-1)
     figure = new_figure(2.9)
     axes = figure.subplots(1, 3)
     unit = calibration.unit(length=1, time=-1)
     for ax, axis in zip(axes, "xy", strict=False):
-        change = table[f"momentum_{axis}"] - table.groupby("member")[f"momentum_{axis}"].transform("first")
-        _draw_members(ax, table["frame"], factor * change, BLUE, "-", "momentum change")
-        _draw_members(
-            ax, table["frame"], factor * table[f"impulse_{axis}"], ORANGE, "--", "impulse at the boundary"
-        )
+        change = factor * _since_first(table, f"momentum_{axis}")
+        impulse = factor * _sum_since_first(table, f"impulse_{axis}")
+        _draw_members(ax, table["frame"], change, BLUE, "-", "momentum change")
+        _draw_members(ax, table["frame"], impulse, ORANGE, "--", "impulse at the boundary")
         ax.set_ylabel(label(f"momentum per unit mass, {axis}", unit))
     axes[0].legend()
     _draw_members(axes[2], table["frame"], factor * table["momentum_drift"], PURPLE, "-", "")
-    axes[2].set_ylabel(label("unexplained momentum", unit))
+    axes[2].set_ylabel(label("unexplained momentum a frame", unit))
     for ax in axes:
         ax.axhline(0, color=GREY, linewidth=0.8)
         ax.set_xlabel("frame")
     return Plate(
         figure,
         "Pair forces cannot change the total momentum: whatever changes must have come through the "
-        "boundary. The right panel is the remainder, which is round-off when the integrator conserves "
-        "momentum.",
+        "boundary. The right panel is the remainder in each frame, which is round-off when the integrator "
+        "conserves momentum.",
     )
+
+
+def _since_first(table: pd.DataFrame, column: str) -> pd.Series:
+    """Change of a state variable since the first frame, per member."""
+    return table[column] - table.groupby("member")[column].transform("first")
+
+
+def _sum_since_first(table: pd.DataFrame, column: str) -> pd.Series:
+    """Sum of what every frame after the first brought, per member (rows hold increments)."""
+    groups = table.groupby("member")[column]
+    return groups.cumsum() - groups.transform("first")
 
 
 def _draw_members(ax: Axes, frame: pd.Series, values: pd.Series, colour: str, line: str, name: str) -> None:

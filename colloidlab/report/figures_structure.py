@@ -35,10 +35,14 @@ CURVES = {
 
 
 def busiest_frame(results: Results) -> int:
-    """Frame with the largest mean D2min."""
-    means = results.table("indicators", ["frame", "d2min_px2"]).groupby("frame")["d2min_px2"].mean().dropna()
-    if means.empty:
+    """Frame with the largest mean D2min, among those in which most particles have one."""
+    groups = results.table("indicators", ["frame", "d2min_px2"]).groupby("frame")["d2min_px2"]
+    known = groups.agg(["mean", "count"])
+    known = known[known["count"] > 0]
+    if known.empty:
         raise InputError("No particle had enough neighbours in two frames for a local strain.")
+    # A nearly empty frame (damaged, or at the end of a gap) must not win with a handful of outliers.
+    means = known.loc[known["count"] >= 0.5 * known["count"].median(), "mean"]
     return int(means.index.to_numpy()[means.to_numpy().argmax()])
 
 
@@ -64,7 +68,9 @@ def rearrangement(results: Results) -> Plate:
     view.dress(right, f"frame {frame}")
     right.set_ylabel("")
     lag = results.summary.get("d2min_lag_frames")
-    since = "" if lag is None else f" over the {lag:.0f} frames before"
+    since = (
+        "" if lag is None else " since the frame before" if lag == 1 else f" over the {lag:.0f} frames before"
+    )
     return Plate(
         figure,
         f"Frame {frame}, where the mean non-affine displacement is largest. Left: squared displacement that "
@@ -122,12 +128,14 @@ def curves(results: Results) -> Plate:
             "None of g(r), MSD and VACF could be computed: too few particles, or too few frames."
         )
     figure = new_figure(3.3, WIDTH * len(present) / 3 if len(present) < 3 else WIDTH)
+    floor = ""
     for ax, name in zip(figure.subplots(1, len(present), squeeze=False)[0], present, strict=True):
         curve = table[table["quantity"] == name]
         draw_band(ax, curve, colour=BLUE)
         dress_curve(ax, name, curve)
         if name == "msd":
-            _guides(ax, curve, results)
+            _draw_slopes(ax, curve)
+            floor = _draw_noise_floor(ax, results)
     missing = [
         {"g_r": "g(r)", "msd": "MSD", "vacf": "VACF"}[n] for n in ("g_r", "msd", "vacf") if n not in present
     ]
@@ -136,7 +144,7 @@ def curves(results: Results) -> Plate:
         figure,
         "Pair correlation, mean squared displacement and velocity autocorrelation; bands are 95 % "
         "block-bootstrap intervals. Grey lines beside the MSD have the slopes of ballistic (2) and of "
-        f"diffusive (1) motion; the dotted line is what localisation error alone would give (4σ²).{absent}",
+        f"diffusive (1) motion.{floor}{absent}",
     )
 
 
@@ -157,27 +165,29 @@ def dress_curve(ax: Axes, name: str, curve: pd.DataFrame) -> None:
         make_log(ax, curve, decades=4)
 
 
-def _guides(ax: Axes, curve: pd.DataFrame, results: Results) -> None:
-    """Slopes 1 and 2, and the floor that localisation error puts under the MSD."""
-    curve = curve[(curve["x"] > 0) & (curve["y"] > 0)]
+def _draw_slopes(ax: Axes, curve: pd.DataFrame) -> None:
+    """Lines of slope 2 and 1 above the beginning and the end of the MSD."""
+    curve = curve[(curve["x"] > 0) & (curve["y"] > 0)].sort_values("x")
     if curve.empty:
         return
     x = curve["x"].to_numpy(dtype=float)
-    y = curve["y"].to_numpy(dtype=float)
-    limits = ax.get_ylim()
-    for slope, start in ((2, 0), (1, len(x) - 1)):
-        reach = x[: max(2, len(x) // 3)] if slope == 2 else x[-max(2, 2 * len(x) // 3) :]
-        ax.plot(reach, 1.8 * y[start] * (reach / x[start]) ** slope, color=GREY, linewidth=0.9)
-        ax.annotate(
-            f"slope {slope}",
-            (reach[-1], 1.8 * y[start] * (reach[-1] / x[start]) ** slope),
-            color=GREY,
-            ha="right",
-            va="bottom",
-        )
+    y = 1.8 * curve["y"].to_numpy(dtype=float)
+    third = max(2, len(x) // 3)
+    for slope, reach, anchor in ((2, x[:third], 0), (1, x[-2 * third :], -1)):
+        guide = y[anchor] * (reach / x[anchor]) ** slope
+        ax.plot(reach, guide, color=GREY, linewidth=0.9)
+        ax.annotate(f"slope {slope}", (reach[-1], guide[-1]), color=GREY, ha="right", va="bottom")
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, 4 * top)
+
+
+def _draw_noise_floor(ax: Axes, results: Results) -> str:
+    """Line at 4 sigma^2, what localisation error adds to an MSD in two dimensions; gives its sentence."""
     sigma = results.summary.get("localisation_error_px", results.summary.get("sigma_px"))
-    if sigma:
-        floor = 4 * float(sigma) ** 2 * results.calibration.factor(length=2)
-        ax.axhline(floor, color=ORANGE, linestyle=":", linewidth=1)
-        limits = (min(limits[0], 0.7 * floor), limits[1])
-    ax.set_ylim(limits[0], 4 * limits[1])
+    if not sigma:
+        return ""
+    floor = 4 * float(sigma) ** 2 * results.calibration.factor(length=2)
+    ax.axhline(floor, color=ORANGE, linestyle=":", linewidth=1)
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(min(bottom, 0.7 * floor), top)
+    return " The dotted line is what localisation error alone would give (4σ²)."

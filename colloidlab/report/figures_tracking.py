@@ -65,23 +65,17 @@ def frame_health(results: Results) -> Plate:
     )
 
 
-def preview_frame(results: Results) -> int:
-    """Index of the frame that `preview.png` shows: the first usable one."""
-    table = results.table("frames", ["frame", "status"])
-    usable = table.loc[table["status"] == "ok", "frame"]
-    return int(usable.min()) if len(usable) else int(table["frame"].min())
-
-
 def detections(results: Results) -> Plate:
     """Detections over the first usable frame, beside histograms of all detections."""
+    picture = results.preview
     view = maps.View.of(results)
     features = results.table("features", ["frame", "x", "y", "mass", "size", "radius_px"])
-    frame = preview_frame(results)
+    frame = results.preview_frame
     here = features[features["frame"] == frame]
     figure = new_figure(max(3.6, 0.5 * WIDTH * view.aspect + 0.7))
     grid = figure.add_gridspec(2, 3, width_ratios=[2.2, 1, 1])
     image = figure.add_subplot(grid[:, 0])
-    maps.draw_image(image, view, results.preview)
+    maps.draw_image(image, view, picture)
     maps.draw_outlines(image, view, here, colour="#ffb000")
     view.dress(image, f"frame {frame}: {len(here)} detections")
     mass = figure.add_subplot(grid[0, 1])
@@ -112,10 +106,13 @@ def _histogram(ax: Axes, values: pd.Series, name: str, *, from_zero: bool = Fals
         return
     low, high = np.percentile(finite, (0.2, 99.8))
     low = 0.0 if from_zero else low
-    # Values that are all the same stand in the middle of a range around them.
-    counts, edges = np.histogram(
-        finite, bins=40, range=(low, high) if high > low else (low - 0.5, high + 0.5)
-    )
+    equal = not from_zero and np.ptp(finite) == 0
+    if equal or (high - low <= 40 and np.all(finite % 1 == 0)):
+        # Whole numbers want one bar each, or the bars make a comb; equal values stand in the middle of one.
+        edges = np.arange(low - 0.5, high + 1.0)
+    else:
+        edges = np.linspace(low, high, 41)
+    counts, edges = np.histogram(finite, bins=edges)
     ax.stairs(counts, edges, fill=True, color=BLUE, alpha=0.75)
     ax.set_ylim(0, None)
 

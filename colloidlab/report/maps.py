@@ -98,8 +98,7 @@ def draw_particles(
         Of the particles in full colour, for a colour bar.
     """
     pale = np.zeros(len(table), dtype=bool) if faint is None else np.asarray(faint, dtype=bool)
-    least = _SMALLEST * (view.extent[1] - view.extent[0])
-    radius = np.fmax(table["radius_px"].to_numpy(dtype=float), least) * view.scale
+    radius = view.scale * _radii(view, table)
     places = table[["x", "y"]].to_numpy(dtype=float) * view.scale
     for keep, alpha in ((pale, _FAINT), (~pale, 1.0)):
         circles = EllipseCollection(
@@ -122,9 +121,19 @@ def draw_particles(
     return circles
 
 
-def draw_outlines(ax: Axes, view: View, table: pd.DataFrame, *, colour: str, width: float = 0.8) -> None:
-    """Draw one empty circle per row, over an image."""
-    diameter = 2 * view.scale * table["radius_px"].to_numpy(dtype=float)
+def _radii(view: View, table: pd.DataFrame) -> np.ndarray:
+    """Radii to draw, px: the particle's own, or a share of the mean spacing where it is not known."""
+    x0, x1, y0, y1 = view.extent
+    own = table["radius_px"].to_numpy(dtype=float)
+    share = 0.3 * np.sqrt((x1 - x0) * (y1 - y0) / max(len(table), 1))
+    return np.maximum(np.where(np.isfinite(own), own, share), _SMALLEST * (x1 - x0))
+
+
+def draw_outlines(ax: Axes, view: View, table: pd.DataFrame, *, colour: str) -> None:
+    """Draw one empty circle per row over an image, thin enough to leave small particles visible."""
+    radius = _radii(view, table)
+    diameter = 2 * view.scale * radius
+    width = 40 * float(np.median(radius)) / (view.extent[1] - view.extent[0]) if len(table) else 0.8
     ax.add_collection(
         EllipseCollection(
             diameter,
@@ -135,7 +144,7 @@ def draw_outlines(ax: Axes, view: View, table: pd.DataFrame, *, colour: str, wid
             offset_transform=ax.transData,
             facecolors="none",
             edgecolors=colour,
-            linewidths=width,
+            linewidths=float(np.clip(width, 0.2, 0.8)),
             rasterized=True,
         )
     )

@@ -16,7 +16,7 @@ from colloidlab.report import maps
 from colloidlab.report.figures_model import NOT_IDENTIFIED
 from colloidlab.report.figures_rollout import draw_comparison
 from colloidlab.report.figures_structure import D2MIN, PSI6, busiest_frame, dress_curve
-from colloidlab.report.figures_tracking import draw_tracks, preview_frame
+from colloidlab.report.figures_tracking import draw_tracks
 from colloidlab.report.results import Results
 from colloidlab.report.style import BLUE, GREY, MAPS, draw_band, house_style, new_figure, stamp
 from colloidlab.report.words import label
@@ -73,13 +73,13 @@ def _draw_or_say(
 
 
 def _recording(ax: Axes, results: Results, view: maps.View) -> None:
-    frame = preview_frame(results)
+    frame = results.preview_frame
     table = results.table("tracks", ["frame", "particle", "x", "y", "radius_px"])
     view = view.centre(_DETAIL / max(int((table["frame"] == frame).sum()), 1))
     maps.draw_image(ax, view, results.preview)
     soon = table[(table["frame"] >= frame) & (table["frame"] < frame + _TAIL_FRAMES)]
     draw_tracks(ax, view, soon, time_per_frame=results.calibration.time_per_frame, width=1.0)
-    maps.draw_outlines(ax, view, table[table["frame"] == frame], colour="#ffb000", width=0.6)
+    maps.draw_outlines(ax, view, table[table["frame"] == frame], colour="#ffb000")
     view.dress(ax, "recording, detections and tracks (detail)", names=False)
 
 

@@ -31,8 +31,6 @@ PRODUCT_STAGE = {
 }
 """The command that makes each product (`track` also computes the indicators)."""
 
-_ORDER = ("track", "indicators", "fit", "simulate")
-
 
 class Results:
     """What a run folder holds, for drawing.
@@ -74,23 +72,11 @@ class Results:
     def temperature_identified(self) -> bool:
         return bool(self.summary.get("temperature_identified", False))
 
-    @property
-    def stale(self) -> list[str]:
-        """Stages that finished before a stage on which they stand."""
-        finished = {
-            s: self.run.record["stages"][s].get("finished", "")
-            for s in _ORDER
-            if s in self.run.record["stages"]
-        }
-        return [
-            stage
-            for i, stage in enumerate(_ORDER)
-            if stage in finished and any(finished[stage] < finished[s] for s in _ORDER[:i] if s in finished)
-        ]
-
     def why_absent(self, product: str) -> str:
         """One sentence: why a product is not there and which command makes it."""
         stage = PRODUCT_STAGE[product]
+        if product == "preview" and self.run.facts("track").get("from_table"):
+            return "This run began with a table of positions: there is no recording to draw on."
         if stage != "track" and self.refused:
             return f"Not available, because the fit was refused: {self.refused}"
         earlier = (
@@ -113,6 +99,9 @@ class Results:
             if absent:
                 raise InputError(self.why_absent(name))
             self._tables[name] = self.run.read_table(name)
+            if name == "tracks" and "radius_px" not in self._tables[name]:
+                # Positions that came as a table have no sizes; maps then draw all particles alike.
+                self._tables[name]["radius_px"] = np.nan
         table = self._tables[name]
         missing = [c for c in columns if c not in table.columns]
         if missing:
@@ -146,6 +135,12 @@ class Results:
                 f"preview.png is damaged; run 'colloidlab track {self.run.path}' again."
             ) from None
 
+    @property
+    def preview_frame(self) -> int:
+        """Index of the frame that `preview.png` shows; the first of the run when it was not recorded."""
+        recorded = self.run.facts("track").get("preview_frame")
+        return int(self.table("frames", ["frame"])["frame"].min() if recorded is None else recorded)
+
     @cached_property
     def extent(self) -> tuple[float, float, float, float]:
         """Part of the view that holds detections, with a margin: x0, x1, y0, y1 in px.
@@ -165,9 +160,10 @@ class Results:
     @property
     def blocks(self) -> dict[str, tuple[int, int]]:
         """First frame and stop of the training, validation and test blocks."""
-        found = self.run.facts("fit").get("splits")
-        if not found:
+        facts = self.run.facts("fit")
+        names = ("train", "validation", "test")
+        if not all(name in facts for name in names):
             self.table("training", [])  # says why, when there was no fit at all
             again = f"run 'colloidlab fit {self.run.path}' again."
             raise InputError(f"run.toml does not say how the frames were split; {again}")
-        return {name: (int(first), int(stop)) for name, (first, stop) in found.items()}
+        return {name: (int(facts[name][0]), int(facts[name][1])) for name in names}

@@ -40,7 +40,10 @@ _PARAMETERS = {
 
 def parameters(results: Results) -> Sheet:
     """The tracking parameters used, and how each was found."""
-    reasons = dict(results.run.facts("track").get("reasons", {}))
+    facts = results.run.facts("track")
+    reasons = dict(facts.get("reasons", {}))
+    if facts.get("search_range_reason"):
+        reasons["search_range_px"] = facts["search_range_reason"]
     rows = []
     for key, (name, unit, filed) in _PARAMETERS.items():
         why = next((str(reasons.pop(f)) for f in filed if f in reasons), "")
@@ -53,10 +56,10 @@ def parameters(results: Results) -> Sheet:
 
 
 def _quantity(value: Any, unit: str) -> str:
-    text = (
-        number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    )
-    return f"{text} {unit}".strip()
+    if value == "":
+        return ""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{number(float(value)) if is_number else value} {unit}".strip()
 
 
 def motion(results: Results) -> Sheet:

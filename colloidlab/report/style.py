@@ -117,13 +117,15 @@ def make_log(ax: Axes, curve: pd.DataFrame, decades: float) -> None:
         return
     ax.set_xscale("log", nonpositive="clip")
     ax.set_yscale("log", nonpositive="clip")
-    if shown["x"].max() < 100 * shown["x"].min():
-        # Less than two decades: powers of ten alone would leave the axis almost without numbers.
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
     top = shown["y"].max()
-    ax.set_ylim(max(0.5 * shown["y"].min(), top / 10**decades), 3 * top)
+    bottom = max(0.5 * shown["y"].min(), top / 10**decades)
+    ax.set_ylim(bottom, 3 * top)
+    for axis, span in ((ax.xaxis, shown["x"].max() / shown["x"].min()), (ax.yaxis, 3 * top / bottom)):
+        if span < 100:
+            # Less than two decades: powers of ten alone would leave the axis almost without numbers.
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def stamp(ax: Axes, text: str) -> None:

@@ -116,11 +116,11 @@ def diffusion(results: Results) -> str:
             error = float(results.summary.get(f"{key}_error", float("nan")))
             unit = pretty_unit(f"{found[1]}^2/{found[2]}")
             sigma = results.summary.get("localisation_error_px")
-            noise = (
-                ""
-                if sigma is None
-                else f", with a localisation error of {number(sigma)} px found along with it"
-            )
+            noise = ""
+            if sigma is not None and sigma > 0:
+                noise = f", with a localisation error of {number(sigma)} px found along with it"
+            elif sigma is not None:
+                noise = "; a localisation error could not be told from the motion"
             return (
                 f"Diffusion coefficient {with_error(float(value), error)} {unit} (covariance estimator, one "
                 f"standard error){noise}."
@@ -196,11 +196,7 @@ def calibration_sentence(calibration: Calibration) -> str:
 
 
 def _origin(source: str) -> str:
-    return {
-        "flag": "given as a flag",
-        "config": "from the configuration",
-        "file": "from the file's metadata",
-    }.get(source, f"from {source}")
+    return {"option": "given as an option", "file": "from the file's metadata"}.get(source, f"from {source}")
 
 
 def entropy_gain(results: Results) -> str:

@@ -61,7 +61,7 @@ def remove_chunks(run: Run) -> None:
 
 
 def forget_split(run: Run) -> None:
-    del run.record["stages"]["fit"]["facts"]["splits"]
+    del run.record["stages"]["fit"]["facts"]["test"]
 
 
 FAULTS = [

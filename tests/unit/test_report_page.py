@@ -18,7 +18,6 @@ from colloidlab.report import figures_structure, write_report
 from colloidlab.report.build import PARTS, Section, make_piece, render
 from colloidlab.report.results import Results
 from colloidlab.report.style import house_style, to_svg
-from colloidlab.run import Run
 from colloidlab.units import Calibration
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "path", "use"}
@@ -99,7 +98,7 @@ def test_numbers_of_the_run_are_on_the_page(full: tuple[Path, str]) -> None:
     assert "the model beats constant velocity by 0.45 ± 0.03 nats per particle and frame" in text
     assert "gains 0.036 nats per particle and frame (95 % interval 0.026 to 0.046)" in text
     assert "Diffusion coefficient 0.412 ± 0.014 µm²/s" in text
-    assert "0.2 µm/px (given as a flag) and 50 frames/s" in text
+    assert "0.2 µm/px (given as an option) and 50 frames/s" in text
     assert "−0.810 −0.830 to −0.790 −0.410 −0.440 to −0.380" in text
     assert "The scale of the strongest blobs is 13 px." in text
     for error in ("0.023", "0.061", "0.084", "0.047"):
@@ -109,7 +108,7 @@ def test_numbers_of_the_run_are_on_the_page(full: tuple[Path, str]) -> None:
 def test_configuration_and_provenance_are_on_the_page(full: tuple[Path, str]) -> None:
     text = Page(full[1]).text
     for expected in (
-        "budget_min = 1.6",
+        "fit_seed = 0",
         "5e" * 32,
         "config.fit.fit_seed",
         "environment.packages.numpy",
@@ -152,7 +151,7 @@ def test_page_of_a_thousand_particles_stays_below_8_mb(full: tuple[Path, str]) -
 def test_refused_fit_is_said_at_the_top_and_hides_what_an_earlier_fit_left(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", layer=Layer(n_side=6))
     run.record["stages"]["fit"]["facts"] = {"refused": REFUSAL}
-    run.update_summary({"regime": "overdamped"})
+    run.summarise("fit", {"regime": "overdamped"})
     html = write_report(run).read_text(encoding="utf-8")
     header = Page(html[: html.index("<nav")]).text
     assert f"No dynamics were fitted. {REFUSAL[0].upper()}{REFUSAL[1:]}" in header
@@ -164,15 +163,16 @@ def test_refused_fit_is_said_at_the_top_and_hides_what_an_earlier_fit_left(tmp_p
     assert after.count("Not available, because the fit was refused:") == 2
 
 
-def header_of(run: Run) -> str:
-    return Page(render(Results(run), ())).text
-
-
-def test_a_fit_older_than_its_tracks_is_called_out_of_date(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", "fit", Layer(n_side=4))
-    assert "Out of date" not in header_of(run)
-    run.record["stages"]["track"]["finished"] = "2999-01-01T00:00:00+00:00"
-    assert "Out of date: the results of the stage fit are older" in header_of(run)
+def test_run_that_began_with_a_table_has_maps_but_no_picture(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "track", Layer(n_side=4))
+    (run.path / "preview.png").unlink()
+    run.record["stages"]["track"]["facts"]["from_table"] = True
+    for name in ("tracks", "features"):
+        run.write_table(name, run.read_table(name)[["frame", "x", "y"] + ["particle"] * (name == "tracks")])
+    results = Results(run)
+    made = {item.name: make_piece(item, results) for item in PARTS[0].items + PARTS[1].items}
+    assert {name for name, piece in made.items() if piece.absent} == {"detections"}
+    assert "began with a table of positions" in made["detections"].absent
 
 
 def test_text_of_others_is_escaped(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_text_of_others_is_escaped(tmp_path: Path) -> None:
     }
     run.record["stages"]["track"]["argv"] = ["</pre><script>"]
     run.record["config"]["video"]["roi"] = "</pre><script>"
-    run.update_summary({"regime": "<u>", "notes": ["<s>note</s>"]})
+    run.summarise("track", {"regime": "<u>", "notes": ["<s>note</s>"]})
     table = run.read_table("curves")
     run.write_table("curves", table.assign(x_unit="<b>$\\frac$", y_unit='"><script>'))
     results = Results(run)
