@@ -26,8 +26,8 @@ from scipy.special import erfc
 
 from colloidlab.errors import UsageError
 
-_CORE_REACH = 4.5  # in widths: the core has fallen to 4e-5 of its peak
-_EDGE_REACH = 3.5  # in psf_px: the blurred edge is within 3e-4 of full or none
+_CORE_REACH = 4.0  # in widths: the core has fallen to 3e-4 of its peak
+_EDGE_REACH = 3.0  # in psf_px: the blurred edge is within 2e-3 of full or none
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Optics:
     """
 
     core_width: float = 0.28
-    shell: float = 0.10
+    shell: float = 0.18
     psf_px: float = 1.0
     photons: float = 600.0
     background: float = 30.0
@@ -72,7 +72,9 @@ class Optics:
     def __post_init__(self) -> None:
         positive = ("core_width", "psf_px", "photons", "gain")
         wrong = [name for name in positive if not getattr(self, name) > 0]
-        wrong += [name for name in ("shell", "background", "read_noise", "offset") if not getattr(self, name) >= 0]
+        wrong += [
+            name for name in ("shell", "background", "read_noise", "offset") if not getattr(self, name) >= 0
+        ]
         if not 0 <= self.vignetting < 1:
             wrong.append("vignetting")
         if not 1 <= self.bits <= 16:
@@ -143,7 +145,9 @@ def expected_electrons(
     if centres.ndim != 2 or centres.shape[1] != 2:
         raise UsageError(f"positions must have shape (n_particles, 2), not {centres.shape}")
     if sizes.shape != (len(centres),) or bright.shape != (len(centres),):
-        raise UsageError(f"{len(centres)} positions need as many radii and amplitudes, not {len(sizes)} and {len(bright)}")
+        raise UsageError(
+            f"{len(centres)} positions need as many radii and amplitudes, not {len(sizes)} and {len(bright)}"
+        )
     if not (np.isfinite(centres).all() and np.isfinite(sizes).all() and (sizes > 0).all()):
         raise UsageError("positions and radii must be finite and radii positive; leave absent particles out")
     if shadow is not None and shadow.shape != tuple(shape):
@@ -222,16 +226,16 @@ def localisation_limit_px(radius_px: float, optics: Optics) -> float:
     ----------
     Ober, Ram, Ward, Biophys. J. 86, 1185 (2004), eq. 5.
     """
-    half = math.ceil(max(_CORE_REACH * math.hypot(optics.core_width * radius_px, optics.psf_px), radius_px + 6)) + 1
-    shape = (2 * half + 1, 2 * half + 1)
-    full_light = Optics(**{**vars(optics), "vignetting": 0.0})
-    step = 0.01
-    before, at, after = (
-        expected_electrons(np.array([[half + dx, half]]), np.array([radius_px]), shape, full_light)
-        for dx in (-step, 0.0, step)
-    )
-    slope = (after - before) / (2 * step)
-    variance = at + optics.read_noise**2 + 1 / (12 * optics.gain**2)
+    width = math.hypot(optics.core_width * radius_px, optics.psf_px)
+    half = math.ceil(radius_px + 6 * width + 6 * optics.psf_px)
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+    distance = np.hypot(x, y)
+    core = np.exp(-(distance**2) / (2 * width**2))
+    depth = (radius_px - distance) / optics.psf_px
+    mean = optics.photons * (core + 0.5 * optics.shell * erfc(-depth / math.sqrt(2))) + optics.background
+    edge = np.exp(-(depth**2) / 2) / (math.sqrt(2 * math.pi) * optics.psf_px)
+    slope = optics.photons * (x / width**2 * core + optics.shell * edge * x / np.maximum(distance, 1e-12))
+    variance = mean + optics.read_noise**2 + 1 / (12 * optics.gain**2)
     return float(1 / math.sqrt((slope**2 / variance).sum()))
 
 
