@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def _draw_or_say(
     except InputError as error:
         ax.clear()
         ax.set_axis_off()
-        ax.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, color=GREY, transform=ax.transAxes)
+        said = textwrap.fill(str(error), 34)
+        ax.text(0.5, 0.5, said, ha="center", va="center", color=GREY, transform=ax.transAxes)
 
 
 def _recording(ax: Axes, results: Results, view: maps.View) -> None:

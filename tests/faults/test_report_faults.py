@@ -167,7 +167,7 @@ def test_overview_of_one_frame_says_what_it_lacks(run: Run) -> None:
     one_frame(run)
     (run.path / "comparison.parquet").unlink()
     (run.path / "state.parquet").unlink()
-    said = [text.get_text() for ax in overview_figure(run).axes for text in ax.texts]
+    said = [" ".join(text.get_text().split()) for ax in overview_figure(run).axes for text in ax.texts]
     assert [s.split(":")[0] for s in said] == [
         "indicators.parquet holds no rows",
         "indicators.parquet holds no rows",
