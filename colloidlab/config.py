@@ -96,7 +96,7 @@ class FitConfig(Section):
     )
     isothermal_steps: int = Field(80, ge=1, description="Optimisation steps of the isothermal warm start")
     filter_steps: int = Field(
-        54, ge=8, description="Optimisation steps with entropy, trials of both signs included"
+        42, ge=8, description="Optimisation steps with entropy, trials of both signs included"
     )
     window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
     burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")

@@ -99,7 +99,7 @@ class Run:
 
     def _write_record(self) -> None:
         with atomic_path(self.path / "run.toml") as temporary:
-            temporary.write_text(tomli_w.dumps(self.record), encoding="utf-8")
+            temporary.write_text(tomli_w.dumps(_plain(self.record)), encoding="utf-8")
 
     def require(self, stage: str) -> None:
         """Raise `InputError` unless the products of `stage` are all there."""
@@ -238,6 +238,17 @@ class Run:
         """The headline numbers that a stage has put into `summary.json`."""
         mine = self.record.get("summary", {}).get(stage, [])
         return {k: v for k, v in self.summary.items() if k in mine}
+
+
+def _plain(value: Any) -> Any:
+    """What TOML can hold: absent instead of null, plain numbers instead of numpy's, text instead of paths."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item"):
+        return value.item()
+    return value if isinstance(value, str | bool | int | float) else str(value)
 
 
 def digest(value: Any) -> str:

@@ -24,6 +24,11 @@ from colloidlab.model.friction import PairAmplitudes
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
+from colloidlab.model.tensors import dot
+
+
+_SHORT = 1e-3
+"""Distances below this (px) are taken as this where a force is divided by its distance."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def _parallel(A2: Tensor, B2: Tensor, dim: int) -> Tensor:
 
 def apply(perp: Tensor, par: Tensor, e: Tensor, u: Tensor) -> Tensor:
     """(perp 1 + (par - perp) e e^T) u for every pair, shape (n_pairs, D)."""
-    along = (e * u).sum(1)
+    along = dot(e, u)
     return perp[:, None] * u + ((par - perp) * along)[:, None] * e
 
 
@@ -134,8 +139,8 @@ def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Te
     p, T, inv_c, k_B = ev.pairs, ev.thermo.T, ev.thermo.inv_c, laws.k_B
     i, j, a = p.i, p.j, ev.amplitudes
     u = v[i] - v[j]
-    along2 = (p.e * u).sum(1) ** 2
-    across2 = (u * u).sum(1) - along2
+    along2 = dot(p.e, u) ** 2
+    across2 = dot(u, u) - along2
     if velocity_variance is not None:
         spread = velocity_variance[i] + velocity_variance[j]
         extra = torch.einsum("pa,pab,pb->p", p.e, spread, p.e)
@@ -179,7 +184,7 @@ def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: flo
     p, k_B = ev.pairs, laws.k_B
     scale = (2 * k_B * dt) ** 0.5
     f = scale * apply(torch.sqrt(ev.k_perp), torch.sqrt(ev.k_par), p.e, noise.impulse)
-    work = -0.5 * (f * (v[p.i] - v[p.j])).sum(1)
+    work = -0.5 * dot(f, v[p.i] - v[p.j])
     heat = scale * torch.sqrt(ev.amplitudes.C2) * noise.heat
     dS = p.sum_ends(work + heat, work - heat) / ev.thermo.T
     return p.sum_antisymmetric(f) / laws.mass, dS
@@ -187,13 +192,23 @@ def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: flo
 
 def marginal_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Diagonal blocks of 2 k_B M, per unit time: vv (n, D, D), vS (n, D), SS (n,)."""
-    p, T, m = ev.pairs, ev.thermo.T, laws.mass
+    p = ev.pairs
     u = v[p.i] - v[p.j]
     Ku = apply(ev.k_perp, ev.k_par, p.e, u)
-    vv = p.sum_symmetric(pair_matrix(ev.k_perp, ev.k_par, p.e)) / m**2
-    vS = -p.sum_antisymmetric(Ku) / (2 * m * T[:, None])
-    SS = p.sum_symmetric(0.25 * (u * Ku).sum(1) + ev.amplitudes.C2) / T**2
-    return 2 * laws.k_B * vv, 2 * laws.k_B * vS, 2 * laws.k_B * SS
+    SS = p.sum_symmetric(0.25 * dot(u, Ku) + ev.amplitudes.C2) / ev.thermo.T**2
+    return velocity_noise(laws, ev), velocity_entropy_covariance(laws, ev, v), 2 * laws.k_B * SS
+
+
+def velocity_noise(laws: Laws, ev: Evaluation) -> Tensor:
+    """Block vv of `marginal_covariance`: (2 k_B/m^2) sum_j K_ij, shape (n, D, D)."""
+    return 2 * laws.k_B / laws.mass**2 * ev.pairs.sum_symmetric(pair_matrix(ev.k_perp, ev.k_par, ev.pairs.e))
+
+
+def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
+    """Block vS of `marginal_covariance`: -(k_B/(m T_i)) sum_j K_ij v_ij, shape (n, D)."""
+    p = ev.pairs
+    Ku = apply(ev.k_perp, ev.k_par, p.e, v[p.i] - v[p.j])
+    return -laws.k_B / (laws.mass * ev.thermo.T[:, None]) * p.sum_antisymmetric(Ku)
 
 
 def self_friction(ev: Evaluation) -> Tensor:
@@ -203,13 +218,12 @@ def self_friction(ev: Evaluation) -> Tensor:
 
 def self_stiffness(ev: Evaluation) -> Tensor:
     """-dF_i/dr_i with the neighbours held still at fixed entropy (Einstein matrix), shape (n, D, D)."""
-    p, V, P, P_V = ev.pairs, ev.volume, ev.thermo.P, ev.thermo.P_V
-    first = P * V**2
-    second = -(V**2) * (2 * V * P + V**2 * P_V)  # d^2U/dd^2
+    p = ev.pairs
+    first, second = _density_derivatives(ev)
     slope, curvature = ev.kernel.dw / p.h, ev.kernel.d2w / p.h**2
     i, j = p.i, p.j
     both = first[i] + first[j]
-    central = pair_matrix(both * slope / p.r.clamp_min(1e-3), both * curvature, p.e)
+    central = pair_matrix(both * slope / p.r.clamp_min(_SHORT), both * curvature, p.e)
     ee = p.e[:, :, None] * p.e[:, None, :]
     square = (slope**2)[:, None, None] * ee
     gradient = p.sum_antisymmetric(slope[:, None] * p.e)
@@ -221,21 +235,45 @@ def self_stiffness(ev: Evaluation) -> Tensor:
     )
 
 
+def mean_self_friction(ev: Evaluation) -> Tensor:
+    """Trace of `self_friction` over D, shape (n,)."""
+    dim = ev.pairs.e.shape[1]
+    return ev.pairs.sum_symmetric(((dim - 1) * ev.g_perp + ev.g_par) / dim)
+
+
+def mean_self_stiffness(ev: Evaluation) -> Tensor:
+    """Trace of `self_stiffness` over D, shape (n,)."""
+    p, dim = ev.pairs, ev.pairs.e.shape[1]
+    first, second = _density_derivatives(ev)
+    slope, curvature = ev.kernel.dw / p.h, ev.kernel.d2w / p.h**2
+    i, j = p.i, p.j
+    central = (first[i] + first[j]) * ((dim - 1) * slope / p.r.clamp_min(_SHORT) + curvature)
+    square = slope**2
+    gradient = p.sum_antisymmetric(slope[:, None] * p.e)
+    at_i, at_j = central + second[j] * square, central + second[i] * square
+    return (p.sum_ends(at_i, at_j) + second * dot(gradient, gradient)) / dim
+
+
+def _density_derivatives(ev: Evaluation) -> tuple[Tensor, Tensor]:
+    """dU/dd and d^2U/dd^2 at constant entropy, d = 1/V."""
+    V, P, P_V = ev.volume, ev.thermo.P, ev.thermo.P_V
+    return P * V**2, -(V**2) * (2 * V * P + V**2 * P_V)
+
+
 def force_rate(ev: Evaluation, v: Tensor) -> Tensor:
     """dF/dt along the velocities at fixed entropy, shape (n, D): minus the Hessian of the energy times v."""
-    p, V, P, P_V = ev.pairs, ev.volume, ev.thermo.P, ev.thermo.P_V
-    first = P * V**2
-    second = -(V**2) * (2 * V * P + V**2 * P_V)  # d^2U/dd^2
+    p = ev.pairs
+    first, second = _density_derivatives(ev)
     slope, curvature = ev.kernel.dw / p.h, ev.kernel.d2w / p.h**2
     i, j = p.i, p.j
     u = v[i] - v[j]
-    closing = (p.e * u).sum(1)
+    closing = dot(p.e, u)
     d_rate = second * p.sum_symmetric(slope * closing)
     both = first[i] + first[j]
-    along = (d_rate[i] + d_rate[j]) * slope + both * (curvature - slope / p.r.clamp_min(1e-3)) * closing
-    return -p.sum_antisymmetric(along[:, None] * p.e + (both * slope / p.r.clamp_min(1e-3))[:, None] * u)
+    along = (d_rate[i] + d_rate[j]) * slope + both * (curvature - slope / p.r.clamp_min(_SHORT)) * closing
+    return -p.sum_antisymmetric(along[:, None] * p.e + (both * slope / p.r.clamp_min(_SHORT))[:, None] * u)
 
 
 def total_energy(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor]:
     """Kinetic energy 1/2 m v^2 and internal energy U of every particle, shape (n,) each."""
-    return 0.5 * laws.mass * (v * v).sum(1), ev.thermo.U
+    return 0.5 * laws.mass * dot(v, v), ev.thermo.U

@@ -31,7 +31,7 @@ from colloidlab.dataset.windows import Window
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
-from colloidlab.model.tensors import float64
+from colloidlab.model.tensors import dot, float64
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition
 
 MATURE = 4
@@ -171,13 +171,14 @@ class Filter:
             S = S.detach().requires_grad_(True)
         with torch.set_grad_enabled(training or self.gain is not None):
             ev = self._evaluate(state, S, window, k, index)
-            predicted = self._predict(state, S, ev)
+            vv = brackets.velocity_noise(self.laws, ev)
+            predicted = self._predict(state, S, ev, vv)
             innovation = window.positions[k + 1] - predicted.r
             covariance = predicted.rr + torch.diag_embed(window.sigma2[k + 1])
             precision, logdet = inverse_and_logdet(covariance)
             whitened = torch.einsum("nab,nb->na", precision, innovation)
             dim = innovation.shape[1]
-            loglik = -0.5 * ((innovation * whitened).sum(1) + logdet + dim * _LOG_2PI)
+            loglik = -0.5 * (dot(innovation, whitened) + logdet + dim * _LOG_2PI)
             follows = window.present[k] & window.present[k + 1]
             scored = follows & window.observed[k + 1] & (state.age >= MATURE)
             loglik = torch.where(scored, loglik, torch.zeros_like(loglik))
@@ -191,7 +192,7 @@ class Filter:
             updated = self._correct(predicted, covariance, precision, whitened)
             if self.gain is not None and score is not None:
                 updated = self._follow_entropy(
-                    replace(state, S=S), updated, predicted, ev, score, window.complete[k]
+                    replace(state, S=S), updated, predicted, ev, vv, score, window.complete[k]
                 )
             age = torch.where(follows, state.age + 1, torch.zeros_like(state.age))
             updated = replace(updated, age=age)
@@ -246,15 +247,14 @@ class Filter:
             count = count.index_add(0, index[a], weight[index[b]])
         return torch.where(count > 0, total / count.clamp_min(1), overall)
 
-    def _predict(self, state: FilterState, S: Tensor, ev: brackets.Evaluation) -> FilterState:
+    def _predict(self, state: FilterState, S: Tensor, ev: brackets.Evaluation, vv: Tensor) -> FilterState:
         mass = self.laws.mass
-        stiffness = brackets.self_stiffness(ev).diagonal(dim1=1, dim2=2).mean(1) / mass
-        friction = brackets.self_friction(ev).diagonal(dim1=1, dim2=2).mean(1) / mass
+        stiffness = brackets.mean_self_stiffness(ev) / mass
+        friction = brackets.mean_self_friction(ev) / mass
         # Outside these bounds one frame is too coarse to follow the motion, and the series would not converge.
         t = oscillator_transition(stiffness.clamp(-1.0, 4.0), friction.clamp(0.0, 4.0), 1.0)
         a = brackets.acceleration(self.laws, ev, state.v)
         jerk = (brackets.force_rate(ev, state.v) + brackets.friction_force(ev, a)) / mass
-        vv, _, _ = brackets.marginal_covariance(self.laws, ev, state.v)
         rr_, rv_, vr_, vv_, q_rr, q_rv, q_vv = (x[:, None, None] for x in t)
         cross = state.rv + state.rv.transpose(1, 2)
         return replace(
@@ -293,6 +293,7 @@ class Filter:
         after: FilterState,
         predicted: FilterState,
         ev: brackets.Evaluation,
+        vv: Tensor,
         score: Tensor,
         complete: Tensor,
     ) -> FilterState:
@@ -301,12 +302,12 @@ class Filter:
         variance = 1.0 / (1.0 / before.variance.clamp_min(1e-12) + self.gain.information)
         S = before.S + c * (variance * c * score).clamp(-_MAX_STEP, _MAX_STEP)
         rate = brackets.entropy_rate(self.laws, ev, before.v, velocity_variance=before.vv)
-        vv, vS, _ = brackets.marginal_covariance(self.laws, ev, before.v)
+        vS = brackets.velocity_entropy_covariance(self.laws, ev, before.v)
         # An isolated particle has no noise to condition on.
         eye = torch.eye(vv.shape[1], dtype=vv.dtype, device=vv.device)
         kick = torch.einsum("nab,nb->na", inverse_and_logdet(vv + 1e-9 * eye)[0], after.v - predicted.v)
         limit = _MAX_STEP * c
-        S = S + torch.clamp(rate + (vS * kick).sum(1), -limit, limit)
+        S = S + torch.clamp(rate + dot(vS, kick), -limit, limit)
         # Where neighbours are out of view the law cannot be followed: entropy stays near that of the neighbours.
         known = complete & (before.age > 0)
         index = torch.stack([ev.pairs.i, ev.pairs.j])

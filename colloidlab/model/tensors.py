@@ -8,6 +8,15 @@ import torch
 from torch import Tensor
 
 
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Scalar product along the last of two dimensions; for its 2 or 3 components much faster than ``(a * b).sum(1)``."""
+    terms = [x * y for x, y in zip(a.unbind(1), b.unbind(1), strict=True)]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
 def float64(values: float | Sequence[float]) -> Tensor:
     """A float64 tensor; laws are stored in double precision and cast with ``.to(dtype)`` where less will do."""
     return torch.tensor(values, dtype=torch.float64)

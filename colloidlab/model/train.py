@@ -23,6 +23,9 @@ from colloidlab.progress import SILENT, Monitor
 _ISOTHERMAL_FRAMES = 7
 """Scored steps of a window of the isothermal fit; the memory of the velocity filter is shorter."""
 
+_VALIDATIONS = 4
+"""Looks at the validation block in each phase of the fit with entropy; each costs a pass through the block."""
+
 _CLIP = 5.0
 """Largest norm of the gradient of the mean log-likelihood."""
 
@@ -132,7 +135,8 @@ def run_window(
         result = filter_.step(state, window, k, training=training)
         state = result.state
         if k >= skip:
-            total = total + result.loglik[result.counted].sum()
+            loglik = result.loglik if training else result.loglik.detach()
+            total = total + loglik[result.counted].sum()
             count = count + result.counted.sum()
         if not training:
             state = state.detach()
@@ -175,7 +179,7 @@ def _fit_isothermal(
         return float(sum(s[0] for s in sums) / max(float(sum(s[1] for s in sums)), 1.0))
 
     loop = _Loop(laws.parameters(), rate=0.04, phase="isothermal", curves=curves, monitor=monitor)
-    loop.run(options.isothermal_steps, loss, validate, every=max(options.isothermal_steps // 10, 1))
+    loop.run(options.isothermal_steps, loss, validate, every=max(options.isothermal_steps // 8, 1))
 
 
 def _window(windows: WindowSource, first: int, length: int) -> Window:
@@ -276,7 +280,13 @@ class _EntropyTrainer:
             return self._visit(order.pop())
 
         loop = _Loop(parameters, rate=0.02, phase=phase, curves=curves, monitor=monitor)
-        loop.run(n_steps, loss, self._validate, every=max(n_steps // 6, 1), on_validation=self._keep_best)
+        loop.run(
+            n_steps,
+            loss,
+            self._validate,
+            every=max(n_steps // _VALIDATIONS, 1),
+            on_validation=self._keep_best,
+        )
 
     def restore_best(self) -> None:
         assert self._best is not None and self.filter.gain is not None

@@ -150,6 +150,10 @@ def test_stiffness_is_second_derivative_of_energy(conf: Configuration) -> None:
     hessian = torch.autograd.functional.hessian(conf.energy, conf.x)
     ev, _ = conf.evaluate(conf.x)
     found = brackets.self_stiffness(ev)
+    trace = found.diagonal(dim1=1, dim2=2).mean(1)
+    assert torch.allclose(brackets.mean_self_stiffness(ev), trace, rtol=1e-12)
+    drag = brackets.self_friction(ev).diagonal(dim1=1, dim2=2).mean(1)
+    assert torch.allclose(brackets.mean_self_friction(ev), drag, rtol=1e-12)
     for i in range(conf.n):
         rows = slice(i * conf.dim, (i + 1) * conf.dim)
         assert torch.allclose(found[i], hessian[rows, rows], rtol=1e-9, atol=1e-9)
