@@ -104,7 +104,6 @@ class FitConfig(Section):
         None, ge=0, description="Localisation error for all particles, px [from the tracks]"
     )
     fit_seed: int = Field(0, ge=0, description="Seed of the training")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
 
     @model_validator(mode="after")
     def _leaves_a_test(self) -> FitConfig:

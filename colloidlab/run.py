@@ -220,7 +220,12 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The headline numbers, by stage."""
         path = self.path / "summary.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} is damaged ({error}); remove it and run the stages again") from None
 
     def summarise(self, stage: str, values: Mapping[str, Any]) -> None:
         """Replace the headline numbers of a stage in `summary.json`."""
@@ -230,9 +235,6 @@ class Run:
         self.write_text(
             "summary.json", json.dumps(kept | dict(values), indent=2, allow_nan=False, default=float) + "\n"
         )
-
-    def update_summary(self, values: Mapping[str, Any]) -> None:
-        self.summarise("other", self.stage_summary("other") | dict(values))
 
     def stage_summary(self, stage: str) -> dict[str, Any]:
         """The headline numbers that a stage has put into `summary.json`."""

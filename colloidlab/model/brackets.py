@@ -26,7 +26,6 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.tensors import dot
 
-
 _SHORT = 1e-3
 """Distances below this (px) are taken as this where a force is divided by its distance."""
 

@@ -89,7 +89,7 @@ def fit_laws(
     for power in (0.5, -0.5):
         start = Filter(thermal_laws(isothermal.laws, power=power), EntropyGain(), guess.temperature)
         trainer = _EntropyTrainer(start, windows, split, options, temperature)
-        trainer.train(trial, "filter" if power > 0 else "filter, other sign", curves, monitor)
+        trainer.train(trial, f"trial, noise {'grows' if power > 0 else 'falls'} with T", curves, monitor)
         candidates.append(trainer)
     best = max(candidates, key=lambda c: c.best_validation)
     best.train(options.filter_steps - trial, "filter", curves, monitor)

@@ -90,6 +90,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             test=list(split.test),
             regime=regime.verdict,
             regime_reason=regime.reason,
+            temperature_identified=comparison.temperature_identified,
         )
         with run.writing("model") as folder:
             save_fit(folder, fit.isothermal, fit.thermal, guess, _model_facts(recording, facts, calibration))

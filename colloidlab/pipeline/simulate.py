@@ -46,17 +46,19 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     key = simulate_key(run, config)
     if run.is_current("simulate", key):
         return run.stage_summary("simulate") | {"skipped": True}
-    _, thermal, facts = load_fit(run.path / "model")
+    isothermal, thermal, facts = load_fit(run.path / "model")
+    # A hidden temperature that the data do not show has no place in a prediction.
+    laws = thermal.laws if facts["temperature_identified"] else isothermal.laws
     recording = load_recording(run, config)
     state = run.read_table("state")
     plan = _plan(recording, state, config, facts)
     options = config.simulate
-    steps = options.steps_per_frame or stable_steps_per_frame(thermal.laws, plan)
+    steps = options.steps_per_frame or stable_steps_per_frame(laws, plan)
     seeds = [options.simulate_seed + k for k in range(options.ensemble)]
     with run.stage("simulate", key, config, options.model_dump()) as record:
         record.update(first_frame=plan.first, n_frames=plan.n_frames, steps_per_frame=steps, seeds=seeds)
         record["n_simulated"] = int(plan.simulated.sum())
-        frames = roll_out(thermal.laws, plan, seeds=seeds, steps_per_frame=steps, monitor=monitor)
+        frames = roll_out(laws, plan, seeds=seeds, steps_per_frame=steps, monitor=monitor)
         with run.writing("rollout.zarr") as folder:
             budgets = _store(folder, frames, plan, len(seeds))
             members = _as_tracks(folder, plan, recording, facts["sigma_px"], options.simulate_seed)

@@ -65,7 +65,7 @@ def stable_steps_per_frame(laws: Laws, plan: Plan) -> int:
 
     A step turns no oscillation by more than 0.25 rad and damps no velocity by more than a tenth.
     """
-    state = _start(plan, 1, torch.float64, torch.device("cpu"))
+    state = _start(plan, 1)
     neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale))
     with torch.no_grad():
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
@@ -83,7 +83,6 @@ def roll_out(
     *,
     seeds: list[int],
     steps_per_frame: int,
-    device: str = "cpu",
     monitor: Monitor = SILENT,
 ) -> Iterator[RolloutFrame]:
     """Simulate the members side by side and yield every frame, the first included.
@@ -101,7 +100,7 @@ def roll_out(
     ColloidlabError
         When a member becomes non-finite: says the frame and the particle. Frames yielded before are good.
     """
-    simulation = _Simulation(laws, plan, seeds, torch.device(device))
+    simulation = _Simulation(laws, plan, seeds)
     yield simulation.frame()
     for k in range(plan.n_frames - 1):
         monitor.update("roll out", k, plan.n_frames - 1)
@@ -112,9 +111,9 @@ def roll_out(
     monitor.update("roll out", plan.n_frames - 1, plan.n_frames - 1)
 
 
-def _start(plan: Plan, members: int, dtype: torch.dtype, device: torch.device) -> State:
+def _start(plan: Plan, members: int) -> State:
     def tile(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.concatenate([values] * members), dtype=dtype, device=device)
+        return torch.as_tensor(np.concatenate([values] * members))
 
     return State(r=tile(plan.r[0]), v=tile(plan.v[0]), S=tile(plan.S[0]))
 
@@ -122,20 +121,18 @@ def _start(plan: Plan, members: int, dtype: torch.dtype, device: torch.device) -
 class _Simulation:
     """State of all members, their noise and their books."""
 
-    def __init__(self, laws: Laws, plan: Plan, seeds: list[int], device: torch.device) -> None:
-        self.laws = laws.to(device)
+    def __init__(self, laws: Laws, plan: Plan, seeds: list[int]) -> None:
+        self.laws = laws
         self.plan = plan
         self.members = len(seeds)
         self.n = len(plan.particles)
-        self.device = device
-        dtype = torch.float64
-        self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
-        scale = torch.as_tensor(np.tile(plan.scale, self.members), dtype=dtype, device=device)
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        scale = torch.as_tensor(np.tile(plan.scale, self.members))
         member = np.repeat(np.arange(self.members), self.n)
-        self.member = torch.as_tensor(member, device=device)
+        self.member = torch.as_tensor(member)
         self.neighbours = Neighbours(laws.cutoff, scale, member=member)
-        self.simulated = torch.as_tensor(np.tile(plan.simulated, self.members), device=device)
-        self.state = _start(plan, self.members, dtype, device)
+        self.simulated = torch.as_tensor(np.tile(plan.simulated, self.members))
+        self.state = _start(plan, self.members)
         self._evaluate()
         self.energy, self.momentum = self._totals()
         self._clear()
@@ -187,12 +184,12 @@ class _Simulation:
         """Noise of each member from its own generator, in the order of its own pairs."""
         p = self.ev.pairs
         dim = self.state.r.shape[1]
-        numbers = torch.empty((len(p.r), dim + 1), dtype=self.state.r.dtype, device=self.device)
+        numbers = torch.empty((len(p.r), dim + 1), dtype=self.state.r.dtype)
         owner = self.member[p.i]
         for m, generator in enumerate(self.generators):
             mine = owner == m
             shape = (int(mine.sum()), dim + 1)
-            numbers[mine] = torch.randn(shape, generator=generator, dtype=numbers.dtype, device=self.device)
+            numbers[mine] = torch.randn(shape, generator=generator, dtype=numbers.dtype)
         return brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim])
 
     def _volume(self, r: Tensor) -> Tensor:
@@ -208,7 +205,7 @@ class _Simulation:
         r, v, S = between(self.plan, k, fraction)
 
         def merge(simulated: Tensor, prescribed: np.ndarray) -> Tensor:
-            there = torch.as_tensor(np.concatenate([prescribed] * self.members), device=self.device)
+            there = torch.as_tensor(np.concatenate([prescribed] * self.members))
             mine = self.simulated if simulated.dim() == 1 else self.simulated[:, None]
             return torch.where(mine, simulated, there)
 
