@@ -144,7 +144,7 @@ def make_sample(monitor: Monitor = SILENT, *, setup: Brownian | None = None) -> 
         **asdict(setup),
         "fps": FPS,
         "um_per_px": UM_PER_PX,
-        "diffusion_um2_per_s": setup.diffusion_px2 * UM_PER_PX**2 * FPS,
+        "diffusion_um2_per_s": round(setup.diffusion_px2 * UM_PER_PX**2 * FPS, 12),
         "sigma_limit_px": localisation_limit_px(setup.radius_px, _OPTICS),
         "exposure": "instantaneous",
         "optics": asdict(_OPTICS),
