@@ -155,9 +155,17 @@ def expected_electrons(
     cores = np.zeros(shape)
     uncovered = np.ones(shape)
     _add_particles(centres, sizes, bright, optics.core_width, optics.psf_px, cores, uncovered)
-    light = optics.photons * (cores + optics.shell * (1.0 - uncovered)) + optics.background
+    # In place: allocating half a dozen images costs as much as drawing the particles.
+    light = cores
+    uncovered *= -optics.shell
+    light += uncovered
+    light += optics.shell
+    light *= optics.photons
+    light += optics.background
     light *= illumination(shape, optics.vignetting)
-    return light if shadow is None else light * shadow
+    if shadow is not None:
+        light *= shadow
+    return light
 
 
 def expose(electrons: NDArray[np.floating], optics: Optics, rng: np.random.Generator) -> NDArray[Any]:
