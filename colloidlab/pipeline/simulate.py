@@ -140,7 +140,7 @@ def _budget_rows(budget: Budget, frame: int) -> pd.DataFrame:
 
 def _as_tracks(folder: Path, plan: Plan, recording: Recording, sigma: float, seed: int) -> list[pd.DataFrame]:
     """Each member as a table of tracks whose simulated particles carry the experiment's localisation error."""
-    positions = zarr.open_group(folder, mode="r")["positions"]
+    positions: Any = zarr.open_group(folder, mode="r")["positions"]
     members = []
     for m in range(positions.shape[0]):
         rng = np.random.default_rng([seed, m])

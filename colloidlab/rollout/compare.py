@@ -76,7 +76,8 @@ def compare(
         "experiment": experiment[experiment["particle"].isin(simulated)],
         "rollout": pooled[pooled["particle"].isin(wanted)],
     }
-    tables, pairs = [], {}
+    tables: list[pd.DataFrame] = []
+    pairs: dict[str, list[Curve]] = {}
     for step, (series, own) in enumerate(inner.items()):
         monitor.update("compare with the experiment", step, 3)
         frames = [experiment] if series == "experiment" else members
@@ -132,7 +133,8 @@ def _densities(values: list[np.ndarray], calibration: Calibration) -> list[pd.Da
     factor, unit = calibration.factor(2), calibration.unit(2)
     positive = [np.log(v[v > 0] * factor) for v in values]
     both = np.concatenate(positive)
-    edges = np.linspace(*np.percentile(both, [0.1, 99.9]), _BINS + 1)
+    low, high = np.percentile(both, [0.1, 99.9])
+    edges = np.linspace(low, high, _BINS + 1)
     nothing = np.full(_BINS, np.nan)
     tables = []
     for logs in positive:
