@@ -86,6 +86,19 @@ def test_it_leaves_what_it_promises(folder: Path) -> None:
     assert 'frames = "0:60"' in (folder / "brownian.toml").read_text()
 
 
+def test_the_fit_refuses_what_it_cannot_learn(folder: Path) -> None:
+    """Step 8 of the tutorial, which ends with exit code 4 on purpose."""
+    done = subprocess.run(
+        [sys.executable, "-m", "colloidlab", "fit", "runs/brownian"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "overdamped" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_links_of_the_pages_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))

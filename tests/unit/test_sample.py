@@ -38,6 +38,8 @@ def test_the_three_files_agree(tmp_path: Path) -> None:
     assert content["sha256"] == {video.name: sha256(video), truth.name: sha256(truth)}
     assert content["parameters"]["diffusion_px2"] == SHORT.diffusion_px2
     table = read_parquet(truth)
+    exact_truth = make_sample(setup=SHORT).truth
+    assert np.abs(table[["x", "y"]] - exact_truth[["x", "y"]]).to_numpy().max() < 1e-5
     assert table.attrs["colloidlab"]["units"]["radius_px"] == "px"
     assert table.attrs["colloidlab"]["calibration"]["um_per_px"] == 0.1
     with open_video(video) as opened:
