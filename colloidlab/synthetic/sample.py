@@ -19,7 +19,6 @@ from colloidlab.progress import SILENT, Monitor
 from colloidlab.tables import write_parquet
 from colloidlab.units import Calibration
 
-
 _CRF = 16
 """Compression at which the codec adds a tenth to the localisation error, no more."""
 
