@@ -20,7 +20,7 @@ from colloidlab.tables import write_parquet
 from colloidlab.units import Calibration
 
 _CRF = 16
-"""Compression at which the codec adds a tenth to the localisation error, no more."""
+"""Small files at a known cost: in `brownian` it raises the error of a centroid from 0.025 to 0.046 px."""
 
 
 @dataclass(frozen=True)
