@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json as json_module
 import logging
 import signal
@@ -28,7 +29,7 @@ from colloidlab.config import (
     load_config,
     to_toml_dict,
 )
-from colloidlab.errors import Cancelled, ColloidlabError, UsageError
+from colloidlab.errors import Cancelled, ColloidlabError, InputError, UsageError
 
 if TYPE_CHECKING:
     from colloidlab.progress import Monitor
@@ -38,7 +39,12 @@ app = App(
     name="colloidlab",
     version=colloidlab.__version__,
     help="From a video of colloids to their physics: tracks, rearrangements, a thermodynamic model, simulated futures.",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
+
+_REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+"""Answers of the operating system that are no fault of this program."""
 
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="Run folder, created when it is not there")]
 ConfigFile = Annotated[
@@ -238,11 +244,11 @@ def doctor(*, json: Json = False) -> None:
 
 def _resolve(path: Path | None, folder: Path | None, **sections: Section | None) -> Config:
     """Flag > environment > --config > the run's own options > default."""
-    base: dict[str, Any] = {}
-    if folder is not None and path is None and (folder / "run.toml").exists():
-        path = folder / "run.toml"
+    from colloidlab.run import Run
+
+    recorded = Run(folder).record.get("config", {}) if folder is not None else {}
     flags = {name: s.model_dump(exclude_unset=True) for name, s in sections.items() if s is not None}
-    return load_config(path, base | flags)
+    return load_config(path, flags, recorded=recorded)
 
 
 def _printed(options: Config, wanted: bool) -> bool:
@@ -321,12 +327,19 @@ def _main(arguments: list[str]) -> int:
         return _fail(
             Cancelled("interrupted; what was complete is kept, and the same command goes on from there")
         )
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            return _bug()
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(InputError(f"the system refused: {error.strerror}{where}; earlier results are intact"))
     except Exception:
-        traceback.print_exc()
-        print(
-            "colloidlab: this is a bug in colloidlab; please report it with the lines above", file=sys.stderr
-        )
-        return 1
+        return _bug()
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    print("colloidlab: this is a bug in colloidlab; please report it with the lines above", file=sys.stderr)
+    return 1
 
 
 def _fail(error: ColloidlabError) -> int:

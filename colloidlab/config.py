@@ -18,7 +18,7 @@ from colloidlab.errors import UsageError
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class VideoConfig(Section):
@@ -71,6 +71,13 @@ class TrackConfig(Section):
     )
     memory: int = Field(2, ge=0, description="Frames that a particle may vanish and still keep its track")
     min_track_length: int = Field(1, ge=1, description="Shorter tracks are dropped, frames")
+
+    @field_validator("diameter_px")
+    @classmethod
+    def _odd(cls, diameter: int | None) -> int | None:
+        if diameter is not None and diameter % 2 == 0:
+            raise ValueError(f"must be odd, so that it has a centre pixel: {diameter - 1} or {diameter + 1}")
+        return diameter
 
 
 class IndicatorsConfig(Section):
@@ -170,8 +177,13 @@ def parse_roi(text: str) -> tuple[int, int, int, int]:
     return x0, y0, x1, y1
 
 
-def load_config(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
-    """Resolve the options: flag > environment > `--config` file > default.
+def load_config(
+    path: Path | None,
+    overrides: dict[str, dict[str, Any]] | None = None,
+    *,
+    recorded: dict[str, dict[str, Any]] | None = None,
+) -> Config:
+    """Resolve the options: flag > environment > `--config` file > those of an earlier run > default.
 
     Parameters
     ----------
@@ -179,6 +191,8 @@ def load_config(path: Path | None, overrides: dict[str, dict[str, Any]] | None =
         TOML file with the sections of `Config`.
     overrides : dict of dict, optional
         Values given as flags, by section and field.
+    recorded : dict of dict, optional
+        Options of an earlier run on which this one builds.
 
     Raises
     ------
@@ -186,12 +200,10 @@ def load_config(path: Path | None, overrides: dict[str, dict[str, Any]] | None =
         An unknown section or option, or a value out of bounds; says which.
     """
     values: dict[str, dict[str, Any]] = {}
-    if path is not None:
-        values = _read_toml(path)
-    for section, options in _from_environment().items():
-        values.setdefault(section, {}).update(options)
-    for section, options in (overrides or {}).items():
-        values.setdefault(section, {}).update(options)
+    from_file = {} if path is None else _read_toml(path)
+    for layer in (recorded or {}, from_file, _from_environment(), overrides or {}):
+        for section, options in layer.items():
+            values.setdefault(section, {}).update(options)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -208,7 +220,7 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
         raise UsageError(f"the configuration file {path} is not readable TOML: {error}") from None
     # A run's own run.toml is a valid configuration: its options lie under [config].
     values = values.get("config", values)
-    if not all(isinstance(v, dict) for v in values.values()):
+    if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
         raise UsageError(
             f"{path}: every option belongs to a section, one of {', '.join(map(repr, Config.model_fields))}"
         )
@@ -218,12 +230,13 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
 def _from_environment() -> dict[str, dict[str, Any]]:
     """Options from variables such as COLLOIDLAB_TRACK_DIAMETER_PX."""
     found: dict[str, dict[str, Any]] = {}
-    for section, field in Config.model_fields.items():
-        assert isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-        for option in field.annotation.model_fields:
-            value = os.environ.get(f"COLLOIDLAB_{section}_{option}".upper())
-            if value is not None:
-                found.setdefault(section, {})[option] = value
+    for section in Config.model_fields:
+        prefix = f"COLLOIDLAB_{section}_".upper()
+        for variable in os.environ:
+            # A misspelt option must not pass unseen: whatever has the prefix is checked like a file's.
+            if variable.startswith(prefix):
+                option = variable.removeprefix(prefix).lower()
+                found.setdefault(section, {})[option] = os.environ[variable]
     return found
 
 

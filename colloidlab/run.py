@@ -53,6 +53,15 @@ DEPENDENTS: dict[str, tuple[str, ...]] = {
 }
 """Stages that must be repeated when the products of a stage change."""
 
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "track": ("video", "track"),
+    "indicators": ("indicators",),
+    "fit": ("fit",),
+    "simulate": ("simulate",),
+    "report": (),
+}
+"""The sections of the configuration that a stage obeys; it records these and no others."""
+
 _PACKAGES = (
     "numpy",
     "pandas",
@@ -87,14 +96,17 @@ class Run:
     def _read_record(self) -> dict[str, Any]:
         path = self.path / "run.toml"
         if not path.exists():
-            return {"contract": CONTRACT, "stages": {}}
+            return {"contract": CONTRACT, "stages": {}, "config": {}, "summary": {}, "source": {}}
         try:
             record = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is damaged ({error}); remove it to run every stage again") from None
-        if record.get("contract", 0) > CONTRACT:
+        contract = record.get("contract")
+        parts = [record.setdefault(name, {}) for name in ("stages", "config", "summary", "source")]
+        if not isinstance(contract, int) or not all(isinstance(part, dict) for part in parts):
+            raise InputError(f"{path} is not the record of a run; remove it to run every stage again")
+        if contract > CONTRACT:
             raise InputError(f"{path} was written by a newer colloidlab; upgrade the program to read it")
-        record.setdefault("stages", {})
         return record
 
     def _write_record(self) -> None:
@@ -118,15 +130,23 @@ class Run:
 
     @property
     def calibration(self) -> Calibration:
-        source = self.record.get("source", {})
+        source = self.record["source"]
         return Calibration(**{k: source[k] for k in Calibration.__dataclass_fields__ if k in source})
 
     # ---- stages -----------------------------------------------------------------------------
 
     def is_current(self, stage: str, key: str) -> bool:
-        """True when `stage` has run with this key and its products are still there."""
-        entry = self.record["stages"].get(stage)
-        return bool(entry) and entry["key"] == key and all((self.path / n).exists() for n in STAGES[stage])
+        """True when `stage` has run with this key and its products are still what it wrote.
+
+        The hashes tell a set of products that a killed command has replaced only in part.
+        """
+        if not key or self.stage_key(stage) != key:
+            return False
+        outputs = self.record["stages"][stage].get("outputs", {})
+        return all(
+            name in outputs and self.has(name) and sha256(self.path / name) == outputs[name]
+            for name in STAGES[stage]
+        )
 
     def stage_key(self, stage: str) -> str:
         """Key with which a stage last ran; empty when it never did."""
@@ -136,7 +156,7 @@ class Run:
     def stage(
         self, name: str, key: str, config: Config, options: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        """Record a stage once its body has succeeded.
+        """Record a stage and the options that it obeyed, once its body has succeeded.
 
         Yields a dict to which the body adds facts worth keeping (estimates, verdicts).
         """
@@ -146,7 +166,8 @@ class Run:
         yield facts
         self.record["contract"] = CONTRACT
         self.record["environment"] = environment()
-        self.record["config"] = to_toml_dict(config)
+        resolved = to_toml_dict(config)
+        self.record["config"].update({s: resolved[s] for s in SECTIONS[name]})
         self.record["stages"][name] = {
             "key": key,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -185,8 +206,8 @@ class Run:
         """Write `name`.parquet atomically, with units, calibration and provenance in its metadata."""
         provenance = {
             "colloidlab": colloidlab.__version__,
-            "source": self.record.get("source", {}).get("path", ""),
-            "sha256": self.record.get("source", {}).get("sha256", ""),
+            "source": self.record["source"].get("path", ""),
+            "sha256": self.record["source"].get("sha256", ""),
         }
         with atomic_path(self.path / f"{name}.parquet") as temporary:
             tables.write_parquet(temporary, table, calibration=self.calibration, provenance=provenance)
@@ -229,7 +250,7 @@ class Run:
 
     def summarise(self, stage: str, values: Mapping[str, Any]) -> None:
         """Replace the headline numbers of a stage in `summary.json`."""
-        mine = self.record.setdefault("summary", {})
+        mine = self.record["summary"]
         kept = {k: v for k, v in self.summary.items() if k not in mine.get(stage, [])}
         mine[stage] = sorted(values)
         self.write_text(
@@ -238,7 +259,7 @@ class Run:
 
     def stage_summary(self, stage: str) -> dict[str, Any]:
         """The headline numbers that a stage has put into `summary.json`."""
-        mine = self.record.get("summary", {}).get(stage, [])
+        mine = self.record["summary"].get(stage, [])
         return {k: v for k, v in self.summary.items() if k in mine}
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,12 @@ from colloidlab.errors import InputError
 from colloidlab.units import Calibration
 
 METADATA_KEY = b"colloidlab"
+
+_LARGEST_INDEX = 2**53
+"""Beyond it a float does not tell one whole number from the next."""
+
+_LONGEST_RECORDING = 10_000_000
+"""Frames; a day at 100 a second. The table of frames has a row for every one, also for empty ones."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,10 @@ def write_parquet(
     arrow = arrow.replace_schema_metadata(
         {**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(meta).encode()}
     )
-    pq.write_table(arrow, path, compression="zstd")
+    # Measured numbers rarely repeat: splitting their bytes compresses them better than a dictionary.
+    floats = [field.name for field in arrow.schema if pa.types.is_floating(field.type)]
+    others = [field.name for field in arrow.schema if not pa.types.is_floating(field.type)]
+    pq.write_table(arrow, path, compression="zstd", use_dictionary=others, use_byte_stream_split=floats)
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
@@ -103,7 +113,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
         arrow = pq.read_table(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; run the stage that writes it first") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} is not a readable Parquet file ({error}); run its stage again") from error
     table = arrow.to_pandas()
     table.attrs.clear()
@@ -118,7 +128,14 @@ def read_positions(path: Path) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with at least `frame, x, y`, and `particle` where the file has it.
+    DataFrame with at least `frame, x, y`, and `particle` where the file has it, sorted by frame. Rows in
+    which one of these (or z) is empty or infinite are left out.
+
+    Raises
+    ------
+    InputError
+        A file that is absent or no table; a column that is absent or not numeric; an index that is not
+        whole or out of range; a particle that is twice in one frame.
     """
     try:
         table = pd.read_csv(path) if path.suffix.lower() in {".csv", ".txt"} else read_parquet(path)
@@ -135,11 +152,42 @@ def read_positions(path: Path) -> pd.DataFrame:
         )
     if table.empty:
         raise InputError(f"{path} holds no rows; a table of positions needs at least two frames")
-    for column in ("frame", "x", "y"):
+    present = [c for c in ("frame", "particle", "x", "y", "z") if c in table.columns]
+    for column in present:
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise InputError(f"{path}: column {column} is not numeric; write plain numbers")
-    table = table.dropna(subset=["frame", "x", "y"])
+    table = table[np.isfinite(table[present].to_numpy(dtype=float)).all(axis=1)]
     for column in ("frame", "particle"):
         if column in table.columns:
-            table[column] = table[column].astype("int64")
+            table = table.assign(**{column: _whole(table[column], path)})
+    _check_frames(table, path)
     return table.sort_values(["frame"], kind="stable").reset_index(drop=True)
+
+
+def _whole(values: pd.Series, path: Path) -> pd.Series:
+    """Whole numbers as int64; what is not whole is refused rather than cut off."""
+    wrong = values[(values != np.round(values)) | (values.abs() >= _LARGEST_INDEX)]
+    if len(wrong):
+        raise InputError(
+            f"{path}: column {values.name} holds {wrong.iloc[0]:g}, which is no index; number them 0, 1, 2, ..."
+        )
+    return values.astype("int64")
+
+
+def _check_frames(table: pd.DataFrame, path: Path) -> None:
+    if table.empty:
+        raise InputError(f"{path} has no row with a finite frame and position; check how it was written")
+    if (table["frame"] < 0).any():
+        raise InputError(f"{path}: frame {table['frame'].min()} is negative; number the frames 0, 1, 2, ...")
+    span = int(table["frame"].max() - table["frame"].min()) + 1
+    if span > _LONGEST_RECORDING:
+        raise InputError(
+            f"{path}: the frames run from {table['frame'].min()} to {table['frame'].max()}, more than "
+            f"{_LONGEST_RECORDING}; column frame must count frames, not hold time stamps"
+        )
+    if "particle" in table.columns and (twice := table.duplicated(["frame", "particle"])).any():
+        row = table[twice].iloc[0]
+        raise InputError(
+            f"{path}: particle {row['particle']:.0f} is in frame {row['frame']:.0f} twice; a track has one "
+            "position a frame: remove one of them, or the column particle to link anew"
+        )

@@ -55,7 +55,7 @@ class Bars:
             return
         if not self._live:
             if finished:
-                self.console.print(f"{label}: {done} in {now - started:.0f} s", style="dim")
+                self.console.print(f"{label}: {done} of {total} in {now - started:.0f} s", style="dim")
             return
         if label not in self._tasks:
             self._tasks[label] = self._progress.add_task(label, total=total or None)

@@ -16,7 +16,7 @@ class Calibration:
     um_per_px, fps : float, optional
         Micrometres per pixel and frames per second; None where unknown.
     um_per_px_source, fps_source : str
-        Where each came from: "flag", "config", "file" or "none".
+        Where each came from: "option" (flag, environment or --config), "file" (its own metadata) or "none".
     """
 
     um_per_px: float | None = None

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from colloidlab.errors import InputError
+from colloidlab.errors import FitRefused, InputError
 
 EdgeDistance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(x, y) in px -> distance to the edge of the usable view, px, negative outside."""
 
 GAP_SIGMA_PX = 1e3
-"""Localisation error given to a position that was interpolated across a gap: it carries no information."""
+"""Localisation error of a position that was interpolated across a gap or found in a bad frame: no information."""
 
 
 def rectangle_edge_distance(x0: float, y0: float, x1: float, y1: float) -> EdgeDistance:
@@ -43,7 +43,7 @@ class Recording:
         Track identities as in the tracks table.
     position, sigma : float arrays, shape (n_rows, 2), px
     observed : bool array, shape (n_rows,)
-        False where the position was interpolated across a gap.
+        False where the position was interpolated across a gap, and in bad frames.
     radius : float array, shape (n_particles,), px
     edge : float array, shape (n_rows,), px
         Distance to the edge of the usable view and of the tracked region.
@@ -100,7 +100,7 @@ def from_tracks(
         Localisation error for all, instead of the columns.
     """
     if tracks["frame"].nunique() < 3:
-        raise InputError("the tracks cover fewer than 3 frames; dynamics needs a longer recording")
+        raise FitRefused("the tracks cover fewer than 3 frames; dynamics needs a longer recording")
     table = tracks.sort_values(["particle", "frame"], kind="stable")
     if table.duplicated(["particle", "frame"]).any():
         raise InputError("a particle appears twice in one frame of the tracks; link the features again")
@@ -113,6 +113,7 @@ def from_tracks(
     start = np.searchsorted(filled["frame"], np.arange(first, stop + 1))
     position = filled["position"]
     edge = np.minimum(edge_distance(position[:, 0], position[:, 1]), _hull_distance(position))
+    observed = filled["observed"] & ~np.isin(filled["frame"], list(bad_frames))
     return Recording(
         first=first,
         stop=stop,
@@ -120,8 +121,9 @@ def from_tracks(
         particle=filled["particle"],
         particles=particles,
         position=position,
-        sigma=filled["sigma"],
-        observed=filled["observed"] & ~np.isin(filled["frame"], list(bad_frames)),
+        # Also what was located in a damaged frame must not pull on the filtered motion.
+        sigma=np.where(observed[:, None], filled["sigma"], GAP_SIGMA_PX),
+        observed=observed,
         radius=radius,
         edge=edge,
         bad_frames=bad_frames,

@@ -12,9 +12,9 @@ import torch
 from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
-from colloidlab.dataset.regime import INERTIAL, Regime, judge
+from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import split_by_time
-from colloidlab.errors import FitRefused
+from colloidlab.errors import FitRefused, InputError
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.evaluate import Pass, compare, pass_both
 from colloidlab.model.guess import first_guess
@@ -54,10 +54,11 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
     if refused:
         raise FitRefused(refused)
-    recording = load_recording(run, config)
-    cutoff, cutoff_reason = _cutoff(recording, config)
-    regime = judge(recording, 1.5 * cutoff)
+    regime = None
     try:
+        recording = load_recording(run, config)
+        cutoff, cutoff_reason = _cutoff(recording, config)
+        regime = judge(recording, 1.5 * cutoff)
         if regime.verdict != INERTIAL:
             raise FitRefused(f"the motion is {regime.verdict}: {regime.reason}")
         split = split_by_time(
@@ -106,6 +107,8 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
 def load_recording(run: Run, config: Config) -> Recording:
     """The tracks of a run as a recording; frames that were missing or damaged carry no information."""
     tracks = run.read_table("tracks")
+    if "z" in tracks:
+        raise FitRefused("the positions are three-dimensional; the laws are those of a monolayer")
     frames = run.read_table("frames")
     bad = frozenset(int(f) for f in frames.loc[frames["status"].isin(["missing", "damaged"]), "frame"])
     return from_tracks(tracks, edge_distance(run), sigma_px=config.fit.sigma_px, bad_frames=bad)
@@ -114,7 +117,10 @@ def load_recording(run: Run, config: Config) -> Recording:
 def _cutoff(recording: Recording, config: Config) -> tuple[float, str]:
     if config.fit.cutoff_px is not None:
         return config.fit.cutoff_px, "given by the user"
-    return choose_cutoff(recording)
+    try:
+        return choose_cutoff(recording)
+    except InputError as error:
+        raise FitRefused(f"the particles show no structure from which to take a cutoff: {error}") from error
 
 
 def _need_interior(recording: Recording, cutoff: float) -> None:
@@ -127,11 +133,12 @@ def _need_interior(recording: Recording, cutoff: float) -> None:
         )
 
 
-def _record_refusal(run: Run, config: Config, key: str, regime: Regime, sentence: str) -> None:
+def _record_refusal(run: Run, config: Config, key: str, regime: Regime | None, sentence: str) -> None:
+    verdict, reason = (regime.verdict, regime.reason) if regime is not None else (UNDECIDABLE, sentence)
     run.remove("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet")
     with run.stage("fit", key, config, config.fit.model_dump()) as facts:
-        facts.update(refused=sentence, regime=regime.verdict, regime_reason=regime.reason)
-    run.summarise("fit", {"regime": regime.verdict, "regime_reason": regime.reason})
+        facts.update(refused=sentence, regime=verdict, regime_reason=reason)
+        run.summarise("fit", {"regime": verdict, "regime_reason": reason})
 
 
 def _model_facts(recording: Recording, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pandas as pd
 
 from colloidlab import features, tracks
 from colloidlab.config import Config, parse_frames, parse_roi
-from colloidlab.errors import InputError
+from colloidlab.errors import InputError, UsageError
 from colloidlab.files import sha256
-from colloidlab.indicators import compute
+from colloidlab.indicators import IndicatorResult, compute
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
 from colloidlab.tables import read_positions
@@ -35,7 +36,7 @@ class _Found:
     features: pd.DataFrame
     calibration: Calibration
     view: list[float]
-    region: tuple[float, float, float, float] | None
+    region: tuple[float, float, float, float]
     preview: tuple[int, np.ndarray] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -58,43 +59,62 @@ def run_track(source: Path, run: Run, config: Config, monitor: Monitor = SILENT)
     if not source.exists():
         raise InputError(f"{source} does not exist; check the path")
     content = sha256(source)
-    options = {
-        name: getattr(config, name).model_dump(mode="json") for name in ("video", "track", "indicators")
-    }
-    key = digest({"source": content, **options, "mask": _mask_hash(config)})
-    if run.is_current("track", key) and run.is_current("indicators", key):
-        return run.stage_summary("track") | run.stage_summary("indicators") | {"skipped": True}
-    is_table = source.is_file() and source.suffix.lower() in TABLE_SUFFIXES
-    found = _read_table(source, config) if is_table else _locate(source, config, monitor)
-    linked, search = _link(found, config, monitor)
-    result = compute(
-        linked,
-        found.calibration,
-        config.indicators,
-        view=(int(np.ceil(found.view[2])), int(np.ceil(found.view[3]))),
-        region=found.region,
-        monitor=monitor,
-    )
-    run.set_source(source, content, found.calibration, {"kind": "table" if is_table else "video"})
-    summary = _summary(found, linked, search)
-    with run.stage("track", key, config, options) as facts:
-        facts.update(
-            found.facts, view=found.view, search_range_reason=search.get("reason", ""), from_table=is_table
+    key = digest({"source": content, **_options(config), "mask": _mask_hash(config)})
+    if run.is_current("track", key):
+        if run.is_current("indicators", indicators_key(run, config)):
+            return run.stage_summary("track") | run.stage_summary("indicators") | {"skipped": True}
+        result = _indicators(
+            run.read_table("tracks"), run.calibration, config, run.facts("track")["region"], monitor
         )
-        if config.video.roi:
-            facts["roi"] = config.video.roi
-        if config.video.mask:
-            facts["mask"] = str(config.video.mask)
-        if found.preview is not None:
-            facts["preview_frame"] = found.preview[0]
-        _write(run, found, linked)
-        run.summarise("track", summary)
-    with run.stage("indicators", key, config, options["indicators"]) as facts:
-        facts["notes"] = result.summary.get("notes", [])
+        summary = run.stage_summary("track")
+    else:
+        is_table = source.is_file() and source.suffix.lower() in TABLE_SUFFIXES
+        found = _read_table(source, config) if is_table else _locate(source, config, monitor)
+        linked, search = _link(found, config, monitor)
+        result = _indicators(linked, found.calibration, config, found.region, monitor)
+        run.set_source(source, content, found.calibration, {"kind": "table" if is_table else "video"})
+        summary = _summary(found, linked, search)
+        with run.stage("track", key, config, _options(config)) as facts:
+            facts.update(_facts(found, search, config), from_table=is_table)
+            _write(run, found, linked)
+            run.summarise("track", summary)
+    with run.stage("indicators", indicators_key(run, config), config, config.indicators.model_dump()):
         run.write_table("indicators", result.table)
         run.write_table("curves", result.curves)
         run.summarise("indicators", result.summary)
     return summary | result.summary | {"skipped": False}
+
+
+def indicators_key(run: Run, config: Config) -> str:
+    """What the indicators depend on."""
+    return digest({"tracks": run.output_hash("track"), "indicators": config.indicators.model_dump()})
+
+
+def _options(config: Config) -> dict[str, Any]:
+    return {name: getattr(config, name).model_dump(mode="json") for name in ("video", "track")}
+
+
+def _facts(found: _Found, search: dict[str, Any], config: Config) -> dict[str, Any]:
+    """What later stages and the report must know about the tracking."""
+    facts = {**found.facts, "view": found.view, "region": list(found.region)}
+    facts["search_range_reason"] = search.get("reason", "")
+    if config.video.roi:
+        facts["roi"] = config.video.roi
+    if config.video.mask:
+        facts["mask"] = str(config.video.mask)
+    if found.preview is not None:
+        facts["preview_frame"] = found.preview[0]
+    return facts
+
+
+def _indicators(
+    linked: pd.DataFrame, calibration: Calibration, config: Config, region: Sequence[float], monitor: Monitor
+) -> IndicatorResult:
+    x0, y0, x1, y1 = region
+    view = (math.ceil(x1), math.ceil(y1))
+    return compute(
+        linked, calibration, config.indicators, view=view, region=(x0, y0, x1, y1), monitor=monitor
+    )
 
 
 def _mask_hash(config: Config) -> str | None:
@@ -237,13 +257,17 @@ def _calibration(video: Video, config: Config) -> Calibration:
 
 
 def _read_table(source: Path, config: Config) -> _Found:
+    if config.video.mask is not None:
+        raise UsageError(f"{source} is a table, to which no mask applies; leave --mask out, or use --roi")
     table = read_positions(source)
     if config.video.frames:
         first, stop = parse_frames(config.video.frames)
         table = table[(table["frame"] >= first) & (table["frame"] < (stop if stop is not None else np.inf))]
     if config.video.roi:
         x0, y0, x1, y1 = parse_roi(config.video.roi)
-        table = table[table["x"].between(x0, x1) & table["y"].between(y0, y1)]
+        # Pixel k reaches from k - 0.5 to k + 0.5.
+        inside_x = table["x"].between(x0 - 0.5, x1 - 0.5, inclusive="left")
+        table = table[inside_x & table["y"].between(y0 - 0.5, y1 - 0.5, inclusive="left")]
     if table["frame"].nunique() < _LEAST_FRAMES:
         raise InputError(
             f"{source} holds positions of {table['frame'].nunique()} frame(s) in the selection; tracking needs two"

@@ -12,18 +12,21 @@ from colloidlab.pipeline.simulate import run_simulate
 from colloidlab.pipeline.track import run_track
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.report import write_report
-from colloidlab.run import Run, digest
+from colloidlab.run import STAGES, Run, digest
 
 
 def run_report(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Write report.html from what the run folder holds."""
     run.require("track")
-    key = digest(
-        {stage: run.record["stages"].get(stage, {}).get("key") for stage in ("track", "fit", "simulate")}
-    )
-    with run.stage("report", key, config, {}):
+    with run.stage("report", report_key(run), config, {}):
         path = write_report(run, monitor=monitor)
     return {"report": str(path)}
+
+
+def report_key(run: Run) -> str:
+    """What the page shows: the products of all stages, their facts, and the scale."""
+    stages = [stage for stage in STAGES if stage != "report"]
+    return digest([run.record["source"], *((run.output_hash(s), run.facts(s)) for s in stages)])
 
 
 def run_all(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
@@ -46,5 +49,8 @@ def run_all(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -
         if not run.has("model"):
             raise
         refused = str(error)
-    result = run_report(run, config, monitor)
+    if run.is_current("report", report_key(run)):
+        result = {"report": str(run.path / "report.html")}
+    else:
+        result = run_report(run, config, monitor)
     return run.summary | result | ({"refused": refused} if refused else {})
