@@ -18,6 +18,8 @@ from colloidlab.errors import UsageError
 
 
 class Section(BaseModel):
+    """Options that belong together; unknown names, infinities and later changes are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

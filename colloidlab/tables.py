@@ -31,6 +31,8 @@ _LONGEST_RECORDING = 10_000_000
 
 @dataclass(frozen=True)
 class Column:
+    """What a column holds; the unit is empty for counts, ratios and words."""
+
     unit: str
     meaning: str
 

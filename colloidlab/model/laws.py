@@ -20,10 +20,14 @@ class Energy(Protocol):
 
 
 class Kernel(Protocol):
+    """What the brackets need of a kernel."""
+
     def __call__(self, x: Tensor) -> KernelValues: ...
 
 
 class Amplitudes(Protocol):
+    """What the brackets need of the friction amplitudes."""
+
     def __call__(self, x: Tensor, T_i: Tensor, T_j: Tensor) -> PairAmplitudes: ...
 
 

@@ -144,6 +144,7 @@ def run_window(
 
 
 def fresh_state(window: Window) -> FilterState:
+    """Nobody in the window has been seen yet."""
     return empty_state(
         len(window.slot), window.positions.shape[2], window.positions.dtype, window.positions.device
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.synthetic.monolayer import Monolayer, MonolayerSimulation, Snapshot
 from colloidlab.synthetic.optics import Optics, render, rod_shadow
+from colloidlab.synthetic.sample import Sample
 
 N_FRAMES = 300
 WARM_UP = 200
@@ -21,33 +22,39 @@ UM_PER_PX = 0.2
 _LEFT = 64.0
 """Where the view begins in the periodic box, so that its sides are far from the seam."""
 
-_OPTICS = Optics(core_width=0.28, shell=0.10, psf_px=1.0, photons=600.0, background=30.0, vignetting=0.25)
+_OPTICS = Optics(photons=1000.0, background=40.0, gain=0.2, vignetting=0.25)
 _MARGIN = 14.0
 """Particles whose centre is this far outside still shine into the view, px."""
 
 
-def simulate_and_film(
-    setup: Monolayer, n_frames: int, warm_up: int, monitor: Monitor = SILENT
-) -> tuple[np.ndarray, pd.DataFrame, dict[str, object]]:
+def make_sample(
+    monitor: Monitor = SILENT,
+    setup: Monolayer | None = None,
+    n_frames: int = N_FRAMES,
+    warm_up: int = WARM_UP,
+) -> Sample:
     """Film the monolayer.
 
-    Returns
-    -------
-    frames : uint8 array, shape (n_frames, 512, 512)
-    truth : DataFrame
-        One row a frame and particle in view: frame, particle, x, y, vx_px, vy_px, entropy, temperature_px2,
-        radius_px, prescribed. A particle that leaves through a side and comes back through the other one
-        gets a new identity.
-    parameters : dict
+    The truth has one row a frame and particle in view: frame, particle, x, y, vx_px, vy_px, entropy,
+    temperature_px2, radius_px, prescribed (moved by needle or wall). A particle that leaves the view and comes
+    back gets a new identity.
+
+    Parameters
+    ----------
+    setup : Monolayer, optional
+        Geometry, law and drive.
+    n_frames, warm_up : int
+        Frames filmed, and sheared before the film starts.
     """
+    setup = setup or Monolayer()
     simulation = MonolayerSimulation(setup, monitor)
     rng = np.random.default_rng([setup.seed, 1])
     brightness = 1 + 0.06 * rng.standard_normal(simulation.n)
+    needle = rod_shadow((-40.0, -8.0), (SIZE + 40.0, -8.0), 28.0, (SIZE, SIZE), edge_px=1.5)
     frames = np.empty((n_frames, SIZE, SIZE), dtype=np.uint8)
     tables = []
     for snapshot in simulation.run(warm_up, n_frames, monitor):
         x, y, shown = _in_view(snapshot, setup)
-        needle = rod_shadow((-40.0, -8.0), (SIZE + 40.0, -8.0), 26.0, (SIZE, SIZE), edge_px=1.5)
         frames[snapshot.frame] = render(
             np.column_stack([x, y])[shown],
             simulation.radii[shown],
@@ -58,15 +65,18 @@ def simulate_and_film(
             shadow=needle,
         )
         tables.append(_truth(snapshot, x, y, simulation))
-    truth = _split_at_the_seam(pd.concat(tables, ignore_index=True))
     parameters = {
-        **asdict(setup),
-        "fps": FPS,
         "um_per_px": UM_PER_PX,
+        "setup": asdict(setup),
         "optics": asdict(_OPTICS),
         "cutoff_px": simulation.cutoff,
+        "mean_radius_px": float(simulation.radii.mean()),
+        "laws": {name: value.tolist() for name, value in simulation.laws.state_dict().items()},
     }
-    return frames, truth, parameters
+    truth = _split_at_the_seam(pd.concat(tables, ignore_index=True))
+    # Single precision (3e-5 px) halves the file; the simulation itself ran in double precision.
+    truth = truth.astype({c: "float32" for c in truth.select_dtypes("float64").columns})
+    return Sample(name="sheared_monolayer", frames=frames, fps=FPS, truth=truth, parameters=parameters)
 
 
 def _in_view(snapshot: Snapshot, setup: Monolayer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
