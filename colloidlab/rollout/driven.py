@@ -181,11 +181,14 @@ class _Simulation:
         return euler_maruyama.step(self.state, self.laws, self.ev, dt, numbers)
 
     def _noise(self) -> brackets.Noise:
-        """Noise of each member from its own generator, in the order of its own pairs."""
+        """Noise of each member from its own generator, in the order of its own pairs.
+
+        Pairs in the skin of the neighbour list draw none: when the list was made depends on the other members.
+        """
         p = self.ev.pairs
         dim = self.state.r.shape[1]
-        numbers = torch.empty((len(p.r), dim + 1), dtype=self.state.r.dtype)
-        owner = self.member[p.i]
+        numbers = torch.zeros((len(p.r), dim + 1), dtype=self.state.r.dtype)
+        owner = torch.where(p.x < 1, self.member[p.i], -1)
         for m, generator in enumerate(self.generators):
             mine = owner == m
             shape = (int(mine.sum()), dim + 1)

@@ -1,0 +1,119 @@
+"""A fit on disk: the same bits back, and a sentence where they cannot be had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from colloidlab.errors import InputError
+from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.store import load_fit, save_fit
+
+GUESS = Guess(24.0, 0.16, 0.2, 0.3, 0.5, 1.2, 0.7)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, Filter, Filter]:
+    isothermal = Filter(isothermal_laws(GUESS), None, 0.17)
+    thermal = Filter(thermal_laws(isothermal.laws), EntropyGain(), 0.17, initial_entropy=1 / 3)
+    generator = torch.Generator().manual_seed(4)
+    assert thermal.gain is not None
+    with torch.no_grad():
+        for module in (isothermal.laws, thermal.laws, thermal.gain):
+            for parameter in module.parameters():
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    save_fit(tmp_path / "model", isothermal, thermal, GUESS, {"cutoff_px": 24.0, "note": "a fact"})
+    return tmp_path / "model", isothermal, thermal
+
+
+def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
+    folder, isothermal, thermal = saved
+    again, again_thermal, facts = load_fit(folder)
+    assert thermal.gain is not None and again_thermal.gain is not None
+    pairs = (
+        (isothermal.laws, again.laws),
+        (thermal.laws, again_thermal.laws),
+        (thermal.gain, again_thermal.gain),
+    )
+    for before, after in pairs:
+        state = after.state_dict()
+        assert list(before.state_dict()) == list(state)
+        for name, tensor in before.state_dict().items():
+            assert torch.equal(tensor, state[name]), name
+    assert again.laws.cutoff == again_thermal.laws.cutoff == GUESS.cutoff
+    assert (again_thermal.velocity_variance, again_thermal.initial_entropy) == (0.17, 1 / 3)
+    assert again.gain is None
+    assert facts["note"] == "a fact" and facts["cutoff_px"] == 24.0
+
+
+def test_holds_nothing_but_numbers_and_json(saved: tuple[Path, Filter, Filter]) -> None:
+    folder, _, _ = saved
+    assert sorted(p.name for p in folder.iterdir()) == ["model.json", "model.safetensors"]
+    content = (folder / "model.safetensors").read_bytes()
+    # A pickle begins with its protocol opcode, a zip of pickles with PK; safetensors with the length of a JSON header.
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    assert all(entry["dtype"] == "F64" for name, entry in header.items() if name != "__metadata__")
+
+
+def refuse(folder: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_fit(folder)
+    assert str(folder) in str(caught.value)
+    assert "colloidlab fit" in str(caught.value)
+
+
+def test_absent_folder(tmp_path: Path) -> None:
+    refuse(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_absent_file(saved: tuple[Path, Filter, Filter], name: str) -> None:
+    (saved[0] / name).unlink()
+    refuse(saved[0])
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04]", b"\x00" * 64, b"[]", b"{}", b"\xff" * 16])
+def test_foreign_content(saved: tuple[Path, Filter, Filter], name: str, content: bytes) -> None:
+    (saved[0] / name).write_bytes(content)
+    refuse(saved[0])
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_cut_short(saved: tuple[Path, Filter, Filter], name: str, share: float) -> None:
+    path = saved[0] / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    refuse(saved[0])
+
+
+def test_missing_and_misshapen_parameters(saved: tuple[Path, Filter, Filter]) -> None:
+    path = saved[0] / "model.safetensors"
+    tensors = load_file(path)
+    fewer = {k: t for k, t in tensors.items() if k != "thermal.energy.log_alpha"}
+    save_file(fewer, path)
+    refuse(saved[0])
+    save_file(tensors | {"thermal.energy.log_alpha": torch.zeros(3, dtype=torch.float64)}, path)
+    refuse(saved[0])
+
+
+@pytest.mark.parametrize("key", ["guess", "format", "velocity_variance", "initial_entropy"])
+def test_missing_entries(saved: tuple[Path, Filter, Filter], key: str) -> None:
+    path = saved[0] / "model.json"
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in description.items() if k != key}))
+    refuse(saved[0])
+
+
+def test_newer_format_asks_for_an_upgrade(saved: tuple[Path, Filter, Filter]) -> None:
+    path = saved[0] / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(InputError, match="upgrade"):
+        load_fit(saved[0])
