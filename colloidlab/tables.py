@@ -8,6 +8,7 @@ metadata under the key ``colloidlab``, as JSON.
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,12 @@ def read_positions(path: Path) -> pd.DataFrame:
         whole or out of range; a particle that is twice in one frame.
     """
     try:
-        table = pd.read_csv(path) if path.suffix.lower() in {".csv", ".txt"} else read_parquet(path)
+        table = _read_csv(path) if path.suffix.lower() in {".csv", ".txt"} else read_parquet(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the path") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeError) as error:
         raise InputError(
-            f"{path} is not a readable table ({error}); expected CSV with the columns frame, x, y"
+            f"{path} is not a readable table ({_reason(error)}); expected CSV with the columns frame, x, y"
         ) from error
     missing = [c for c in ("frame", "x", "y") if c not in table.columns]
     if missing:
@@ -164,6 +165,18 @@ def read_positions(path: Path) -> pd.DataFrame:
             table = table.assign(**{column: _whole(table[column], path)})
     _check_frames(table, path)
     return table.sort_values(["frame"], kind="stable").reset_index(drop=True)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    # Rows that are longer than the header would shift every column by one without index_col=False, and
+    # lose values with it: pandas warns of the latter.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, index_col=False)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().removeprefix("Error tokenizing data. C error: ")
 
 
 def _whole(values: pd.Series, path: Path) -> pd.Series:
