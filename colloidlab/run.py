@@ -244,9 +244,12 @@ class Run:
         if not path.exists():
             return {}
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it holds no table of numbers")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is damaged ({error}); remove it and run the stages again") from None
+        return found
 
     def summarise(self, stage: str, values: Mapping[str, Any]) -> None:
         """Replace the headline numbers of a stage in `summary.json`."""
