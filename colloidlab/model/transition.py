@@ -27,7 +27,7 @@ def oscillator_transition(h: Tensor, g: Tensor, dt: float, doublings: int = 4) -
     """Transition over dt of an oscillator of stiffness h and friction g (per unit mass, scalars per particle).
 
     A Taylor step of dt/2^doublings, then repeated doubling, which preserves the group property
-    to the accuracy of the small step (relative error ~ (dt/2^doublings)^4). For h = g = 0 it is exact: q_rr = dt^3/3,
+    to the accuracy of the small step (relative error ~ (rate dt/2^doublings)^3). For h = g = 0 it is exact: q_rr = dt^3/3,
     the source of the factors 2/3 and 1/6 in the second differences of sampled motion.
 
     References
