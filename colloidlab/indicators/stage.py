@@ -12,13 +12,13 @@ from colloidlab.config import IndicatorsConfig
 from colloidlab.errors import InputError
 from colloidlab.indicators.bond_order import Region, psi6_table
 from colloidlab.indicators.curve import Curve
-from colloidlab.indicators.diffusivity import diffusion, step_correlation
 from colloidlab.indicators.displacement import msd, vacf
 from colloidlab.indicators.drift import Drift, mean_drift
 from colloidlab.indicators.lag import default_lag
 from colloidlab.indicators.nonaffine import d2min_table
 from colloidlab.indicators.radial import pair_correlation
 from colloidlab.indicators.shells import first_minimum, first_peak
+from colloidlab.indicators.stride import free_diffusion
 from colloidlab.indicators.trajectories import snapshots, trajectories
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.units import Calibration
@@ -42,8 +42,6 @@ _PAIRS_PER_BIN = 100
 _LONGEST_LAG = 1000
 _LAG_SHARE = 4
 _FALLBACK_CUTOFF = 1.5
-_LEAST_MEMORY = 0.02
-_MEMORY_ERRORS = 4.0
 
 
 _NO_CURVES = Curve(*(np.zeros(0),) * 4, x_unit="", y_unit="").to_table("")
@@ -233,7 +231,8 @@ def _motion(tracks: pd.DataFrame, calibration: Calibration, found: _Findings, mo
 def _summarise_diffusion(
     tracks: pd.DataFrame, calibration: Calibration, drift: Drift, found: _Findings
 ) -> None:
-    estimate = diffusion(tracks, drift=drift)
+    result = free_diffusion(tracks, drift=drift)
+    estimate = result.estimate
     calibrated = calibration.um_per_px is not None and calibration.fps is not None
     key = "diffusion_um2_per_s" if calibrated else "diffusion_px2_per_frame"
     factor = calibration.factor(length=2, time=-1) if calibrated else 1.0
@@ -243,13 +242,15 @@ def _summarise_diffusion(
     else:
         found.notes.append("the diffusion coefficient has no error: too few particles and frames")
     found.summary["localisation_error_px"] = estimate.sigma_px
-    # Two frames apart white localisation noise does not enter: free diffusion gives zero, with any sigma.
-    memory = step_correlation(tracks, drift=drift)
-    if abs(memory.c2) > max(_LEAST_MEMORY, _MEMORY_ERRORS * memory.c2_error):
+    if not result.free:
         found.notes.append(
-            f"displacements two frames apart are correlated ({memory.c2:+.2f} ± {memory.c2_error:.2f}): this is "
-            "not free diffusion at the frame rate, and the diffusion coefficient and localisation error are "
-            "only nominal"
+            f"displacements two frames apart are correlated ({result.memory:+.2f}): "
+            "this is not free diffusion, and the diffusion coefficient and localisation error are only nominal"
+        )
+    elif result.stride_frames > 1:
+        found.notes.append(
+            f"successive frames are not independent (inertia, exposure, or video compression): the diffusion "
+            f"coefficient is taken over {result.stride_frames} frames, where displacements have lost their memory"
         )
 
 
