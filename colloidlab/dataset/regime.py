@@ -16,6 +16,9 @@ UNDECIDABLE = "undecidable"
 _THRESHOLD = 0.15
 """Correlation of successive displacements above which velocity outlives a frame (e^-1.9: friction of 1.9 a frame)."""
 
+_WELL_CONDITIONED = 1e4
+"""Largest condition number of the fit of a flow to a particle's neighbours."""
+
 _MAX_FRAMES = 240
 _BLOCKS = 12
 
@@ -49,8 +52,8 @@ class Regime:
 def judge(recording: Recording, neighbour_px: float) -> Regime:
     """Decide whether the motion has inertia at this frame rate and localisation error.
 
-    Displacements are taken relative to the mean of the neighbours within `neighbour_px` (to
-    the mean of all where there are none), so that a flow is not mistaken for inertia. With the
+    Displacements are taken relative to a linear flow through those of the neighbours within `neighbour_px`,
+    so that shear and rotation are not mistaken for inertia. With the
     variance of the localisation error s^2, <u_t u_t> holds +2 s^2 and <u_t u_{t+1}> holds -s^2; both are
     removed. White-noise displacements (overdamped) then have no correlation, caged ones a
     negative one, and inertial ones nearly 1.
@@ -128,23 +131,48 @@ def _frame_moments(recording: Recording, frame: int, neighbour_px: float) -> np.
     y = np.array([p[np.searchsorted(h, ids)] for h, p, _ in positions])
     sigma = np.mean([s[np.searchsorted(h, ids)] ** 2 for h, _, s in positions], axis=(0, 2))
     u = np.diff(y, axis=0)
-    i, j = find_pairs(y[0], neighbour_px)
-    count = np.bincount(i, minlength=len(ids)) + np.bincount(j, minlength=len(ids))
-    mean = np.zeros_like(u)
-    for k in range(3):
-        np.add.at(mean[k], i, u[k, j])
-        np.add.at(mean[k], j, u[k, i])
-    lonely = count == 0
-    mean /= np.maximum(count, 1)[:, None]
-    mean[:, lonely] = u.mean(axis=1, keepdims=True)
-    size = np.where(lonely, len(ids), count)
-    relative = (u - mean) / np.sqrt(1 + 1 / size)[:, None]
+    kept, relative = _relative_to_flow(y[0], u, neighbour_px)
     dim = y.shape[2]
 
     def dot(a: int, b: int) -> float:
         return float((relative[a] * relative[b]).sum()) / dim
 
-    return np.array([len(ids), dot(1, 1), 0.5 * (dot(0, 1) + dot(1, 2)), dot(0, 2), float(sigma.sum())])
+    return np.array(
+        [kept.sum(), dot(1, 1), 0.5 * (dot(0, 1) + dot(1, 2)), dot(0, 2), float(sigma[kept].sum())]
+    )
+
+
+def _relative_to_flow(
+    positions: np.ndarray, u: np.ndarray, neighbour_px: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements minus the linear flow u = a + G (r - r_i) fitted to the neighbours' at each particle.
+
+    They are scaled so that independent displacements keep their variance. Particles with too few neighbours to fit a
+    flow are left out; where all are, the mean of everyone is the flow.
+
+    Returns
+    -------
+    kept : bool array, shape (n,)
+    relative : float array, shape (n_displacements, n_kept, D)
+    """
+    n, dim = positions.shape
+    i, j = find_pairs(positions, neighbour_px)
+    at, other = np.concatenate([i, j]), np.concatenate([j, i])
+    basis = np.column_stack([np.ones(len(at)), (positions[other] - positions[at]) / neighbour_px])
+    normal = np.zeros((n, dim + 1, dim + 1))
+    np.add.at(normal, at, basis[:, :, None] * basis[:, None, :])
+    kept = np.bincount(at, minlength=n) > dim + 1
+    kept[kept] = np.linalg.cond(normal[kept]) < _WELL_CONDITIONED
+    if not kept.any():
+        return np.ones(n, dtype=bool), (u - u.mean(axis=1, keepdims=True)) / np.sqrt(1 - 1 / n)
+    solution = np.zeros((n, dim + 1))
+    solution[kept] = np.linalg.inv(normal[kept])[:, 0]
+    weight = np.einsum("pk,pk->p", basis, solution[at])
+    flow = np.zeros_like(u)
+    for k in range(len(u)):
+        np.add.at(flow[k], at, weight[:, None] * u[k, other])
+    leverage = np.bincount(at, weights=weight**2, minlength=n)
+    return kept, (u - flow)[:, kept] / np.sqrt(1 + leverage[kept])[:, None]
 
 
 def _jackknife(moments: np.ndarray) -> float:

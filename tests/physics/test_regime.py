@@ -74,11 +74,12 @@ def test_rattling_in_a_cage_is_not_inertia() -> None:
     assert found.correlation == pytest.approx(-0.5 * (1 - memory), abs=4 * found.correlation_error)
 
 
-@pytest.mark.parametrize("rate", [0.01, 0.03])
+@pytest.mark.parametrize("rate", [0.01, 0.03, 0.12])
 def test_shear_flow_of_brownian_particles_is_not_inertia(rate: float) -> None:
     """A flow is steady, so displacements in it are correlated; only what is relative to the flow may count.
 
-    At rate 0.03 the speed changes by 0.5 px a frame from one particle to the next, as much as it diffuses.
+    At rate 0.03 the speed changes by 0.5 px a frame from one particle to the next, as much as it diffuses. A linear
+    flow is taken out exactly, so the verdict and the variance are those of diffusion.
     """
     rng = np.random.default_rng(5)
     d, wide = 0.125, 3 * SIDE
@@ -90,7 +91,10 @@ def test_shear_flow_of_brownian_particles_is_not_inertia(rate: float) -> None:
         x = x + rng.normal(0, (2 * d) ** 0.5, x.shape)
         x[:, 1] = np.abs(x[:, 1])
     found = verdict(np.array(frames), 0.1)
-    assert found.verdict != INERTIAL, found.reason
+    assert found.verdict == OVERDAMPED, found.reason
+    # Diffusion turns the flow that a particle feels by rate * d within a frame, about rate^2 of the variance.
+    samples = 2 * len(x) * N_FRAMES
+    assert found.variance == pytest.approx(2 * d, rel=4 * (2 / samples) ** 0.5 * 1.2 + rate**2 + 0.01)
 
 
 def test_rigid_rotation_of_brownian_particles_is_not_inertia() -> None:
