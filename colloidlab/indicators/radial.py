@@ -165,12 +165,13 @@ def _accumulate(
                 across = abs(points[j, d] - points[i, d])
                 if periodic:
                     across = min(across, sides[d] - across)
-                else:
-                    weight /= sides[d] - across
                 squared += across * across
+                # Before the weight, which is infinite for two particles on opposite edges.
                 if across > reach:
                     squared = np.inf
                     break
+                if not periodic:
+                    weight /= sides[d] - across
             scale = half[i] + half[j]
             k = int(min(np.sqrt(squared) / scale / r_max * n_bins, n_bins))
             if k < n_bins:

@@ -74,3 +74,10 @@ def test_rows_with_nan_positions_are_absent_not_contagious() -> None:
     points = np.vstack([POINTS, [[np.nan, 1.0]]])
     one = pair_correlation([points], r_max=4, n_bins=8, region=SQUARE)
     np.testing.assert_array_equal(one.y, pair_correlation([POINTS], r_max=4, n_bins=8, region=SQUARE).y)
+
+
+def test_two_particles_on_opposite_edges_of_the_region() -> None:
+    # The translation weight of such a pair is infinite; it is out of reach and must not be formed.
+    frame = np.array([[0.0, 0.0], [0.5, 10.0], [3.0, 4.0], [4.0, 5.0]])
+    curve = pair_correlation([frame], r_max=4.0, n_bins=8, region=((0.0, 0.0), (10.0, 10.0)))
+    assert np.isfinite(curve.y).all() and curve.y.sum() > 0
