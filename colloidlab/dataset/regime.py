@@ -13,11 +13,12 @@ INERTIAL = "inertial"
 OVERDAMPED = "overdamped"
 UNDECIDABLE = "undecidable"
 
-_THRESHOLD = 0.15
-"""Correlation of successive displacements above which velocity outlives a frame (e^-1.9: friction of 1.9 a frame)."""
+_THRESHOLD = 0.33
+"""Correlation of successive displacements at a friction of 2 a frame, (1 - e^-g)^2 / (2 (g - 1 + e^-g)).
 
-_WELL_CONDITIONED = 1e4
-"""Largest condition number of the fit of a flow to a particle's neighbours."""
+With more friction the velocity is lost within half a frame, and what is left of it in the displacements cannot be
+told from a long exposure or from compression that blends successive frames.
+"""
 
 _MAX_FRAMES = 240
 _BLOCKS = 12

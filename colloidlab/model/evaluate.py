@@ -128,7 +128,8 @@ class Comparison:
     table : DataFrame
         See `likelihood.parquet` in the run-folder contract.
     temperature_identified : bool
-        The interval of the gain of the entropy over the isothermal law lies above zero.
+        The interval of the gain of the entropy over the isothermal law lies above zero, and the law with entropy
+        beats both baselines (otherwise it describes nothing, whatever it gains over a bad law).
     """
 
     table: pd.DataFrame
@@ -190,7 +191,9 @@ def compare(
         gain, gain_low, gain_high = interval(values - sums["isothermal"])
         rows.append((model, mean, low, high, gain, gain_low, gain_high))
     table = pd.DataFrame(rows, columns=["model", "loglik", "low", "high", "gain", "gain_low", "gain_high"])
-    identified = bool(table.set_index("model").loc["filter", "gain_low"] > 0)
+    by_model = table.set_index("model")
+    simple = by_model.loc[["constant_velocity", "diffusion"], "loglik"].max()
+    identified = bool(by_model.loc["filter", "gain_low"] > 0 and by_model.loc["filter", "loglik"] > simple)
     return Comparison(table=table, temperature_identified=identified)
 
 
