@@ -20,6 +20,9 @@ With more friction the velocity is lost within half a frame, and what is left of
 told from a long exposure or from compression that blends successive frames.
 """
 
+_WELL_CONDITIONED = 1e4
+"""Largest condition number of the fit of a flow to a particle's neighbours."""
+
 _MAX_FRAMES = 240
 _BLOCKS = 12
 
