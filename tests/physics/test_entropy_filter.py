@@ -10,7 +10,7 @@ import pytest
 import torch
 from small_gas import CUTOFF, TEMPERATURE, record, simulate, thermal_gas, watch
 
-from colloidlab.dataset.windows import read_window
+from colloidlab.dataset.windows import Window, read_window
 from colloidlab.model.filter import EntropyGain, Filter
 from colloidlab.model.laws import Laws
 from colloidlab.model.train import fresh_state
@@ -39,30 +39,40 @@ def laws() -> Laws:
 
 
 @pytest.fixture(scope="module")
-def followed(laws: Laws) -> dict[str, Followed]:
-    """The filter and the same law with entropy held, both started at uniform temperature."""
+def watched(laws: Laws) -> tuple[Window, np.ndarray]:
+    """The gas as the filter sees it, and the true T of every slot, shape (n_frames, n)."""
     motion = simulate(laws, n=300, n_frames=N_FRAMES, seed=41, wave=0.6)
     tracks = watch(motion, 0.05)
-    recording = record(tracks, motion.box)
-    window = read_window(recording, 0, N_FRAMES, CUTOFF)
+    window = read_window(record(tracks, motion.box), 0, N_FRAMES, CUTOFF)
     T = tracks.pivot(index="frame", columns="particle", values="T").to_numpy()[:, window.slot]
-    out = {}
-    # About 0.3 units of information on ln T a frame (noise amplitude 0.3, pressure 0.1), and slow change.
-    for name, gain in (("held", None), ("filter", EntropyGain(prior=0.15, information=0.3, process=3e-4))):
-        filter_ = Filter(laws, gain, TEMPERATURE, initial_entropy=start_entropy(laws))
-        state = fresh_state(window)
-        sums, truth, found, claimed = [], [], [], []
-        for k in range(N_FRAMES - 1):
-            result = filter_.step(state, window, k)
-            state = result.state.detach()
-            sums.append(float(result.loglik.detach()[result.counted].sum()))
-            m = (result.counted & (result.filtered.age > SETTLE)).numpy()
-            if k >= SETTLE:
-                truth.append(np.log(T[k, m]))
-                found.append(np.log(result.evaluation.thermo.T.detach().numpy()[m]))
-                claimed.append(result.filtered.variance.detach().numpy()[m] ** 0.5)
-        out[name] = Followed(np.array(sums), *(np.concatenate(x) for x in (truth, found, claimed)))
-    return out
+    return window, T
+
+
+def follow(laws: Laws, gain: EntropyGain | None, window: Window, T: np.ndarray) -> Followed:
+    """From uniform temperature through all frames."""
+    filter_ = Filter(laws, gain, TEMPERATURE, initial_entropy=start_entropy(laws))
+    state = fresh_state(window)
+    sums, truth, found, claimed = [], [], [], []
+    for k in range(N_FRAMES - 1):
+        result = filter_.step(state, window, k)
+        state = result.state.detach()
+        sums.append(float(result.loglik.detach()[result.counted].sum()))
+        m = (result.counted & (result.filtered.age > SETTLE)).numpy()
+        truth.append(np.log(T[k, m]))
+        found.append(np.log(result.evaluation.thermo.T.detach().numpy()[m]))
+        claimed.append(result.filtered.variance.detach().numpy()[m] ** 0.5)
+    return Followed(np.array(sums), *(np.concatenate(x) for x in (truth, found, claimed)))
+
+
+def knowing() -> EntropyGain:
+    """About 0.3 units of information on ln T a frame (noise amplitude 0.3, pressure 0.1), and slow change."""
+    return EntropyGain(prior=0.15, information=0.3, process=3e-4)
+
+
+@pytest.fixture(scope="module")
+def followed(laws: Laws, watched: tuple[Window, np.ndarray]) -> dict[str, Followed]:
+    """The filter, and the same law with every entropy held."""
+    return {"held": follow(laws, None, *watched), "filter": follow(laws, knowing(), *watched)}
 
 
 def test_the_filter_finds_the_true_temperature(followed: dict[str, Followed]) -> None:
@@ -90,20 +100,12 @@ def test_following_entropy_pays(followed: dict[str, Followed]) -> None:
     assert settled.sum() > 3 * settled.std(ddof=1) * len(settled) ** 0.5
 
 
-def test_the_sign_matters(laws: Laws, followed: dict[str, Followed]) -> None:
+def test_the_sign_matters(
+    laws: Laws, watched: tuple[Window, np.ndarray], followed: dict[str, Followed]
+) -> None:
     """The map from motion to temperature is not symmetric: with noise that falls with T the same data fit worse."""
     wrong = copy.deepcopy(laws)
     with torch.no_grad():
         wrong.amplitudes.powers[:2] = -1.0
-    motion = simulate(laws, n=300, n_frames=N_FRAMES, seed=41, wave=0.6)
-    window = read_window(record(watch(motion, 0.05), motion.box), 0, N_FRAMES, CUTOFF)
-    gain = EntropyGain(prior=0.15, information=0.3, process=3e-4)
-    filter_ = Filter(wrong, gain, TEMPERATURE, initial_entropy=start_entropy(laws))
-    state = fresh_state(window)
-    sums = []
-    for k in range(N_FRAMES - 1):
-        result = filter_.step(state, window, k)
-        state = result.state.detach()
-        sums.append(float(result.loglik.detach()[result.counted].sum()))
-    lost = (followed["filter"].loglik - np.array(sums))[SETTLE:]
+    lost = (followed["filter"].loglik - follow(wrong, knowing(), *watched).loglik)[SETTLE:]
     assert lost.sum() > 3 * lost.std(ddof=1) * len(lost) ** 0.5
