@@ -286,14 +286,20 @@ def _say(result: dict[str, Any], as_json: bool, last: str | None = None) -> None
         _print_json(result)
         return
     tail = result.pop(last, None) if last else None
+    skipped = result.pop("skipped", False)
     for key, value in result.items():
-        if isinstance(value, list):
-            for item in value:
-                print(f"{key}: {item}")
-        else:
-            print(f"{key}: {f'{value:.5g}' if isinstance(value, float) else value}")
+        for item in value if isinstance(value, list) else [value]:
+            print(f"{key.removesuffix('s') if item is not value else key}: {_shown(item)}")
+    if skipped:
+        print("nothing to do: neither the input nor the options have changed")
     if tail is not None:
         print(tail)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _print_json(value: dict[str, Any]) -> None:

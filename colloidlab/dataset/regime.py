@@ -75,7 +75,7 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
     total = moments.sum(axis=0)
     _, c0, c1, c2, noise = total / total[0]
     variance = c0 - 2 * noise
-    if variance < noise:
+    if not variance > noise:
         reason = (
             f"relative motion per frame ({_root(variance):.2g} px) does not stand out from the localisation error "
             f"({_root(noise):.2g} px); a lower frame rate, larger magnification or more light would help"

@@ -127,6 +127,10 @@ def compute(
         found.summary["psi6_mean"] = float(order["psi6"].mean())
     else:
         found.notes.append("psi6_mean is absent: no particle has all its neighbours inside the view")
+    if "z" in tracks:
+        found.notes.append(
+            "the positions are three-dimensional: g(r), the spacing and psi6 are those of their projection on x and y"
+        )
     table = order.merge(table, on=["frame", "particle"], how="left", validate="one_to_one")
     table["n_neighbours"] = table["n_neighbours"].fillna(0).astype("int64")
     curves = pd.concat(found.curves, ignore_index=True) if found.curves else _NO_CURVES

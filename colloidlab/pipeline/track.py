@@ -280,16 +280,25 @@ def _read_table(source: Path, config: Config) -> _Found:
     counts = seen.reindex(index, fill_value=0)
     frames = pd.DataFrame({"frame": index, "t_s": np.nan, "status": np.where(counts > 0, "ok", "missing")})
     frames["n_features"] = counts.to_numpy()
-    low, high = table[["x", "y"]].min(), table[["x", "y"]].max()
+    around = _rectangle(table)
     sources = ["option" if v is not None else "none" for v in (config.video.um_per_px, config.video.fps)]
     return _Found(
         frames=frames,
         features=table.reset_index(drop=True),
         calibration=Calibration(config.video.um_per_px, config.video.fps, *sources),
-        view=[float(low["x"]), float(low["y"]), float(high["x"]), float(high["y"])],
-        region=(float(low["x"]), float(low["y"]), float(high["x"]), float(high["y"])),
+        view=list(around),
+        region=around,
         facts={"reasons": {"positions": f"read from the table {source.name}, not located"}},
     )
+
+
+def _rectangle(table: pd.DataFrame) -> tuple[float, float, float, float]:
+    """The smallest rectangle around all positions; a pixel wide where they all lie on one line."""
+    points = table[["x", "y"]].to_numpy(dtype=float)
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = np.where(low == high, 0.5, 0.0)
+    (x0, y0), (x1, y1) = (low - half).tolist(), (high + half).tolist()
+    return x0, y0, x1, y1
 
 
 # ---- both -----------------------------------------------------------------------------------------
