@@ -161,9 +161,9 @@ def _fit_isothermal(
     laws = filter_.laws
     length = MATURE + _ISOTHERMAL_FRAMES
     starts = np.arange(split.train[0], split.train[1] - length)
-    checks = np.linspace(
-        split.validation[0], max(split.validation[1] - length, split.validation[0]), 3
-    ).astype(int)
+    # A window of n steps reads n + 1 frames; the last of them must still be of the validation block.
+    begin, last = split.validation[0], split.validation[1] - 1
+    checks = np.linspace(begin, max(last - length, begin), 3).astype(int)
     rng = np.random.default_rng(options.seed)
 
     def loss() -> Tensor:
@@ -175,7 +175,7 @@ def _fit_isothermal(
         with torch.no_grad():
             sums = [
                 run_window(filter_, fresh_state(w), w)[1:]
-                for w in (_window(windows, int(c), length) for c in checks)
+                for w in (_window(windows, int(c), min(length, last - int(c))) for c in checks)
             ]
         return float(sum(s[0] for s in sums) / max(float(sum(s[1] for s in sums)), 1.0))
 
