@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -237,6 +237,40 @@ def doctor(*, json: Json = False) -> None:
         print(f"{mark:8} {check.name}: {check.detail}")
         if check.fix and check.ok is not True:
             print(f"{'':8} -> {check.fix}")
+
+
+@app.command
+def benchmark(
+    name: Literal["sample"],
+    folder: Annotated[Path, Parameter(name="RUN")],
+    *,
+    truth: Path = Path("sample_videos"),
+    json: Json = False,
+) -> None:
+    """Measure a claim of the README and print name, value, unit, bar and whether the bar holds.
+
+    Parameters
+    ----------
+    name
+        sample: a run of sheared_monolayer.mp4 against its ground truth, beside a filter that knows the true law.
+    folder
+        The run folder.
+    truth
+        Folder with the sample's ground truth.
+    """
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.benchmarks.sample import benchmark_sample, read_sample_folder
+
+        return {"rows": benchmark_sample(target, read_sample_folder(truth), monitor)}
+
+    rows = _in_run(folder, work, must_exist=True)["rows"]
+    if json:
+        _print_json({"rows": [vars(row) for row in rows]})
+        return
+    for row in rows:
+        mark = {True: "holds", False: "FAILS", None: ""}[row.holds]
+        print(f"{row.name:52} {row.value:10.4g} {row.unit:28} {row.bar:8} {mark}")
 
 
 # ---- helpers ----------------------------------------------------------------------------------

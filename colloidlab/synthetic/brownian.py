@@ -155,6 +155,7 @@ def make_sample(monitor: Monitor = SILENT, *, setup: Brownian | None = None) -> 
         fps=FPS,
         truth=truth_table(unwrapped, radii, setup),
         parameters=parameters,
+        crf=15,
     )
 
 

@@ -1,0 +1,179 @@
+"""The sheared monolayer against its ground truth: tracking, and what there is to know of its temperature.
+
+The oracle filters the tracked positions with the true law. No inference from these positions can do better on
+average, so it says whether the sample's temperature can be identified at all, and what a fit is worth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from colloidlab.benchmarks.rows import Row, at_least, at_most
+from colloidlab.config import load_config
+from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.split import Split
+from colloidlab.errors import InputError
+from colloidlab.model.energy import Isothermal, SumOfExponentials
+from colloidlab.model.evaluate import Comparison, Pass, compare, follow
+from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.kernel import RadialKernel
+from colloidlab.model.laws import Laws
+from colloidlab.model.store import load_fit
+from colloidlab.model.tensors import float64
+from colloidlab.model.train import Fit, WindowSource
+from colloidlab.pipeline.fit import load_recording
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.run import Run
+from colloidlab.tables import read_parquet
+
+_REACH_PX = 3.0
+"""A detection farther from the truth than this is none of it."""
+
+_MARGIN_PX = 12.0
+_GAIN = EntropyGain(prior=0.1, information=0.5, process=3e-4)
+
+
+def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[Row]:
+    """Compare a run of sheared_monolayer.mp4 with the truth beside the video.
+
+    Parameters
+    ----------
+    run : Run
+        Made by ``colloidlab run sample_videos/sheared_monolayer.mp4``.
+    folder : Path
+        Where the sample's truth and parameters lie.
+    """
+    run.require("fit")
+    truth = read_parquet(folder / "sheared_monolayer_truth.parquet")
+    parameters = json.loads((folder / "sheared_monolayer.json").read_text(encoding="utf-8"))["parameters"]
+    tracks = run.read_table("tracks")
+    matched = _match(tracks, truth)
+    rows = list(_tracking(tracks, truth, matched))
+    recording = load_recording(run, load_config(run.path / "run.toml"))
+    isothermal, thermal, facts = load_fit(run.path / "model")
+    split = Split(*(tuple(facts[name]) for name in ("train", "validation", "test")))  # type: ignore[arg-type]
+    laws = _true_laws(parameters, recording)
+    temperature = float(np.exp(np.log(truth["temperature_px2"]).mean()))
+    windows = WindowSource(recording, laws.cutoff)
+    start = laws.energy.entropy(float64([temperature]), laws.energy.log_reference_volume.exp().reshape(1))
+    oracle = follow(Filter(laws, _GAIN, temperature, float(start)), windows, monitor, "oracle")
+    baseline = follow(
+        Filter(_without_entropy(laws, temperature), None, temperature), windows, monitor, "oracle, isothermal"
+    )
+    fit_windows = WindowSource(recording, isothermal.laws.cutoff)
+    fitted = Fit(isothermal=isothermal, thermal=thermal, curves=[])
+    passes = [follow(f, fit_windows, monitor, "fit") for f in (fitted.isothermal, fitted.thermal)]
+    best = compare(baseline, oracle, split, recording.first)
+    found = compare(passes[0], passes[1], split, recording.first)
+    rows += _temperature("oracle", best, oracle, matched, split)
+    rows += _temperature("fit", found, passes[1], matched, split)
+    share = _gain(found)["gain"] / _gain(best)["gain"]
+    rows.append(Row("fit: share of the oracle's gain", float(share)))
+    return rows
+
+
+def _match(tracks: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """For every tracked position the nearest true particle of its frame."""
+    parts = []
+    by_frame = dict(tuple(truth.groupby("frame")))
+    for frame, found in tracks.groupby("frame"):
+        real = by_frame[frame]
+        distance, index = cKDTree(real[["x", "y"]].to_numpy()).query(found[["x", "y"]].to_numpy())
+        near = distance < _REACH_PX
+        real = real.iloc[index[near]]
+        part = found.loc[near, ["frame", "particle", "x", "y", "sigma_x_px", "sigma_y_px"]].reset_index(
+            drop=True
+        )
+        for column in ("x", "y", "temperature_px2", "particle"):
+            part[f"true_{column}"] = real[column].to_numpy()
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _tracking(tracks: pd.DataFrame, truth: pd.DataFrame, matched: pd.DataFrame) -> Iterable[Row]:
+    low, high = truth[["x", "y"]].min().min() + _MARGIN_PX, truth[["x", "y"]].max().max() - _MARGIN_PX
+    # Particles under the needle's shadow are not seen.
+    visible = truth[truth["x"].between(low, high) & truth["y"].between(low + 8, high)]
+    keys = pd.MultiIndex.from_frame(visible[["frame", "particle"]])
+    seen = pd.MultiIndex.from_arrays([matched["frame"], matched["true_particle"]])
+    yield at_least("recall", float(keys.isin(seen).mean()), 0.99)
+    yield at_least("precision", len(matched) / len(tracks), 0.99)
+    error = (matched[["x", "y"]].to_numpy() - matched[["true_x", "true_y"]].to_numpy()).ravel()
+    yield Row("localisation error, rms", float(np.sqrt(np.mean(error**2))), "px")
+    yield Row("localisation error, robust", float(1.4826 * np.median(np.abs(error))), "px")
+    yield Row("stated sigma, median", float(matched[["sigma_x_px", "sigma_y_px"]].median().mean()), "px")
+    thermal = float(np.sqrt(truth["temperature_px2"].median()))
+    yield at_least(
+        "thermal motion per frame over localisation error", thermal / float(np.sqrt(np.mean(error**2))), 5.0
+    )
+    true_id = matched.groupby("particle")["true_particle"]
+    yield at_most("tracks that mix two particles", float((true_id.nunique() > 1).mean()), 0.02)
+
+
+def _true_laws(parameters: dict, recording: Recording) -> Laws:
+    """The law that made the sample, its cutoff expressed through the tracked mean radius."""
+    energy = SumOfExponentials([0.0], [1.0], [1.0], [0.0], [1.0])
+    amplitudes = PowerLawAmplitudes([0.0], [0.0], [0.0])
+    laws = Laws(RadialKernel(0), energy, amplitudes, 1.0)
+    laws.load_state_dict({name: float64(value) for name, value in parameters["laws"].items()})
+    # The cutoff belongs to a particle of mean size; the mean over the tracks may differ from the packing's.
+    large = parameters["setup"]["small_radius"] * parameters["setup"]["size_ratio"]
+    share = float((recording.radius > np.median([recording.radius.min(), recording.radius.max()])).mean())
+    mean = (1 - share) * parameters["setup"]["small_radius"] + share * large
+    laws.cutoff = parameters["cutoff_px"] * mean / parameters["mean_radius_px"]
+    return laws.requires_grad_(False)
+
+
+def _without_entropy(laws: Laws, temperature: float) -> Laws:
+    energy = laws.energy
+    n = energy.n_cold
+    cold = Isothermal(
+        float(np.log(temperature)),
+        energy.log_amplitudes[-n:].tolist(),
+        energy.log_beta[-n:].exp().tolist(),
+        float(energy.log_reference_volume.exp()),
+    )
+    return Laws(laws.kernel, cold, laws.amplitudes, laws.cutoff).requires_grad_(False)
+
+
+def _gain(comparison: Comparison) -> pd.Series:
+    return comparison.table.set_index("model").loc["filter"]
+
+
+def _temperature(
+    who: str, comparison: Comparison, result: Pass, matched: pd.DataFrame, split: Split
+) -> list[Row]:
+    gain = _gain(comparison)
+    both = result.state.merge(matched, on=["frame", "particle"], suffixes=("", "_tracked"))
+    both = both[~both["boundary"] & (both["frame"] >= split.test[0])]
+    found, true = np.log(both["temperature_px2"]), np.log(both["true_temperature_px2"])
+    return [
+        Row(f"{who}: log-likelihood", float(gain["loglik"]), "nats per particle and frame"),
+        Row(f"{who}: gain of the entropy", float(gain["gain"]), "nats per particle and frame"),
+        Row(
+            f"{who}: gain, lower end of its 95 % interval",
+            float(gain["gain_low"]),
+            "nats per particle and frame",
+            "> 0",
+            bool(gain["gain_low"] > 0),
+        ),
+        at_least(f"{who}: correlation of ln T with the truth", float(np.corrcoef(found, true)[0, 1]), 0.5),
+        Row(f"{who}: rms error of ln T", float(np.sqrt(np.mean((found - true) ** 2)))),
+        Row("spread of true ln T", float(true.std())),
+    ]
+
+
+def read_sample_folder(folder: Path) -> Path:
+    """The folder with the truth, or one sentence when it is not there."""
+    if not (folder / "sheared_monolayer_truth.parquet").exists():
+        raise InputError(
+            f"{folder} has no sheared_monolayer_truth.parquet; write it with 'colloidlab sample -o {folder}'"
+        )
+    return folder

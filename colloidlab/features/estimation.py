@@ -1,0 +1,137 @@
+"""Estimating the options of `locate` from a few frames of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from colloidlab.errors import InputError, UsageError
+from colloidlab.features.centroid import find_centroids
+from colloidlab.features.images import check_diameter, usable
+from colloidlab.features.location import choose_refinement
+from colloidlab.features.masses import LeastMass, least_mass
+from colloidlab.features.parameters import LocateParameters, Refinement, default_separation
+from colloidlab.features.scales import Blobs, diameter_from_scale, find_blobs
+
+Polarity = Literal["auto", "bright", "dark"]
+
+_GIVEN = "given by the user"
+_FRAMES = 6
+_SCALE_FRAMES = 3
+"""Frames for the sweep over scales, which costs most."""
+_REFINEMENTS: dict[Refinement, str] = {
+    "spot": "Gaussian spots describe the images",
+    "spot_on_floor": "flat-topped particles: Gaussian spots on the local floor describe the images",
+    "centroid": "the images are no Gaussian spots: positions are centroids",
+}
+
+
+def estimate(
+    images: Sequence[np.ndarray],
+    *,
+    polarity: Polarity = "auto",
+    diameter_px: int | None = None,
+    minmass: float | None = None,
+    separation_px: float | None = None,
+) -> LocateParameters:
+    """Find what `locate` needs to know, from some frames of a recording.
+
+    Polarity is the one with more energy in round blobs; the diameter is that of the typical blob; the least
+    mass lies in a gap of the masses or cuts their light tail; the separation lets particles touch.
+
+    Parameters
+    ----------
+    images : sequence of array, shape (height, width)
+        Frames from the whole length of the recording; at most six are used.
+    polarity : {"auto", "bright", "dark"}
+    diameter_px, minmass, separation_px : optional
+        Values of the user, which are kept.
+
+    Returns
+    -------
+    LocateParameters
+        With one sentence for every value in `reasons`.
+
+    Raises
+    ------
+    InputError
+        No image, or no blob in any of them.
+    UsageError
+        The diameter is not odd, or the polarity is unknown.
+    """
+    if polarity not in ("auto", "bright", "dark"):
+        raise UsageError(f"polarity {polarity!r} is unknown; choose auto, bright or dark")
+    frames = _spread([usable(image, invert=False).image for image in images])
+    reasons: dict[str, str] = {}
+    invert, blobs = _polarity(frames, polarity, need_blobs=diameter_px is None, reasons=reasons)
+    if diameter_px is not None:
+        diameter, reasons["diameter_px"] = check_diameter(diameter_px), _GIVEN
+    else:
+        diameter = diameter_from_scale(blobs.scale)
+        reasons["diameter_px"] = f"blobs of width {blobs.scale:.2g} px respond most; three widths and 5 px"
+    if separation_px is not None:
+        separation, reasons["separation_px"] = float(separation_px), _GIVEN
+    else:
+        separation = default_separation(diameter)
+        reasons["separation_px"] = "two thirds of the diameter, so that touching particles are kept apart"
+    bright = [usable(image, invert=invert).image for image in frames]
+    found = [find_centroids(i, diameter, minmass=0.0, separation_px=separation) for i in bright]
+    if minmass is not None:
+        least = LeastMass(float(minmass), _GIVEN)
+    else:
+        together = pd.concat(found, ignore_index=True)
+        least = least_mass(together["mass"].to_numpy(), together["signal"].to_numpy())
+    reasons["minmass"] = least.reason
+    refinement = _refinement(bright, found, diameter, least.minmass)
+    reasons["refinement"] = _REFINEMENTS[refinement]
+    return LocateParameters(diameter, least.minmass, separation, invert, refinement, reasons)
+
+
+def _spread(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """At most six frames, evenly over the recording."""
+    if not frames:
+        raise InputError("no image to estimate the options from; the recording has no usable frame")
+    chosen = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).astype(int))
+    return [frames[i] for i in chosen]
+
+
+def _polarity(
+    frames: list[np.ndarray], polarity: Polarity, *, need_blobs: bool, reasons: dict[str, str]
+) -> tuple[bool, Blobs]:
+    """Are the particles dark? And the blobs of that polarity (empty when nobody needs them)."""
+    looked_at = frames[:: max(1, len(frames) // _SCALE_FRAMES)][:_SCALE_FRAMES]
+    nothing = Blobs(np.empty(0), np.empty(0))
+    if polarity == "auto":
+        bright, dark = find_blobs(looked_at, dark=False), find_blobs(looked_at, dark=True)
+        if bright.energy == dark.energy == 0:
+            raise InputError("the frames hold nothing like a particle; give --diameter-px and --polarity")
+        invert = dark.energy > bright.energy
+        ratio = max(dark.energy, bright.energy) / max(min(dark.energy, bright.energy), 1e-300)
+        more = f"{ratio:.1f} times" if ratio < 1000 else "far"
+        words = ("dark", "bright") if invert else ("bright", "dark")
+        reasons["polarity"] = (
+            f"{words[0]}: round {words[0]} blobs hold {more} more energy than {words[1]} ones"
+        )
+        return invert, dark if invert else bright
+    reasons["polarity"] = _GIVEN
+    invert = polarity == "dark"
+    blobs = find_blobs(looked_at, dark=invert) if need_blobs else nothing
+    if need_blobs and blobs.energy == 0:
+        raise InputError(
+            f"the frames hold nothing like a {polarity} particle; give --diameter-px or --polarity"
+        )
+    return invert, blobs
+
+
+def _refinement(
+    bright: list[np.ndarray], found: list[pd.DataFrame], diameter: int, minmass: float
+) -> Refinement:
+    """The refinement of the frame with most particles speaks for the recording."""
+    kept = [table[table["mass"] > minmass].reset_index(drop=True) for table in found]
+    best = int(np.argmax([len(table) for table in kept]))
+    if len(kept[best]) == 0:
+        return "centroid"
+    return choose_refinement(bright[best], kept[best], diameter)

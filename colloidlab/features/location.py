@@ -1,0 +1,236 @@
+"""Locating particles: from one image, or many, to a table of positions, sizes and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from colloidlab.errors import InputError, UsageError
+from colloidlab.features.centroid import CENTROID_COLUMNS, empty, find_centroids
+from colloidlab.features.gaussian import WIDTH, SpotFit, X, Y, fit_spots, uncertainty
+from colloidlab.features.images import check_diameter, touches, usable
+from colloidlab.features.localisation_error import calibrate_sigma
+from colloidlab.features.noise import noise_model
+from colloidlab.features.parameters import LocateParameters, Refinement, default_separation
+from colloidlab.progress import SILENT, Monitor
+
+FEATURE_COLUMNS = [*CENTROID_COLUMNS, "radius_px", "sigma_x_px", "sigma_y_px"]
+
+_WORST_MISFIT = 0.25
+"""A spot that leaves more of its variance unexplained is no Gaussian."""
+_LEAST_SHARE = 0.6
+"""A fit is used in a frame when it describes particles with at least this share of the mass."""
+_RADIUS_PER_WIDTH = 2.0
+_RADIUS_PER_GYRATION = np.sqrt(2.0)
+
+
+def locate(
+    image: np.ndarray,
+    diameter_px: int,
+    *,
+    minmass: float | None = None,
+    separation_px: float | None = None,
+    invert: bool = False,
+    threshold: float | None = None,
+    refinement: Refinement = "auto",
+) -> pd.DataFrame:
+    """Positions, apparent radii and localisation errors of the particles in one image.
+
+    Particles are found as trackpy finds them. Their positions are then those of a joint fit of Gaussian
+    spots (`fit_spots`), which touching neighbours do not displace, wherever that fit converged and describes
+    the image; elsewhere the centroid stays. All other columns of trackpy keep trackpy's values.
+
+    Parameters
+    ----------
+    image : array, shape (height, width)
+        Grey levels; 8 or 16 bit, float or any other number. Particles that touch a pixel which is not
+        finite are left out.
+    diameter_px : int
+        Odd size of a particle's image, px.
+    minmass : float, optional
+        Least integrated brightness after the band-pass [0].
+    separation_px : float, optional
+        Least distance between two centres, px [two thirds of the diameter].
+    invert : bool
+        The particles are darker than the background.
+    threshold : float, optional
+        The band-passed image is zero below it [1 for integers, range / 255 for floats].
+    refinement : {"auto", "spot", "spot_on_floor", "centroid"}
+        See `Refinement`.
+
+    Returns
+    -------
+    DataFrame
+        `FEATURE_COLUMNS`, float64, one row a particle; without rows where nothing was found.
+        `radius_px` is two standard deviations of the fitted spot: the radius at which the brightness is
+        exp(-2) of the peak. Where the fit failed it is sqrt(2) times the radius of gyration, scaled so that
+        both agree over the frame. For a Gaussian and for a disc of even brightness the two are equal.
+        `sigma_x_px`, `sigma_y_px` come from the fit's covariance, or from `calibrate_sigma` for centroids.
+
+    Raises
+    ------
+    InputError, UsageError
+        The image is no grey image or has no finite pixel; the options are impossible.
+    """
+    diameter = check_diameter(diameter_px)
+    _check_options(minmass, separation_px)
+    ready = usable(image, invert=invert)
+    table = find_centroids(
+        ready.image,
+        diameter,
+        minmass=0.0 if minmass is None else float(minmass),
+        separation_px=default_separation(diameter) if separation_px is None else float(separation_px),
+        threshold=threshold,
+    )
+    if ready.bad is not None and len(table):
+        spoilt = touches(ready.bad, table["x"].to_numpy(), table["y"].to_numpy(), diameter // 2)
+        table = table[~spoilt].reset_index(drop=True)
+    if len(table) == 0:
+        return empty(FEATURE_COLUMNS)
+    return _refine(ready.image, table, diameter, refinement)
+
+
+def locate_frames(
+    frames: Iterable[tuple[int, np.ndarray]],
+    parameters: LocateParameters,
+    *,
+    monitor: Monitor = SILENT,
+    total: int = 0,
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Locate the particles of one image after the other, holding one at a time.
+
+    Parameters
+    ----------
+    frames : iterable of (index, image)
+        As a video gives them.
+    parameters : LocateParameters
+        From `estimate`, or made by hand.
+    monitor : Monitor
+        Told of every frame.
+    total : int
+        Number of frames, where it is known; only for the progress.
+
+    Yields
+    ------
+    index : int
+    features : DataFrame
+        As `locate` gives it.
+
+    Raises
+    ------
+    InputError
+        As `locate`, with the index of the frame.
+    """
+    for index, image in monitor.track(frames, "locate", total):
+        try:
+            features = locate(
+                image,
+                parameters.diameter_px,
+                minmass=parameters.minmass,
+                separation_px=parameters.separation_px,
+                invert=parameters.invert,
+                refinement=parameters.refinement,
+            )
+        except InputError as error:
+            raise InputError(f"frame {index}: {error}") from None
+        yield index, features
+
+
+def choose_refinement(image: np.ndarray, centroids: pd.DataFrame, diameter_px: int) -> Refinement:
+    """The first of "spot", "spot_on_floor" that describes most particles of an image, else "centroid".
+
+    Parameters
+    ----------
+    image : array, shape (height, width)
+        Finite, particles bright.
+    centroids : DataFrame
+        From `find_centroids`.
+    """
+    return _choose(image, centroids, diameter_px)[0]
+
+
+def _check_options(minmass: float | None, separation_px: float | None) -> None:
+    if minmass is not None and not (np.isfinite(minmass) and minmass >= 0):
+        raise UsageError(f"minmass = {minmass} is not a brightness; give zero or more")
+    if separation_px is not None and not (np.isfinite(separation_px) and separation_px > 0):
+        raise UsageError(f"separation_px = {separation_px} is not a distance; give more than zero")
+
+
+def _refine(image: np.ndarray, table: pd.DataFrame, diameter_px: int, refinement: Refinement) -> pd.DataFrame:
+    """Positions, radii and errors by the chosen refinement; the centroid's for particles that it fails on."""
+    if refinement == "auto":
+        fit = _choose(image, table, diameter_px)[1]
+    elif refinement == "centroid":
+        fit = None
+    elif refinement in ("spot", "spot_on_floor"):
+        fit = _fitted(image, table, diameter_px, free_background=refinement == "spot")
+    else:
+        raise UsageError(
+            f"refinement = {refinement!r} is unknown; choose auto, spot, spot_on_floor or centroid"
+        )
+    radius = _RADIUS_PER_GYRATION * table["size"].to_numpy()
+    grey = image.astype(float)
+    if fit is None:
+        sigma = calibrate_sigma(image, table, diameter_px, _noise(image, grey, table, diameter_px))
+        return _completed(table, radius, sigma)
+    good = _trusted(fit)
+    sigma = np.sqrt(fit.covariance)
+    if not good.all():
+        centroids = calibrate_sigma(
+            image, table, diameter_px, _noise(image, fit.residual, table, diameter_px)
+        )
+        sigma = np.where(good[:, None], sigma, centroids)
+    fitted = _RADIUS_PER_WIDTH * fit.spots[:, WIDTH]
+    scale = float(np.median(fitted[good] / radius[good])) if good.any() else 1.0
+    table = table.copy()
+    table["x"] = np.where(good, fit.spots[:, X], table["x"])
+    table["y"] = np.where(good, fit.spots[:, Y], table["y"])
+    return _completed(table, np.where(good, fitted, scale * radius), sigma)
+
+
+def _completed(table: pd.DataFrame, radius: np.ndarray, sigma: np.ndarray) -> pd.DataFrame:
+    return table.assign(radius_px=radius, sigma_x_px=sigma[:, 0], sigma_y_px=sigma[:, 1])[FEATURE_COLUMNS]
+
+
+def _choose(image: np.ndarray, table: pd.DataFrame, diameter_px: int) -> tuple[Refinement, SpotFit | None]:
+    # By mass, so that spurious faint features have no say.
+    mass = table["mass"].to_numpy()
+    choices: tuple[tuple[Refinement, bool], ...] = (("spot", True), ("spot_on_floor", False))
+    for name, free in choices:
+        fit = _fitted(image, table, diameter_px, free_background=free)
+        if mass[_trusted(fit)].sum() >= _LEAST_SHARE * mass.sum() > 0:
+            return name, fit
+    return "centroid", None
+
+
+def _trusted(fit: SpotFit) -> np.ndarray:
+    finite = np.isfinite(fit.covariance).all(axis=1)
+    return np.asarray(fit.converged & finite & (np.nan_to_num(fit.misfit, nan=np.inf) < _WORST_MISFIT))
+
+
+def _mask_radius(diameter_px: int) -> float:
+    # A pixel beyond the disc of trackpy: the fit needs to see the background.
+    return 0.5 * diameter_px + 1.0
+
+
+def _fitted(image: np.ndarray, table: pd.DataFrame, diameter_px: int, *, free_background: bool) -> SpotFit:
+    grey = image.astype(float)
+    positions = table[["x", "y"]].to_numpy()
+    widths = table["size"].to_numpy() / _RADIUS_PER_GYRATION
+    fit = fit_spots(grey, positions, widths, _mask_radius(diameter_px), free_background=free_background)
+    return uncertainty(fit, _noise(image, fit.residual, table, diameter_px), _mask_radius(diameter_px))
+
+
+def _noise(image: np.ndarray, residual: np.ndarray, table: pd.DataFrame, diameter_px: int) -> np.ndarray:
+    """Variance of every pixel's noise."""
+    grey = image.astype(float)
+    taken = np.zeros(image.shape, dtype=bool)
+    height, width = image.shape
+    row = np.clip(np.round(table["y"].to_numpy()).astype(int), 0, height - 1)
+    column = np.clip(np.round(table["x"].to_numpy()).astype(int), 0, width - 1)
+    taken[row, column] = True
+    background = ~ndimage.maximum_filter(taken, diameter_px)
+    return noise_model(grey, residual, background, whole_levels=image.dtype.kind == "u").variance(grey)

@@ -1,0 +1,50 @@
+"""What `locate` needs to know about a recording, and how each value was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Refinement = Literal["auto", "spot", "spot_on_floor", "centroid"]
+"""Where positions come from: a Gaussian fit with its own background, with the local floor as background,
+or the centroid; "auto" takes the first of them that describes most particles of the frame."""
+
+_SEPARATION_PER_DIAMETER = 2.0 / 3.0
+
+
+@dataclass(frozen=True)
+class LocateParameters:
+    """Options of `locate` for one recording.
+
+    Attributes
+    ----------
+    diameter_px : int
+        Odd size of a particle's image.
+    minmass : float
+        Least integrated brightness after the band-pass, grey levels.
+    separation_px : float
+        Least distance between two centres.
+    invert : bool
+        The particles are darker than the background.
+    refinement : str
+        See `Refinement`; one choice for a whole recording keeps positions comparable between frames.
+    reasons : dict
+        For each value one sentence: how it was found, or that the user gave it.
+    """
+
+    diameter_px: int
+    minmass: float
+    separation_px: float
+    invert: bool = False
+    refinement: Refinement = "auto"
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def default_separation(diameter_px: int) -> float:
+    """Least distance between centres that keeps touching particles, px: two thirds of the diameter.
+
+    A particle's diameter is chosen wide enough to hold its blurred rim, so that centres of touching
+    particles are closer than one diameter; trackpy's default of one diameter and one pixel loses a third to
+    a half of them.
+    """
+    return float(max(2, round(_SEPARATION_PER_DIAMETER * diameter_px)))
