@@ -37,6 +37,9 @@ from colloidlab.model.transition import inverse_and_logdet, oscillator_transitio
 MATURE = 4
 """Frames that a particle must have been followed before its predictions are scored."""
 
+_SIGMA2_FLOOR = 1e-12
+"""Variance added to every localisation error, px^2: keeps exact positions of particles at rest finite."""
+
 _MAX_STEP = 0.3
 """Largest change of ln T by one observation."""
 
@@ -106,7 +109,7 @@ class StepResult:
     loglik : tensor, shape (n,)
         ln p(y_{t+1} | past) in nats for px^-2; zero where nothing was observed.
     counted : bool tensor, shape (n,)
-        Whose `loglik` belongs in the objective: interior, mature and observed.
+        Whose `loglik` belongs in the objective: interior, mature, observed, and with a neighbour in reach.
     """
 
     state: FilterState
@@ -174,15 +177,17 @@ class Filter:
             vv = brackets.velocity_noise(self.laws, ev)
             predicted = self._predict(state, S, ev, vv)
             innovation = window.positions[k + 1] - predicted.r
-            covariance = predicted.rr + torch.diag_embed(window.sigma2[k + 1])
+            covariance = predicted.rr + torch.diag_embed(window.sigma2[k + 1] + _SIGMA2_FLOOR)
             precision, logdet = inverse_and_logdet(covariance)
             whitened = torch.einsum("nab,nb->na", precision, innovation)
             dim = innovation.shape[1]
             loglik = -0.5 * (dot(innovation, whitened) + logdet + dim * _LOG_2PI)
             follows = window.present[k] & window.present[k + 1]
+            # Without a neighbour there is no noise: the law says nothing about such a particle.
+            touching = ev.pairs.sum_symmetric((ev.pairs.x < 1).to(S.dtype)) > 0
             scored = follows & window.observed[k + 1] & (state.age >= MATURE)
             loglik = torch.where(scored, loglik, torch.zeros_like(loglik))
-            counted = scored & window.interior[k] & window.interior[k + 1]
+            counted = scored & touching & window.interior[k] & window.interior[k + 1]
             score = None
             if self.gain is not None:
                 # Every complete neighbourhood informs, also in the boundary zone that is not in the objective.

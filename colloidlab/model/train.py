@@ -24,7 +24,10 @@ _ISOTHERMAL_FRAMES = 7
 """Scored steps of a window of the isothermal fit; the memory of the velocity filter is shorter."""
 
 _VALIDATIONS = 4
-"""Looks at the validation block in each phase of the fit with entropy; each costs a pass through the block."""
+"""Looks at the validation block in the fit with entropy (a trial has one); each costs a pass through the block."""
+
+_TRIAL_STEPS = 8
+"""Fewer cannot tell which sign of the exponent of temperature fits."""
 
 _CLIP = 5.0
 """Largest norm of the gradient of the mean log-likelihood."""
@@ -85,14 +88,16 @@ def fit_laws(
     _fit_isothermal(isothermal, windows, split, options, curves, monitor)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
     candidates = []
-    trial = max(4, options.filter_steps // 6)
+    trial = max(_TRIAL_STEPS, options.filter_steps // 6)
     for power in (0.5, -0.5):
         start = Filter(thermal_laws(isothermal.laws, power=power), EntropyGain(), guess.temperature)
         trainer = _EntropyTrainer(start, windows, split, options, temperature)
-        trainer.train(trial, f"trial, noise {'grows' if power > 0 else 'falls'} with T", curves, monitor)
+        trainer.train(
+            trial, f"trial, noise {'grows' if power > 0 else 'falls'} with T", curves, monitor, trial=True
+        )
         candidates.append(trainer)
     best = max(candidates, key=lambda c: c.best_validation)
-    best.train(options.filter_steps - trial, "filter", curves, monitor)
+    best.train(max(options.filter_steps - trial, 1), "filter", curves, monitor)
     best.restore_best()
     return Fit(isothermal=isothermal, thermal=best.filter, curves=curves)
 
@@ -269,7 +274,9 @@ class _EntropyTrainer:
         self._best: tuple[dict, dict] | None = None
         self._pass(self.starts)
 
-    def train(self, n_steps: int, phase: str, curves: list[Evaluation], monitor: Monitor) -> None:
+    def train(
+        self, n_steps: int, phase: str, curves: list[Evaluation], monitor: Monitor, *, trial: bool = False
+    ) -> None:
         gain = self.filter.gain
         assert gain is not None
         parameters = [*self.filter.laws.parameters(), *gain.parameters()]
@@ -285,7 +292,7 @@ class _EntropyTrainer:
             n_steps,
             loss,
             self._validate,
-            every=max(n_steps // _VALIDATIONS, 1),
+            every=max(n_steps // (1 if trial else _VALIDATIONS), 1),
             on_validation=self._keep_best,
         )
 
