@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from colloidlab.dataset.graph import find_pairs
 from colloidlab.model import brackets
 from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
-from colloidlab.dataset.graph import find_pairs
 from colloidlab.model.pairs import Pairs, pair_geometry
 
 DTYPE = torch.float64
