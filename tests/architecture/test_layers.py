@@ -25,6 +25,7 @@ LAYERS = (
     ("synthetic",),
     ("report", "doctor", "terminal"),
     ("pipeline",),
+    ("benchmarks",),
     ("cli", "__main__"),
 )
 """From the bottom up; `doctor` and `terminal` serve the command line only."""
