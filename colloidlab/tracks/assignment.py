@@ -1,120 +1,210 @@
-"""Linking by sparse linear assignment, for tables that defeat the exact search of trackpy.
+"""Exact assignment between the particles that are followed and the features of one frame.
 
-Between two frames the links minimise the sum of squared displacements plus R^2 for every particle that
-is left without a link; R is the farthest move. The candidates split into connected groups, and each group is
-one small dense assignment problem, solved exactly in polynomial time.
+Each particle (source) i takes one feature (target) j at cost c_ij, or none at its own cost "null"; the sum is
+least. Shortest augmenting paths on the sparse graph of candidates solve it exactly in polynomial time,
+however dense the features are, and almost every search ends after a few steps, because every source
+has its private way out.
+
+| symbol | name | meaning |
+|---|---|---|
+| c_ij | `cost[k]` | candidate k; those of source i are k = first[i] ... first[i + 1] - 1, ending at `target[k]` |
+| v_j | `price[j]` | dual variable of a target, <= 0 |
+| x_i | `link[i]` | candidate of source i that is its link, -1 for none |
+| y_j | `owner[j]` | source linked to target j, -1 for none |
+
+The prices that the searches leave behind are the smallest possible, as in an exact auction. The cost of
+forbidding a link is therefore one further shortest path (Leonard, J. Polit. Econ. 91, 461 (1983)).
 
 References
 ----------
-Jonker and Volgenant, Computing 38, 325 (1987), as scipy.optimize.linear_sum_assignment has it.
+Jonker and Volgenant, Computing 38, 325 (1987).
 """
 
 from __future__ import annotations
 
+import heapq
+from typing import NamedTuple
+
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from numba import njit
+from numpy.typing import NDArray
 
-_LARGEST_GROUP = 1500
-"""Largest dense problem; a larger group keeps only each particle's nearest few candidates."""
-_NEAREST = 4
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
-def link_by_assignment(
-    frame: np.ndarray, positions: np.ndarray, search_range_px: float, memory: int = 0
-) -> np.ndarray:
-    """Identity of the particle of every row.
+class Candidates(NamedTuple):
+    """Links that are possible, by source."""
+
+    first: Integers
+    target: Integers
+    cost: Floats
+    null: Floats
+    """Cost of leaving each source without a link."""
+
+
+class _Search(NamedTuple):
+    """State of the searches, all by target; clean between two of them."""
+
+    distance: Floats
+    through: Integers
+    """Candidate by which the target was reached."""
+    from_source: Integers
+    done: NDArray[np.bool_]
+
+
+@njit(cache=True, nogil=True)
+def solve(candidates: Candidates, n_targets: int, wants_margins: bool) -> tuple[Integers, Floats]:
+    """Least-cost links, and how much the total cost would rise if each of them were forbidden.
 
     Parameters
     ----------
-    frame : int array, shape (n,)
-        Sorted.
-    positions : float array, shape (n, d), px
-    search_range_px : float
-    memory : int
-        Frames that a particle may be absent.
+    candidates : Candidates
+        Of n sources; costs that exceed the source's own null cost change nothing.
+    n_targets : int
+    wants_margins : bool
+        The margins take about as long as the links.
 
     Returns
     -------
-    int64 array, shape (n,)
+    link : int64 array, shape (n,)
+        Candidate that is the link of each source, -1 where it has none.
+    margin : float array, shape (n,)
+        NaN where there is no link, or where not wanted.
     """
-    particle = np.full(len(frame), -1, dtype=np.int64)
-    starts = np.flatnonzero(np.r_[True, np.diff(frame) > 0])
-    next_identity = 0
-    # The last row of every particle that may still come back.
-    alive = np.empty(0, dtype=np.int64)
-    for start, stop in zip(starts, np.r_[starts[1:], len(frame)]):
-        rows = np.arange(start, stop)
-        alive = alive[frame[start] - frame[alive] <= memory + 1]
-        source, target = assign(positions[alive], positions[rows], search_range_px)
-        particle[rows[target]] = particle[alive[source]]
-        new = rows[particle[rows] < 0]
-        particle[new] = next_identity + np.arange(len(new))
-        next_identity += len(new)
-        alive = np.r_[np.delete(alive, source), rows]
-    return particle
+    n = len(candidates.null)
+    link = np.full(n, -1, dtype=np.int64)
+    owner = np.full(n_targets, -1, dtype=np.int64)
+    price = np.zeros(n_targets)
+    margin = np.full(n, np.nan)
+    search = _Search(
+        np.full(n_targets, np.inf),
+        np.empty(n_targets, dtype=np.int64),
+        np.empty(n_targets, dtype=np.int64),
+        np.zeros(n_targets, dtype=np.bool_),
+    )
+    waiting = _greedy(candidates, link, owner)
+    for source in waiting:
+        _augment(source, candidates, link, owner, price, search)
+    if wants_margins:
+        for source in range(n):
+            if link[source] >= 0:
+                margin[source] = _margin(source, candidates, link, owner, price, search)
+    return link, margin
 
 
-def assign(before: np.ndarray, after: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of least total cost between two sets of points: indices into `before` and into `after`."""
-    source, target, distance = candidates(before, after, reach)
-    if len(source) == 0:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    n = len(before)
-    graph = coo_array((np.ones(len(source)), (source, n + target)), shape=(n + len(after),) * 2)
-    group = connected_components(graph, directed=False)[1][source]
-    order = np.argsort(group, kind="stable")
-    links = []
-    for part in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        links.append(
-            part if len(part) == 1 else part[_solve(source[part], target[part], distance[part], reach)]
-        )
-    chosen = np.concatenate(links)
-    return source[chosen], target[chosen]
+@njit(cache=True, nogil=True)
+def _greedy(candidates: Candidates, link: Integers, owner: Integers) -> Integers:
+    """Give every source its cheapest target while that is free; return the sources that came too late."""
+    first, target, cost, null = candidates
+    waiting = np.empty(len(null), dtype=np.int64)
+    n_waiting = 0
+    for source in range(len(null)):
+        cheapest, best = null[source], -1
+        for k in range(first[source], first[source + 1]):
+            if cost[k] < cheapest:
+                cheapest, best = cost[k], k
+        if best >= 0 and owner[target[best]] < 0:
+            owner[target[best]] = source
+            link[source] = best
+        elif best >= 0:
+            waiting[n_waiting] = source
+            n_waiting += 1
+    return waiting[:n_waiting]
 
 
-def candidates(
-    before: np.ndarray, after: np.ndarray, reach: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs closer than `reach`: index in `before`, index in `after`, distance."""
-    if len(before) == 0 or len(after) == 0:
-        nothing = np.empty(0, dtype=np.int64)
-        return nothing, nothing, np.empty(0)
-    near = cKDTree(before).sparse_distance_matrix(cKDTree(after), reach, output_type="ndarray")
-    return near["i"].astype(np.int64), near["j"].astype(np.int64), near["v"]
+@njit(cache=True, nogil=True)
+def _shortest_path(
+    start: int, candidates: Candidates, link: Integers, owner: Integers, price: Floats, search: _Search
+) -> tuple[float, int, int, list[int]]:
+    """Cheapest chain of changes that finds room for a source without a link (Dijkstra on reduced costs).
+
+    The candidate link[start], if any, is forbidden and its target counts as free.
+
+    Returns
+    -------
+    length : float
+    end : int
+        Free target that ends the chain, -1 where a source gives up its link instead.
+    quitter : int
+        That source.
+    reached : list of int
+        Targets whose entries in `search` are to be used and then cleaned.
+    """
+    first, target, cost, null = candidates
+    distance, through, from_source, done = search
+    forbidden = link[start]
+    reached = [0 for _ in range(0)]
+    heap = [(0.0, 0) for _ in range(0)]
+    length, quitter = null[start], start
+    source, so_far, own = start, 0.0, 0.0
+    while True:
+        if so_far + null[source] - own < length:
+            length, quitter = so_far + null[source] - own, source
+        for k in range(first[source], first[source + 1]):
+            j = target[k]
+            d = so_far + cost[k] - price[j] - own
+            if k == forbidden or done[j] or d >= length or d >= distance[j]:
+                continue
+            if distance[j] == np.inf:
+                reached.append(j)
+            distance[j], through[j], from_source[j] = d, k, source
+            heapq.heappush(heap, (d, j))
+        nearest = -1
+        while len(heap) > 0 and nearest < 0:
+            d, j = heapq.heappop(heap)
+            if not done[j] and d <= distance[j]:
+                nearest = j
+        if nearest < 0 or distance[nearest] >= length:
+            return length, -1, quitter, reached
+        so_far = distance[nearest]
+        if owner[nearest] < 0 or owner[nearest] == start:
+            return so_far, nearest, -1, reached
+        done[nearest] = True
+        source = owner[nearest]
+        own = cost[link[source]] - price[nearest]
 
 
-def _solve(source: np.ndarray, target: np.ndarray, distance: np.ndarray, reach: float) -> np.ndarray:
-    """Which candidates of one connected group are links."""
-    rows, i = np.unique(source, return_inverse=True)
-    columns, j = np.unique(target, return_inverse=True)
-    if len(rows) > _LARGEST_GROUP:
-        keep = _nearest(source, distance)
-        kept = _solve_dense(i[keep], j[keep], distance[keep], reach, (len(rows), len(columns)))
-        return keep[kept]
-    return _solve_dense(i, j, distance, reach, (len(rows), len(columns)))
+@njit(cache=True, nogil=True)
+def _augment(
+    start: int, candidates: Candidates, link: Integers, owner: Integers, price: Floats, search: _Search
+) -> None:
+    """Find room for a source, shift the links along the chain and lower the prices of contested targets."""
+    length, end, quitter, reached = _shortest_path(start, candidates, link, owner, price, search)
+    for j in reached:
+        if search.done[j]:
+            price[j] += search.distance[j] - length
+    if end >= 0:
+        j = end
+    elif quitter != start:
+        j = candidates.target[link[quitter]]
+        link[quitter] = -1
+    else:
+        j = -1
+    while j >= 0:
+        source, k = search.from_source[j], search.through[j]
+        previous = link[source]
+        owner[j], link[source] = source, k
+        j = -1 if source == start else candidates.target[previous]
+    _clean(search, reached)
 
 
-def _solve_dense(
-    i: np.ndarray, j: np.ndarray, distance: np.ndarray, reach: float, shape: tuple[int, int]
-) -> np.ndarray:
-    # Each row owns a private column "not found" of cost R^2, so that a row is never forced into a link.
-    rows, columns = shape
-    never = 1e6 * reach**2
-    cost = np.full((rows, columns + rows), never)
-    cost[i, j] = distance**2
-    cost[np.arange(rows), columns + np.arange(rows)] = reach**2
-    row, column = linear_sum_assignment(cost)
-    partner = np.full(rows, -1)
-    partner[row] = column
-    return np.flatnonzero(partner[i] == j)
+@njit(cache=True, nogil=True)
+def _margin(
+    start: int, candidates: Candidates, link: Integers, owner: Integers, price: Floats, search: _Search
+) -> float:
+    """Rise of the total cost if the link of a source were forbidden."""
+    k = link[start]
+    if candidates.first[start + 1] - candidates.first[start] == 1:
+        length = candidates.null[start]
+    else:
+        length, _, _, reached = _shortest_path(start, candidates, link, owner, price, search)
+        _clean(search, reached)
+    return length - (candidates.cost[k] - price[candidates.target[k]])
 
 
-def _nearest(source: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """The few nearest candidates of every source."""
-    order = np.lexsort((distance, source))
-    first = np.r_[True, np.diff(source[order]) > 0]
-    rank = np.arange(len(order)) - np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
-    return order[rank < _NEAREST]
+@njit(cache=True, nogil=True)
+def _clean(search: _Search, reached: list[int]) -> None:
+    for j in reached:
+        search.distance[j] = np.inf
+        search.done[j] = False

@@ -1,98 +1,96 @@
-"""Linking features into tracks: the assignment of least squared displacement between frames (trackpy).
+"""Linking features into tracks.
 
 References
 ----------
-Crocker and Grier, J. Colloid Interface Sci. 179, 298 (1996).
+Crocker and Grier, J. Colloid Interface Sci. 179, 298 (1996), for the objective of `link_arrays`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-import trackpy.linking
-from trackpy.linking.utils import SubnetOversizeException
 
-from colloidlab.errors import InputError, UsageError
-from colloidlab.features.quiet import quiet_trackpy
-from colloidlab.tracks.assignment import link_by_assignment
-
-_ADAPTIVE_STOP = 0.1
-"""Where too many particles compete, the range shrinks down to this fraction of itself."""
-_ADAPTIVE_STEP = 0.9
+from colloidlab.tracks import checks, costs
+from colloidlab.tracks.assignment import Integers
+from colloidlab.tracks.chain import follow
 
 
-def link(features: pd.DataFrame, search_range_px: float, *, memory: int = 0) -> pd.DataFrame:
+def link(
+    features: pd.DataFrame, search_range_px: float | Sequence[float], *, memory: int = 0
+) -> pd.DataFrame:
     """Give every feature the identity of its particle.
 
-    Links minimise the sum of squared displacements. Where so many particles compete that the exact search
-    would not end, the range shrinks there alone; where that does not help either, the whole table is
-    linked by a sparse linear assignment between frames. An over-large range therefore never fails.
+    The links from frame to frame minimise the sum of squared displacements plus R^2 for every particle that
+    finds no feature, exactly and however dense the features are: `trackpy.link` gives the same links wherever
+    it finishes. Particles compete for `memory` frames more from the place where they were last seen.
 
     Parameters
     ----------
     features : DataFrame
         Columns frame, x, y (z where there is one); others are kept.
-    search_range_px : float
-        Farthest move between two frames, px.
+    search_range_px : float or sequence of float
+        Farthest move R between two sightings, px; one value, or as trackpy has it one per axis in the order
+        (y, x) or (z, y, x).
     memory : int
-        Frames that a particle may be absent and keep its identity.
+        Frames that a particle may be absent and keep its identity. Frames that the table lacks count.
 
     Returns
     -------
     DataFrame
-        A copy with `particle` (int64), sorted by frame and particle.
+        A copy with `particle` (int64), sorted by frame, with the rows of a frame in the order and with
+        the index that they had.
 
     Raises
     ------
     InputError
-        A column is missing, or a position is not finite.
+        A column is missing, a position is not finite, a frame is not a whole number.
     UsageError
         The range or the memory is impossible.
     """
-    table = _checked(features, search_range_px, memory)
-    if table.empty:
-        return table.assign(particle=np.empty(0, dtype=np.int64))
-    axes = [a for a in ("z", "y", "x") if a in table]
-    with quiet_trackpy():
-        try:
-            particle = _by_trackpy(table, axes, search_range_px, memory)
-        except SubnetOversizeException:
-            particle = link_by_assignment(
-                table["frame"].to_numpy(), table[axes].to_numpy(float), search_range_px, memory
-            )
-    table["particle"] = particle
-    return table.sort_values(["frame", "particle"], kind="stable").reset_index(drop=True)
+    names = checks.axes(features)
+    frame = checks.whole_frames(features["frame"].to_numpy())
+    table = features.assign(frame=frame)
+    if (frame[1:] < frame[:-1]).any():
+        order = np.argsort(frame, kind="stable")
+        table, frame = table.iloc[order], frame[order]
+    return table.assign(particle=link_arrays(frame, table[names].to_numpy(), search_range_px, memory=memory))
 
 
-def _by_trackpy(table: pd.DataFrame, axes: list[str], search_range_px: float, memory: int) -> np.ndarray:
-    """Identities in the order of the table's rows: exact where possible, with a shrinking range where not."""
-    plain = table[["frame", *axes]].reset_index(drop=True)
-    options = {"pos_columns": axes, "memory": memory}
-    try:
-        linked = trackpy.linking.link(plain, search_range_px, **options)
-    except SubnetOversizeException:
-        linked = trackpy.linking.link(
-            plain,
-            search_range_px,
-            adaptive_stop=_ADAPTIVE_STOP * search_range_px,
-            adaptive_step=_ADAPTIVE_STEP,
-            **options,
-        )
-    return linked["particle"].sort_index().to_numpy(dtype=np.int64)
+def link_arrays(
+    frame: np.ndarray, positions: np.ndarray, search_range_px: float | Sequence[float], *, memory: int = 0
+) -> Integers:
+    """Identity of the particle of every row, as `link` finds it, without a table.
 
+    Parameters
+    ----------
+    frame : int array, shape (n,)
+        In any order.
+    positions : float array, shape (n, 2) or (n, 3), px
+    search_range_px : float or sequence of float
+        One value, or one for each column of `positions`.
+    memory : int
 
-def _checked(features: pd.DataFrame, search_range_px: float, memory: int) -> pd.DataFrame:
-    missing = [c for c in ("frame", "x", "y") if c not in features]
-    if missing:
-        raise InputError(f"the features have no column {', '.join(missing)}; linking needs frame, x and y")
-    if not (np.isfinite(search_range_px) and search_range_px > 0):
-        raise UsageError(f"search_range_px = {search_range_px} is not a distance; give more than zero")
-    if memory < 0 or memory != int(memory):
-        raise UsageError(f"memory = {memory} is not a number of frames; give a whole number from zero")
-    axes = [a for a in ("x", "y", "z") if a in features]
-    bad = ~np.isfinite(features[axes].to_numpy(float)).all(axis=1)
-    if bad.any():
-        first = features.loc[bad, "frame"].iloc[0]
-        raise InputError(f"{bad.sum()} positions are not finite, the first in frame {first}; drop these rows")
-    table = features.sort_values("frame", kind="stable").reset_index(drop=True)
-    return table.assign(frame=table["frame"].astype(np.int64))
+    Returns
+    -------
+    int64 array, shape (n,)
+        Numbered from 0 in the order of first appearance.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `link`.
+    """
+    frames = checks.whole_frames(np.asarray(frame))
+    points = checks.finite_positions(frames, np.asarray(positions))
+    reach, scale = checks.ranges(search_range_px, points.shape[1])
+    frames_away = checks.frames_of_memory(memory)
+    order = None
+    if (frames[1:] < frames[:-1]).any():
+        order = np.argsort(frames, kind="stable")
+        frames, points = frames[order], points[order]
+    particle = follow(frames, points, costs.squared(reach), memory=frames_away, scale=scale).particle
+    if order is not None:
+        particle[order] = particle.copy()
+    return particle
