@@ -1,4 +1,7 @@
-"""Particles as local maxima of the band-passed image, refined by their centroid (trackpy).
+"""Particles as local maxima of the band-passed image, refined by their centroid: the algorithm of trackpy.
+
+The features are those of trackpy 0.7, pixel for pixel: the band-pass, the maxima, the moves of the disc and
+the choice between features that are too close follow its definitions. Tests compare the two.
 
 References
 ----------
@@ -9,14 +12,21 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import trackpy.feature
 
-from colloidlab.features.quiet import quiet_trackpy
+from colloidlab.features.bandpass import Levels, band_pass
+from colloidlab.features.dark import measure_dark
+from colloidlab.features.maxima import local_maxima, too_close
+from colloidlab.features.moments import centre, characterise_discs, disc
 
 CENTROID_COLUMNS = ["x", "y", "mass", "size", "ecc", "signal", "raw_mass", "ep"]
 
-_LEVELS = 255.0
-"""A float image is cut below 1/255 of its range, as trackpy does for images between 0 and 1."""
+PERCENTILE = 64.0
+"""Maxima are brighter than this percentile of the pixels that the band-pass leaves (trackpy)."""
+NOISE_PX = 1.0
+"""Width of the Gaussian of the band-pass (trackpy)."""
+_MAX_MOVES = 10
+_FLOAT_THRESHOLD = 1.0 / 255.0
+"""trackpy's threshold for floats, which it takes to lie between 0 and 1; here relative to the image's range."""
 
 
 def find_centroids(
@@ -26,6 +36,7 @@ def find_centroids(
     minmass: float,
     separation_px: float,
     threshold: float | None = None,
+    percentile: float = PERCENTILE,
 ) -> pd.DataFrame:
     """Bright particles of one image, as trackpy finds them.
 
@@ -41,33 +52,87 @@ def find_centroids(
         Least distance between two centres.
     threshold : float, optional
         The band-passed image is zero below it [1 for integers, range / 255 for floats].
+    percentile : float
+        See `PERCENTILE`.
 
     Returns
     -------
     DataFrame
         `CENTROID_COLUMNS`, float64, one row a particle; empty where there is none.
     """
-    spread = float(np.ptp(image))
-    if spread == 0 or min(image.shape) <= diameter_px:
+    image = np.ascontiguousarray(image)
+    radius = diameter_px // 2
+    if min(image.shape) <= diameter_px or image.min() == image.max():
         return empty(CENTROID_COLUMNS)
-    if threshold is None:
-        threshold = 1.0 if image.dtype.kind == "u" else spread / _LEVELS
-    with quiet_trackpy():
-        found = trackpy.feature.locate(
-            image,
-            diameter_px,
-            minmass=minmass,
-            separation=separation_px,
-            threshold=threshold,
-            characterize=True,
-            engine="numba",
-        )
-    if len(found) == 0:
+    levels = band_pass(image, diameter_px, NOISE_PX, _threshold(image, threshold))
+    least = levels.percentile(percentile)
+    if np.isnan(least):
         return empty(CENTROID_COLUMNS)
-    found = found.reset_index(drop=True)
-    return found.reindex(columns=CENTROID_COLUMNS).astype("float64")
+    margin = max(radius, int(separation_px // 2 - 1))
+    maxima = local_maxima(levels.image, separation_px, least, margin)
+    found, centres = centre(levels.image, maxima, radius, _MAX_MOVES)
+    keep = ~too_close(found[:, :2], found[:, 2], separation_px) & (found[:, 2] / levels.factor > minmass)
+    if not keep.any():
+        return empty(CENTROID_COLUMNS)
+    return _table(image, levels, found[keep], centres[keep], radius)
+
+
+def characterise(
+    image: np.ndarray, positions: np.ndarray, diameter_px: int, *, threshold: float | None = None
+) -> pd.DataFrame:
+    """trackpy's measures of features whose positions are known from elsewhere.
+
+    Parameters
+    ----------
+    image : array, shape (height, width), uint8, uint16 or float64
+    positions : float array, shape (n, 2), px
+        (x, y); kept as they are. The disc is that around the nearest pixel, moved inwards at the edges.
+    diameter_px : int
+        Odd.
+
+    Returns
+    -------
+    DataFrame
+        `CENTROID_COLUMNS`, in the order of `positions`; NaN where the image is smaller than the disc.
+    """
+    image = np.ascontiguousarray(image)
+    radius = diameter_px // 2
+    if len(positions) == 0:
+        return empty(CENTROID_COLUMNS)
+    if min(image.shape) <= diameter_px:
+        table = pd.DataFrame(np.nan, index=range(len(positions)), columns=CENTROID_COLUMNS)
+        return table.assign(x=positions[:, 0], y=positions[:, 1])
+    levels = band_pass(image, diameter_px, NOISE_PX, _threshold(image, threshold))
+    limits = np.array(image.shape) - 1 - radius
+    centres = np.clip(np.round(positions[:, ::-1]).astype(np.int32), radius, limits).astype(np.int32)
+    found = np.column_stack([positions[:, ::-1], np.zeros(len(positions))])
+    return _table(image, levels, found, centres, radius)
 
 
 def empty(columns: list[str]) -> pd.DataFrame:
     """A table without rows whose columns are float64."""
     return pd.DataFrame({c: np.empty(0, dtype="float64") for c in columns})
+
+
+def _threshold(image: np.ndarray, threshold: float | None) -> float:
+    if threshold is not None:
+        return float(threshold)
+    return 1.0 if image.dtype.kind == "u" else float(np.ptp(image)) * _FLOAT_THRESHOLD
+
+
+def _table(
+    image: np.ndarray, levels: Levels, found: np.ndarray, centres: np.ndarray, radius: int
+) -> pd.DataFrame:
+    moments = characterise_discs(image, levels.image, centres, radius)
+    black, noise = measure_dark(image, levels.image, disc(radius))
+    reach = disc(radius)
+    rows = np.arange(-radius, radius + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Savin and Doyle (2005), as trackpy has it: noise over signal times the root of sum y^2 in the disc.
+        signal = moments[:, 4] - (2 * reach + 1).sum() * black
+        ep = noise / signal * NOISE_PX * np.sqrt(((2 * reach + 1) * rows**2).sum())
+    columns = np.empty((len(found), len(CENTROID_COLUMNS)), order="F")
+    columns[:, 0], columns[:, 1] = found[:, 1], found[:, 0]
+    columns[:, 2], columns[:, 3], columns[:, 4] = moments[:, 0] / levels.factor, moments[:, 1], moments[:, 2]
+    columns[:, 5], columns[:, 6], columns[:, 7] = moments[:, 3] / levels.factor, moments[:, 4], ep
+    return pd.DataFrame(columns, columns=CENTROID_COLUMNS)
