@@ -59,6 +59,7 @@ COLUMNS: dict[str, Column] = {
     "radius_px": Column("px", "apparent radius, from the image of this particle"),
     "sigma_x_px": Column("px", "standard deviation of the localisation error in x"),
     "sigma_y_px": Column("px", "standard deviation of the localisation error in y"),
+    "chi2": Column("", "squared residual of the joint fit per pixel and noise variance; NaN for centroids"),
     # frames
     "status": Column("", "ok, missing, damaged or duplicate"),
     "n_features": Column("", "features located in the frame"),

@@ -1,14 +1,20 @@
 """Finding particles in images: positions, apparent radii and believable localisation errors."""
 
 from colloidlab.features.estimation import estimate
+from colloidlab.features.frames import locate_frames
 from colloidlab.features.localisation_error import calibrate_sigma
-from colloidlab.features.location import FEATURE_COLUMNS, locate, locate_frames
-from colloidlab.features.parameters import LocateParameters, default_separation
+from colloidlab.features.location import FEATURE_COLUMNS, MethodChoice, choose_method, locate
+from colloidlab.features.parameters import LocateParameters, Method, default_separation
+from colloidlab.features.template import Template
 
 __all__ = [
     "FEATURE_COLUMNS",
     "LocateParameters",
+    "Method",
+    "MethodChoice",
+    "Template",
     "calibrate_sigma",
+    "choose_method",
     "default_separation",
     "estimate",
     "locate",

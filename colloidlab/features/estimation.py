@@ -11,9 +11,9 @@ import pandas as pd
 from colloidlab.errors import InputError, UsageError
 from colloidlab.features.centroid import find_centroids
 from colloidlab.features.images import check_diameter, usable
-from colloidlab.features.location import choose_refinement
+from colloidlab.features.location import choose_method
 from colloidlab.features.masses import LeastMass, least_mass
-from colloidlab.features.parameters import LocateParameters, Refinement, default_separation
+from colloidlab.features.parameters import LocateParameters, default_separation
 from colloidlab.features.scales import Blobs, diameter_from_scale, find_blobs
 
 Polarity = Literal["auto", "bright", "dark"]
@@ -22,11 +22,6 @@ _GIVEN = "given by the user"
 _FRAMES = 6
 _SCALE_FRAMES = 3
 """Frames for the sweep over scales, which costs most."""
-_REFINEMENTS: dict[Refinement, str] = {
-    "spot": "Gaussian spots describe the images",
-    "spot_on_floor": "flat-topped particles: Gaussian spots on the local floor describe the images",
-    "centroid": "the images are no Gaussian spots: positions are centroids",
-}
 
 
 def estimate(
@@ -85,9 +80,12 @@ def estimate(
         together = pd.concat(found, ignore_index=True)
         least = least_mass(together["mass"].to_numpy(), together["signal"].to_numpy())
     reasons["minmass"] = least.reason
-    refinement = _refinement(bright, found, diameter, least.minmass)
-    reasons["refinement"] = _REFINEMENTS[refinement]
-    return LocateParameters(diameter, least.minmass, separation, invert, refinement, reasons)
+    kept = [table[table["mass"] > least.minmass].reset_index(drop=True) for table in found]
+    choice = choose_method(bright, kept, diameter)
+    reasons["method"] = choice.reason
+    return LocateParameters(
+        diameter, least.minmass, separation, invert, choice.method, choice.template, None, reasons
+    )
 
 
 def _spread(frames: list[np.ndarray]) -> list[np.ndarray]:
@@ -124,14 +122,3 @@ def _polarity(
             f"the frames hold nothing like a {polarity} particle; give --diameter-px or --polarity"
         )
     return invert, blobs
-
-
-def _refinement(
-    bright: list[np.ndarray], found: list[pd.DataFrame], diameter: int, minmass: float
-) -> Refinement:
-    """The refinement of the frame with most particles speaks for the recording."""
-    kept = [table[table["mass"] > minmass].reset_index(drop=True) for table in found]
-    best = int(np.argmax([len(table) for table in kept]))
-    if len(kept[best]) == 0:
-        return "centroid"
-    return choose_refinement(bright[best], kept[best], diameter)

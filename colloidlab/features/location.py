@@ -1,23 +1,24 @@
-"""Locating particles: from one image, or many, to a table of positions, sizes and errors."""
+"""Locating particles: from one image to a table of positions, sizes and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from colloidlab.errors import InputError, UsageError
-from colloidlab.features.centroid import CENTROID_COLUMNS, empty, find_centroids
+from colloidlab.errors import UsageError
+from colloidlab.features.centroid import CENTROID_COLUMNS, PERCENTILE, empty, find_centroids
 from colloidlab.features.gaussian import WIDTH, SpotFit, X, Y, fit_spots, uncertainty
 from colloidlab.features.images import check_diameter, touches, usable
 from colloidlab.features.localisation_error import calibrate_sigma
 from colloidlab.features.noise import noise_model
-from colloidlab.features.parameters import LocateParameters, Refinement, default_separation
-from colloidlab.progress import SILENT, Monitor
+from colloidlab.features.parameters import Method, default_separation
+from colloidlab.features.template import Template
 
-FEATURE_COLUMNS = [*CENTROID_COLUMNS, "radius_px", "sigma_x_px", "sigma_y_px"]
+FEATURE_COLUMNS = [*CENTROID_COLUMNS, "radius_px", "sigma_x_px", "sigma_y_px", "chi2"]
 
 _WORST_MISFIT = 0.25
 """A spot that leaves more of its variance unexplained is no Gaussian."""
@@ -31,11 +32,13 @@ def locate(
     image: np.ndarray,
     diameter_px: int,
     *,
+    method: Method = "auto",
     minmass: float | None = None,
     separation_px: float | None = None,
     invert: bool = False,
     threshold: float | None = None,
-    refinement: Refinement = "auto",
+    percentile: float = PERCENTILE,
+    template: Template | None = None,
 ) -> pd.DataFrame:
     """Positions, apparent radii and localisation errors of the particles in one image.
 
@@ -50,16 +53,21 @@ def locate(
         finite are left out.
     diameter_px : int
         Odd size of a particle's image, px.
+    method : {"auto", "joint", "centroid"}
+        See `Method`.
     minmass : float, optional
         Least integrated brightness after the band-pass [0].
     separation_px : float, optional
-        Least distance between two centres, px [two thirds of the diameter].
+        Least distance between two centres, px [diameter + 1 for "centroid", as trackpy has it; else two
+        thirds of the diameter, so that touching particles are kept apart].
     invert : bool
         The particles are darker than the background.
     threshold : float, optional
         The band-passed image is zero below it [1 for integers, range / 255 for floats].
-    refinement : {"auto", "spot", "spot_on_floor", "centroid"}
-        See `Refinement`.
+    percentile : float
+        Particles are brighter than this percentile of the band-passed pixels.
+    template : Template, optional
+        From `choose_method`; learned from the image where there is none.
 
     Returns
     -------
@@ -76,80 +84,55 @@ def locate(
         The image is no grey image or has no finite pixel; the options are impossible.
     """
     diameter = check_diameter(diameter_px)
+    if method not in ("auto", "joint", "centroid"):
+        raise UsageError(f"method = {method!r} is unknown; choose auto, joint or centroid")
     _check_options(minmass, separation_px)
     ready = usable(image, invert=invert)
+    if separation_px is None:
+        separation_px = diameter + 1 if method == "centroid" else default_separation(diameter)
     table = find_centroids(
         ready.image,
         diameter,
         minmass=0.0 if minmass is None else float(minmass),
-        separation_px=default_separation(diameter) if separation_px is None else float(separation_px),
+        separation_px=float(separation_px),
         threshold=threshold,
+        percentile=percentile,
     )
     if ready.bad is not None and len(table):
         spoilt = touches(ready.bad, table["x"].to_numpy(), table["y"].to_numpy(), diameter // 2)
         table = table[~spoilt].reset_index(drop=True)
     if len(table) == 0:
         return empty(FEATURE_COLUMNS)
-    return _refine(ready.image, table, diameter, refinement)
+    return _refine(ready.image, table, diameter, method)
 
 
-def locate_frames(
-    frames: Iterable[tuple[int, np.ndarray]],
-    parameters: LocateParameters,
-    *,
-    monitor: Monitor = SILENT,
-    total: int = 0,
-) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Locate the particles of one image after the other, holding one at a time.
+@dataclass(frozen=True)
+class MethodChoice:
+    """The method for a recording, what it learned, and one sentence that says why it was chosen."""
 
-    Parameters
-    ----------
-    frames : iterable of (index, image)
-        As a video gives them.
-    parameters : LocateParameters
-        From `estimate`, or made by hand.
-    monitor : Monitor
-        Told of every frame.
-    total : int
-        Number of frames, where it is known; only for the progress.
-
-    Yields
-    ------
-    index : int
-    features : DataFrame
-        As `locate` gives it.
-
-    Raises
-    ------
-    InputError
-        As `locate`, with the index of the frame.
-    """
-    for index, image in monitor.track(frames, "locate", total):
-        try:
-            features = locate(
-                image,
-                parameters.diameter_px,
-                minmass=parameters.minmass,
-                separation_px=parameters.separation_px,
-                invert=parameters.invert,
-                refinement=parameters.refinement,
-            )
-        except InputError as error:
-            raise InputError(f"frame {index}: {error}") from None
-        yield index, features
+    method: Method
+    template: Template | None
+    reason: str
 
 
-def choose_refinement(image: np.ndarray, centroids: pd.DataFrame, diameter_px: int) -> Refinement:
-    """The first of "spot", "spot_on_floor" that describes most particles of an image, else "centroid".
+def choose_method(
+    images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter_px: int
+) -> MethodChoice:
+    """The method that describes the frame with most particles.
 
     Parameters
     ----------
-    image : array, shape (height, width)
+    images : sequence of array, shape (height, width)
         Finite, particles bright.
-    centroids : DataFrame
-        From `find_centroids`.
+    tables : sequence of DataFrame
+        From `find_centroids`, without features below the least mass.
+    diameter_px : int
+        Odd.
     """
-    return _choose(image, centroids, diameter_px)[0]
+    best = int(np.argmax([len(table) for table in tables]))
+    if len(tables[best]) and _choose(images[best], tables[best], diameter_px) is not None:
+        return MethodChoice("joint", None, "a joint fit describes the images")
+    return MethodChoice("centroid", None, "a joint fit does not describe the images")
 
 
 def _check_options(minmass: float | None, separation_px: float | None) -> None:
@@ -159,18 +142,9 @@ def _check_options(minmass: float | None, separation_px: float | None) -> None:
         raise UsageError(f"separation_px = {separation_px} is not a distance; give more than zero")
 
 
-def _refine(image: np.ndarray, table: pd.DataFrame, diameter_px: int, refinement: Refinement) -> pd.DataFrame:
+def _refine(image: np.ndarray, table: pd.DataFrame, diameter_px: int, method: Method) -> pd.DataFrame:
     """Positions, radii and errors by the chosen refinement; the centroid's for particles that it fails on."""
-    if refinement == "auto":
-        fit = _choose(image, table, diameter_px)[1]
-    elif refinement == "centroid":
-        fit = None
-    elif refinement in ("spot", "spot_on_floor"):
-        fit = _fitted(image, table, diameter_px, free_background=refinement == "spot")
-    else:
-        raise UsageError(
-            f"refinement = {refinement!r} is unknown; choose auto, spot, spot_on_floor or centroid"
-        )
+    fit = None if method == "centroid" else _choose(image, table, diameter_px)
     radius = _RADIUS_PER_GYRATION * table["size"].to_numpy()
     grey = image.astype(float)
     if fit is None:
@@ -192,18 +166,18 @@ def _refine(image: np.ndarray, table: pd.DataFrame, diameter_px: int, refinement
 
 
 def _completed(table: pd.DataFrame, radius: np.ndarray, sigma: np.ndarray) -> pd.DataFrame:
-    return table.assign(radius_px=radius, sigma_x_px=sigma[:, 0], sigma_y_px=sigma[:, 1])[FEATURE_COLUMNS]
+    errors = {"sigma_x_px": sigma[:, 0], "sigma_y_px": sigma[:, 1]}
+    return table.assign(radius_px=radius, **errors, chi2=np.nan)[FEATURE_COLUMNS]
 
 
-def _choose(image: np.ndarray, table: pd.DataFrame, diameter_px: int) -> tuple[Refinement, SpotFit | None]:
+def _choose(image: np.ndarray, table: pd.DataFrame, diameter_px: int) -> SpotFit | None:
     # By mass, so that spurious faint features have no say.
     mass = table["mass"].to_numpy()
-    choices: tuple[tuple[Refinement, bool], ...] = (("spot", True), ("spot_on_floor", False))
-    for name, free in choices:
+    for free in (True, False):
         fit = _fitted(image, table, diameter_px, free_background=free)
         if mass[_trusted(fit)].sum() >= _LEAST_SHARE * mass.sum() > 0:
-            return name, fit
-    return "centroid", None
+            return fit
+    return None
 
 
 def _trusted(fit: SpotFit) -> np.ndarray:

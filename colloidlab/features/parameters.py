@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Refinement = Literal["auto", "spot", "spot_on_floor", "centroid"]
-"""Where positions come from: a Gaussian fit with its own background, with the local floor as background,
-or the centroid; "auto" takes the first of them that describes most particles of the frame."""
+from colloidlab.features.template import Template
+
+Method = Literal["auto", "joint", "centroid", "circles"]
+"""Where positions come from: a joint fit of overlapping particles, each particle's centroid, or circles
+through edges; "auto" is joint wherever the fit describes the image, else centroid."""
 
 _SEPARATION_PER_DIAMETER = 2.0 / 3.0
 
@@ -26,8 +28,12 @@ class LocateParameters:
         Least distance between two centres.
     invert : bool
         The particles are darker than the background.
-    refinement : str
-        See `Refinement`; one choice for a whole recording keeps positions comparable between frames.
+    method : str
+        See `Method`; one choice for a whole recording keeps positions comparable between frames.
+    template : Template, optional
+        The image of a particle that "joint" fits; learned from each frame where there is none.
+    radii_px : (float, float), optional
+        Least and largest radius that "circles" looks for.
     reasons : dict
         For each value one sentence: how it was found, or that the user gave it.
     """
@@ -36,7 +42,9 @@ class LocateParameters:
     minmass: float
     separation_px: float
     invert: bool = False
-    refinement: Refinement = "auto"
+    method: Method = "auto"
+    template: Template | None = None
+    radii_px: tuple[float, float] | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 
