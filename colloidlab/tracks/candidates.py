@@ -53,26 +53,43 @@ def find_candidates(sources: Floats, gaps: Integers, cells: Cells, costs: Costs)
         No narrower than the longest reach.
     costs : Costs
     """
-    n = len(sources)
-    # Unpacked here, and one loop without calls: handing arrays on takes longer than the work on them.
-    low, edge, (n_x, n_y, n_z), begin, _, points = cells
-    reaches, nulls, table = costs.reach, costs.null, costs.table
-    n_bins = table.shape[1] - 1
-    first = np.zeros(n + 1, dtype=np.int64)
-    target = np.empty(4 * n + 16, dtype=np.int64)
+    first = np.zeros(len(sources) + 1, dtype=np.int64)
+    target = np.empty(4 * len(sources) + 16, dtype=np.int64)
     cost = np.empty(len(target))
-    found = 0
-    for i in range(n):
+    complete = _fill(0, sources, gaps, cells, costs, Candidates(first, target, cost, costs.null))
+    while complete < len(sources):
+        target, cost = np.append(target, target), np.append(cost, cost)
+        complete = _fill(complete, sources, gaps, cells, costs, Candidates(first, target, cost, costs.null))
+    found = first[-1]
+    return Candidates(first, target[:found], cost[:found], costs.null[gaps])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill(
+    start: int, sources: Floats, gaps: Integers, cells: Cells, costs: Costs, candidates: Candidates
+) -> int:
+    """Write the candidates of the sources from `start` on; return the source that found no room any more.
+
+    One loop on unpacked arrays that are never replaced: anything else costs more than the work itself.
+    """
+    low, edge, (n_x, n_y, n_z), begin, _, points = cells
+    reaches, nulls, table = costs
+    first, target, cost, _ = candidates
+    n_bins = table.shape[1] - 1
+    found = first[start]
+    for i in range(start, len(sources)):
         gap = gaps[i]
         limit, null = reaches[gap] ** 2, nulls[gap]
         x, y, z = sources[i, 0], sources[i, 1], sources[i, 2]
         x0, x1 = _cells_around(x, low[0], 1.0 / edge, n_x)
         y0, y1 = _cells_around(y, low[1], 1.0 / edge, n_y)
-        z0, z1 = _cells_around(z, low[2], 1.0 / edge, n_z) if x0 < x1 else (0, 0)
+        z0, z1 = _cells_around(z, low[2], 1.0 / edge, n_z) if n_z > 1 else (0, 1)
         for cell_y in range(y0, y1):
             for cell_z in range(z0, z1):
-                # Cells that follow each other along x are one stretch of `order`.
+                # Cells that follow each other along x are one stretch of points.
                 row = (cell_y * n_z + cell_z) * n_x
+                if found + begin[row + x1] - begin[row + x0] > len(target):
+                    return i
                 for k in range(begin[row + x0], begin[row + x1]):
                     dx, dy, dz = points[k, 0] - x, points[k, 1] - y, points[k, 2] - z
                     square = dx * dx + dy * dy + dz * dz
@@ -81,14 +98,11 @@ def find_candidates(sources: Floats, gaps: Integers, cells: Cells, costs: Costs)
                     place = square / limit * n_bins
                     left = min(int(place), n_bins - 1)
                     price = table[gap, left] + (place - left) * (table[gap, left + 1] - table[gap, left])
-                    if price > null:
-                        continue
-                    if found == len(target):
-                        target, cost = np.append(target, target), np.append(cost, cost)
-                    target[found], cost[found] = k, price
-                    found += 1
+                    if price <= null:
+                        target[found], cost[found] = k, price
+                        found += 1
         first[i + 1] = found
-    return Candidates(first, target[:found], cost[:found], nulls[gaps])
+    return len(sources)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -48,8 +48,9 @@ def finite_positions(frame: Integers, positions: np.ndarray) -> Floats:
         values = positions.astype(float, copy=False)
     except (TypeError, ValueError):
         raise InputError("the positions are not numeric; give plain numbers") from None
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = ~finite.all(axis=1)
         raise InputError(
             f"{bad.sum()} positions are not finite, the first in frame {frame[bad][0]}; drop these rows"
         )
