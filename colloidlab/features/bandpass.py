@@ -177,26 +177,30 @@ def _subtract_box(image: np.ndarray, box: int, threshold: float, filtered: np.nd
 
 
 @njit(cache=True, nogil=True)
+def _exact_column(image: np.ndarray, y: int, x: int, weights: np.ndarray) -> float:
+    """One pixel smoothed along its column; zeros outside the image."""
+    height, width = image.shape
+    if not 0 <= x < width:
+        return 0.0
+    reach = len(weights) // 2
+    total = weights[reach] * image[y, x]
+    for j in range(-reach, 0):
+        above = float(image[y + j, x]) if y + j >= 0 else 0.0
+        below = float(image[y - j, x]) if y - j < height else 0.0
+        total += (above + below) * weights[reach + j]
+    return total
+
+
+@njit(cache=True, nogil=True)
 def _exact(image: np.ndarray, y: int, x: int, weights: np.ndarray, approximate: float) -> float:
     """A band-passed pixel in doubles, its Gaussian summed in the order of scipy's filters.
 
     The box average is a whole number, so that the approximate value tells it exactly.
     """
-    height, width = image.shape
     reach = len(weights) // 2
-    smooth = 0.0
-    for i in range(-reach, 1):
-        pair = 0.0
-        for side in range(1 if i == 0 else 2):
-            column = x - i if side else x + i
-            if not 0 <= column < width:
-                continue
-            total = weights[reach] * image[y, column]
-            for j in range(-reach, 0):
-                above = float(image[y + j, column]) if y + j >= 0 else 0.0
-                below = float(image[y - j, column]) if y - j < height else 0.0
-                total += (above + below) * weights[reach + j]
-            pair += total
+    smooth = weights[reach] * _exact_column(image, y, x, weights)
+    for i in range(-reach, 0):
+        pair = _exact_column(image, y, x + i, weights) + _exact_column(image, y, x - i, weights)
         smooth += pair * weights[reach + i]
     return smooth - np.rint(smooth - approximate)
 
@@ -205,7 +209,7 @@ def _exact_top(image: np.ndarray, weights: np.ndarray, top: float, filtered: np.
     """The largest value in doubles."""
     rows = np.flatnonzero(filtered.max(axis=1) >= top - 2 * _DOUBT)
     return max(
-        _exact(image, y, x, weights, filtered[y, x])
+        _exact(image, int(y), int(x), weights, float(filtered[y, x]))
         for y in rows
         for x in np.flatnonzero(filtered[y] >= top - 2 * _DOUBT)
     )

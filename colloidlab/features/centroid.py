@@ -10,15 +10,31 @@ Crocker and Grier, J. Colloid Interface Sci. 179, 298 (1996). Allan et al., trac
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from colloidlab.features.bandpass import Levels, band_pass
 from colloidlab.features.dark import measure_dark
 from colloidlab.features.maxima import local_maxima, too_close
-from colloidlab.features.moments import centre, characterise_discs, disc
+from colloidlab.features.moments import (
+    ECC,
+    LIT,
+    MASS,
+    RAW_MASS,
+    RIM,
+    SIGNAL,
+    SIZE,
+    centre,
+    characterise_discs,
+    disc,
+)
 
 CENTROID_COLUMNS = ["x", "y", "mass", "size", "ecc", "signal", "raw_mass", "ep"]
+
+MEASURED_COLUMNS = [*CENTROID_COLUMNS, "rim", "lit"]
+"""With what `calibrate_sigma` needs: brightness at the rim of the disc, and share of the disc that is not dark."""
 
 PERCENTILE = 64.0
 """Maxima are brighter than this percentile of the pixels that the band-pass leaves (trackpy)."""
@@ -29,7 +45,24 @@ _FLOAT_THRESHOLD = 1.0 / 255.0
 """trackpy's threshold for floats, which it takes to lie between 0 and 1; here relative to the image's range."""
 
 
-def find_centroids(
+@dataclass(frozen=True)
+class Centroids:
+    """Particles of one image, and everything bright beside them.
+
+    Attributes
+    ----------
+    table : DataFrame
+        `MEASURED_COLUMNS`, float64, one row a particle.
+    seen : float array, shape (m, 3)
+        x, y (px) and mass of all maxima, those too close or too faint for the table included: their light
+        displaces the particles all the same.
+    """
+
+    table: pd.DataFrame
+    seen: np.ndarray
+
+
+def measure_centroids(
     image: np.ndarray,
     diameter_px: int,
     *,
@@ -37,7 +70,7 @@ def find_centroids(
     separation_px: float,
     threshold: float | None = None,
     percentile: float = PERCENTILE,
-) -> pd.DataFrame:
+) -> Centroids:
     """Bright particles of one image, as trackpy finds them.
 
     Parameters
@@ -57,24 +90,45 @@ def find_centroids(
 
     Returns
     -------
-    DataFrame
-        `CENTROID_COLUMNS`, float64, one row a particle; empty where there is none.
+    Centroids
+        Its table is without rows where there is no particle.
     """
     image = np.ascontiguousarray(image)
     radius = diameter_px // 2
     if min(image.shape) <= diameter_px or image.min() == image.max():
-        return empty(CENTROID_COLUMNS)
+        return _NONE
     levels = band_pass(image, diameter_px, NOISE_PX, _threshold(image, threshold))
     least = levels.percentile(percentile)
     if np.isnan(least):
-        return empty(CENTROID_COLUMNS)
+        return _NONE
     margin = max(radius, int(separation_px // 2 - 1))
     maxima = local_maxima(levels.image, separation_px, least, margin)
     found, centres = centre(levels.image, maxima, radius, _MAX_MOVES)
     keep = ~too_close(found[:, :2], found[:, 2], separation_px) & (found[:, 2] / levels.factor > minmass)
+    seen = np.column_stack([found[:, 1], found[:, 0], found[:, 2] / levels.factor])
     if not keep.any():
-        return empty(CENTROID_COLUMNS)
-    return _table(image, levels, found[keep], centres[keep], radius)
+        return Centroids(empty(MEASURED_COLUMNS), seen)
+    return Centroids(_table(image, levels, found[keep], centres[keep], radius), seen)
+
+
+def find_centroids(
+    image: np.ndarray,
+    diameter_px: int,
+    *,
+    minmass: float,
+    separation_px: float,
+    threshold: float | None = None,
+    percentile: float = PERCENTILE,
+) -> pd.DataFrame:
+    """The table of `measure_centroids` alone: `MEASURED_COLUMNS`, float64, one row a particle."""
+    return measure_centroids(
+        image,
+        diameter_px,
+        minmass=minmass,
+        separation_px=separation_px,
+        threshold=threshold,
+        percentile=percentile,
+    ).table
 
 
 def characterise(
@@ -93,25 +147,27 @@ def characterise(
     Returns
     -------
     DataFrame
-        `CENTROID_COLUMNS`, in the order of `positions`; NaN where the image is smaller than the disc.
+        `MEASURED_COLUMNS`, in the order of `positions`; NaN where the image is smaller than the disc.
     """
     image = np.ascontiguousarray(image)
     radius = diameter_px // 2
     if len(positions) == 0:
-        return empty(CENTROID_COLUMNS)
+        return empty(MEASURED_COLUMNS)
     if min(image.shape) <= diameter_px:
-        table = pd.DataFrame(np.nan, index=range(len(positions)), columns=CENTROID_COLUMNS)
+        table = pd.DataFrame(np.nan, index=range(len(positions)), columns=MEASURED_COLUMNS)
         return table.assign(x=positions[:, 0], y=positions[:, 1])
     levels = band_pass(image, diameter_px, NOISE_PX, _threshold(image, threshold))
     limits = np.array(image.shape) - 1 - radius
     centres = np.clip(np.round(positions[:, ::-1]).astype(np.int32), radius, limits).astype(np.int32)
-    found = np.column_stack([positions[:, ::-1], np.zeros(len(positions))])
-    return _table(image, levels, found, centres, radius)
+    return _table(image, levels, positions[:, ::-1], centres, radius)
 
 
 def empty(columns: list[str]) -> pd.DataFrame:
     """A table without rows whose columns are float64."""
     return pd.DataFrame({c: np.empty(0, dtype="float64") for c in columns})
+
+
+_NONE = Centroids(empty(MEASURED_COLUMNS), np.empty((0, 3)))
 
 
 def _threshold(image: np.ndarray, threshold: float | None) -> float:
@@ -124,15 +180,17 @@ def _table(
     image: np.ndarray, levels: Levels, found: np.ndarray, centres: np.ndarray, radius: int
 ) -> pd.DataFrame:
     moments = characterise_discs(image, levels.image, centres, radius)
-    black, noise = measure_dark(image, levels.image, disc(radius))
     reach = disc(radius)
+    black, noise = measure_dark(image, levels.image, reach)
     rows = np.arange(-radius, radius + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         # Savin and Doyle (2005), as trackpy has it: noise over signal times the root of sum y^2 in the disc.
-        signal = moments[:, 4] - (2 * reach + 1).sum() * black
+        signal = moments[:, RAW_MASS] - (2 * reach + 1).sum() * black
         ep = noise / signal * NOISE_PX * np.sqrt(((2 * reach + 1) * rows**2).sum())
-    columns = np.empty((len(found), len(CENTROID_COLUMNS)), order="F")
+    columns = np.empty((len(found), len(MEASURED_COLUMNS)), order="F")
     columns[:, 0], columns[:, 1] = found[:, 1], found[:, 0]
-    columns[:, 2], columns[:, 3], columns[:, 4] = moments[:, 0] / levels.factor, moments[:, 1], moments[:, 2]
-    columns[:, 5], columns[:, 6], columns[:, 7] = moments[:, 3] / levels.factor, moments[:, 4], ep
-    return pd.DataFrame(columns, columns=CENTROID_COLUMNS)
+    columns[:, 2:7] = moments[:, [MASS, SIZE, ECC, SIGNAL, RAW_MASS]]
+    columns[:, 7] = ep
+    columns[:, 8:] = moments[:, [RIM, LIT]]
+    columns[:, [2, 5, 8]] /= levels.factor
+    return pd.DataFrame(columns, columns=MEASURED_COLUMNS)

@@ -1,48 +1,65 @@
-"""How far a centroid is from the particle: noise carried through the centroid, and light of neighbours.
+"""How far a centroid is from its particle: noise, light beyond the disc, and light of neighbours.
 
-The centroid of trackpy is x = sum w(p) I'(p) / m with w the distance to the centre inside the disc, I' the
-band-passed image and m the mass. The band-pass is linear, so the noise of each raw pixel reaches x by the
-weight w' = w * (G - B), with G its Gaussian and B its box:
+The centroid of trackpy is x = sum w(p) I'(p) / m with w the distance to the centre of the disc inside it, I' the
+band-passed image and m the mass. Three things move it:
 
-    var(x) = sum_p w'(p)^2 V(p) / m^2
+noise
+    The band-pass is linear, so the noise of each raw pixel reaches x by the weight w' = w * (G - B), with G its
+    Gaussian and B its box: var(x) = V sum w'^2 / m^2, V the variance of a pixel of the disc's mean brightness.
+    Pixels that the threshold has set to zero carry none.
+the rim
+    A disc that cuts off light loses some on the side to which the particle is off its centre. A particle that is
+    u off the centre pixel is found at u (1 - c), c = pi r^2 I_rim / m (the flux of x I through the circle), so
+    that the found offset f is wrong by f c / (1 - c).
+neighbours
+    Their light in the disc pulls x towards them, and the box average that it raises pushes x away: the first
+    moments in the disc of a smoothed Gaussian of their size and mass, and of its box average. Near contact the
+    two cancel in part, by an amount that the Gaussian does not tell, so that both count.
 
-A neighbour whose light falls into the disc pulls x by a systematic amount. It is computed for Gaussian
-images of the measured size and mass, and its magnitude is added in quadrature.
+The last two are systematic; their magnitudes are added in quadrature, so that the error over sigma has a
+standard deviation of one.
 
 References
 ----------
-Savin and Doyle, Biophys. J. 88, 623 (2005), for the noise; the pull of neighbours is new here.
+Savin and Doyle, Biophys. J. 88, 623 (2005), for the noise; rim and pull are derived here.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
+from numba import njit
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
-_TABLE = 64
+from colloidlab.features.centroid import NOISE_PX
+from colloidlab.features.moments import disc
+from colloidlab.features.pixel_noise import PixelNoise
+
 _FAR = 2.5
 """Neighbours are asked up to so many mask radii away."""
-_NOISE_SIZE = 1.0
-"""Gaussian of trackpy's band-pass, px."""
+_SAME = 0.5
+"""Maxima within so many mask radii are the same particle twice."""
+_MOST_CUT = 0.8
+"""A disc that cuts more than this holds no particle whose offset could be told."""
 
 
 def calibrate_sigma(
-    image: np.ndarray, features: pd.DataFrame, diameter_px: int, variance: np.ndarray
+    features: pd.DataFrame, diameter_px: int, noise: PixelNoise, seen: np.ndarray
 ) -> np.ndarray:
     """Standard deviation of the error of centroids, in x and y.
 
     Parameters
     ----------
-    image : array, shape (height, width)
-        Bright particles, as `find_centroids` had it.
     features : DataFrame
-        Columns x, y, mass, size of `find_centroids`.
+        Columns x, y, mass, size, raw_mass, rim, lit of `measure_centroids`.
     diameter_px : int
-        As given to `find_centroids`.
-    variance : float array, shape (height, width), grey levels squared
-        Noise of every pixel, from `noise_model`.
+        As given to `measure_centroids`.
+    noise : PixelNoise
+        Of the image.
+    seen : float array, shape (m, 3)
+        x, y and mass of all that may pull, from `measure_centroids`.
 
     Returns
     -------
@@ -50,68 +67,126 @@ def calibrate_sigma(
 
     Notes
     -----
-    Limits: (1) the disc that cuts the particle and the threshold of the band-pass add bias that is not
-    counted, a few hundredths of a pixel for discs that are too small; (2) noise that is correlated over
-    distances like the particle's size (strong compression) is counted only in part; (3) the pull of
-    neighbours is that of Gaussian images; rings pull differently.
+    Limits: noise that is correlated over distances like the particle's size (strong compression) is counted
+    only in part; the pull of neighbours is that of Gaussian images, and rings pull differently.
     """
     if len(features) == 0:
         return np.empty((0, 2))
+    radius = diameter_px // 2
+    positions = np.ascontiguousarray(features[["x", "y"]].to_numpy(float))
     mass = np.maximum(features["mass"].to_numpy(float), 1e-300)
-    noise = _carried_noise(variance, features[["x", "y"]].to_numpy(float), diameter_px) / mass[:, None] ** 2
-    return np.asarray(np.sqrt(noise + _pull(features, diameter_px) ** 2))
+    brightness = features["raw_mass"].to_numpy(float) / (2 * disc(radius) + 1).sum()
+    carried = (
+        noise.variance(brightness) * _noise_gain(diameter_px) * features["lit"].to_numpy(float) / mass**2
+    )
+    cut = np.clip(np.pi * radius**2 * features["rim"].to_numpy(float) / mass, 0.0, _MOST_CUT)
+    offset = positions - np.rint(positions)
+    rim = offset * (cut / (1 - cut))[:, None]
+    found = np.column_stack([positions, mass])
+    pull, push = _neighbours(found, seen, float(features["size"].median()), diameter_px)
+    return np.asarray(np.sqrt(carried[:, None] + rim**2 + pull**2 + push**2))
 
 
-def _carried_noise(variance: np.ndarray, positions: np.ndarray, diameter_px: int) -> np.ndarray:
-    """Sum of w'^2 V around each position, for x and y; shape (n, 2)."""
-    weight = _noise_weight(diameter_px)
-    half = weight.shape[0] // 2
-    padded = np.pad(variance, half, mode="edge")
-    height, width = variance.shape
-    column = np.clip(np.round(positions[:, 0]).astype(int), 0, width - 1)
-    row = np.clip(np.round(positions[:, 1]).astype(int), 0, height - 1)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape)
-    around = windows[row, column]
-    along_x = np.einsum("nij,ij->n", around, weight**2)
-    along_y = np.einsum("nij,ij->n", around, weight.T**2)
-    return np.column_stack([along_x, along_y])
-
-
-def _noise_weight(diameter_px: int) -> np.ndarray:
-    """w' for x: distance in x inside the disc, seen through trackpy's band-pass."""
+@lru_cache(maxsize=32)
+def _noise_gain(diameter_px: int) -> float:
+    """Sum of w'^2: distance in x inside the disc, seen through trackpy's band-pass."""
     radius = diameter_px // 2
     half = radius + max(radius + 1, 4)
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
     weight = np.where(x**2 + y**2 <= radius**2, x, 0.0)
-    smooth = ndimage.gaussian_filter(weight, _NOISE_SIZE, mode="constant")
-    return np.asarray(smooth - ndimage.uniform_filter(weight, diameter_px, mode="constant"))
+    smooth = ndimage.gaussian_filter(weight, NOISE_PX, mode="constant")
+    seen = smooth - ndimage.uniform_filter(weight, diameter_px, mode="constant")
+    return float((seen**2).sum())
 
 
-def _pull(features: pd.DataFrame, diameter_px: int) -> np.ndarray:
-    """Displacement of each centroid by the light of its neighbours, shape (n, 2), px."""
-    positions = features[["x", "y"]].to_numpy(float)
-    mass = np.maximum(features["mass"].to_numpy(float), 1e-300)
-    # Radius of gyration of a Gaussian in the plane is sqrt(2) standard deviations.
-    width = max(float(features["size"].median()) / np.sqrt(2.0), 0.5)
-    pairs = cKDTree(positions).query_pairs(_FAR * (diameter_px // 2 + 1), output_type="ndarray")
-    pull = np.zeros_like(positions)
-    if len(pairs) == 0:
-        return pull
-    distances, moments = _moment_table(diameter_px, width)
-    for to, by in (pairs.T, pairs.T[::-1]):
-        apart = positions[by] - positions[to]
-        distance = np.maximum(np.hypot(apart[:, 0], apart[:, 1]), 1e-9)
-        size = np.interp(distance, distances, moments) * mass[by] / mass[to]
-        np.add.at(pull, to, size[:, None] * apart / distance[:, None])
-    return np.clip(pull, -0.5 * diameter_px, 0.5 * diameter_px)
+def _neighbours(
+    found: np.ndarray, seen: np.ndarray, size: float, diameter_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements by the light of neighbours and by the box averages that they raise, each of shape (n, 2), px."""
+    width = float(np.interp(size, *_sizes(diameter_px))) if np.isfinite(size) else 1.0
+    least, reach = _SAME * (diameter_px // 2), float(_reach(diameter_px))
+    both = []
+    for moments in _moment_tables(diameter_px, round(width, 1)):
+        moved = np.zeros((len(found), 2))
+        _add_pulls(found, np.ascontiguousarray(seen), least, reach, moments, moved)
+        both.append(np.clip(moved, -0.5 * diameter_px, 0.5 * diameter_px))
+    return both[0], both[1]
 
 
-def _moment_table(diameter_px: int, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """First moment in the disc at the origin of a Gaussian of unit light, against its distance."""
+def _reach(diameter_px: int) -> int:
+    return int(_FAR * (diameter_px // 2 + 1))
+
+
+@lru_cache(maxsize=128)
+def _isolated(diameter_px: int, width: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A smoothed Gaussian of unit height and its box average, on a square around it, and x on that square."""
+    half = diameter_px // 2 + _reach(diameter_px)
+    x = np.arange(-half, half + 1).astype(float)
+    light = np.exp(-0.5 * (x[:, None] ** 2 + x**2) / width**2)
+    smooth = ndimage.gaussian_filter(light, NOISE_PX, mode="constant")
+    return smooth, ndimage.uniform_filter(light, diameter_px, mode="nearest"), x
+
+
+@lru_cache(maxsize=32)
+def _sizes(diameter_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Radii of gyration that the disc sees of Gaussians, and their widths; both rising."""
     radius = diameter_px // 2
-    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(float)
-    inside = x**2 + y**2 <= radius**2
-    x, y = x[inside], y[inside]
-    distances = np.linspace(0.0, _FAR * (radius + 1), _TABLE)
-    light = np.exp(-0.5 * ((x - distances[:, None]) ** 2 + y**2) / width**2) / (2 * np.pi * width**2)
-    return distances, (light * x).sum(axis=1)
+    widths = np.linspace(0.5, 0.7 * (radius + 1), 24)
+    sizes = []
+    for width in widths:
+        smooth, box, x = _isolated(diameter_px, float(width))
+        image = smooth - box
+        inside = (x[:, None] ** 2 + x**2 <= radius**2) & (image > 0)
+        sizes.append(np.sqrt((image * (x[:, None] ** 2 + x**2))[inside].sum() / image[inside].sum()))
+    rising = np.maximum.accumulate(sizes)
+    return rising, widths
+
+
+@lru_cache(maxsize=128)
+def _moment_tables(diameter_px: int, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """First moments in the disc of a Gaussian of unit mass and of minus its box average, 0, 1, 2, ... px along x."""
+    radius = diameter_px // 2
+    smooth, box, x = _isolated(diameter_px, width)
+    # Only where the particle's own signal stands above the threshold does anything count.
+    seen = (x[:, None] ** 2 + x**2 <= radius**2) & (smooth > box)
+    weight = np.where(seen, x, 0.0)
+    mass = (smooth - box)[seen].sum()
+    tables = np.zeros((2, _reach(diameter_px) + 1))
+    for distance in range(1, tables.shape[1]):
+        # The neighbour's image, moved to the right.
+        near = weight[:, distance:]
+        tables[0, distance] = (near * smooth[:, :-distance]).sum() / mass
+        tables[1, distance] = -(near * box[:, :-distance]).sum() / mass
+    return tables[0], tables[1]
+
+
+@njit(cache=True, nogil=True)
+def _add_pulls(
+    found: np.ndarray, seen: np.ndarray, least: float, reach: float, moments: np.ndarray, pull: np.ndarray
+) -> None:
+    """Add the pull of all that is seen between `least` and `reach` away, looked up in cells of that size."""
+    low_x, low_y = seen[:, 0].min(), seen[:, 1].min()
+    columns = int((seen[:, 0].max() - low_x) / reach) + 1
+    rows = int((seen[:, 1].max() - low_y) / reach) + 1
+    head, following = np.full(rows * columns, -1, np.int64), np.empty(len(seen), np.int64)
+    for i in range(len(seen)):
+        cell = int((seen[i, 1] - low_y) / reach) * columns + int((seen[i, 0] - low_x) / reach)
+        following[i] = head[cell]
+        head[cell] = i
+    scale = (len(moments) - 1) / reach
+    for i in range(len(found)):
+        column, row = int((found[i, 0] - low_x) / reach), int((found[i, 1] - low_y) / reach)
+        for r in range(max(row - 1, 0), min(row + 2, rows)):
+            for c in range(max(column - 1, 0), min(column + 2, columns)):
+                j = head[r * columns + c]
+                while j >= 0:
+                    dx, dy = seen[j, 0] - found[i, 0], seen[j, 1] - found[i, 1]
+                    distance = np.sqrt(dx * dx + dy * dy)
+                    if least < distance < reach:
+                        place = distance * scale
+                        k = min(int(place), len(moments) - 2)
+                        moment = moments[k] + (place - k) * (moments[k + 1] - moments[k])
+                        factor = moment * seen[j, 2] / (found[i, 2] * distance)
+                        pull[i, 0] += factor * dx
+                        pull[i, 1] += factor * dy
+                    j = following[j]

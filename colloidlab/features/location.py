@@ -10,12 +10,13 @@ import pandas as pd
 from scipy import ndimage
 
 from colloidlab.errors import UsageError
-from colloidlab.features.centroid import CENTROID_COLUMNS, PERCENTILE, empty, find_centroids
+from colloidlab.features.centroid import CENTROID_COLUMNS, PERCENTILE, empty, measure_centroids
 from colloidlab.features.gaussian import WIDTH, SpotFit, X, Y, fit_spots, uncertainty
 from colloidlab.features.images import check_diameter, touches, usable
 from colloidlab.features.localisation_error import calibrate_sigma
 from colloidlab.features.noise import noise_model
 from colloidlab.features.parameters import Method, default_separation
+from colloidlab.features.pixel_noise import sample_noise
 from colloidlab.features.template import Template
 
 FEATURE_COLUMNS = [*CENTROID_COLUMNS, "radius_px", "sigma_x_px", "sigma_y_px", "chi2"]
@@ -90,7 +91,7 @@ def locate(
     ready = usable(image, invert=invert)
     if separation_px is None:
         separation_px = diameter + 1 if method == "centroid" else default_separation(diameter)
-    table = find_centroids(
+    found = measure_centroids(
         ready.image,
         diameter,
         minmass=0.0 if minmass is None else float(minmass),
@@ -98,12 +99,14 @@ def locate(
         threshold=threshold,
         percentile=percentile,
     )
+    table = found.table
     if ready.bad is not None and len(table):
         spoilt = touches(ready.bad, table["x"].to_numpy(), table["y"].to_numpy(), diameter // 2)
         table = table[~spoilt].reset_index(drop=True)
     if len(table) == 0:
         return empty(FEATURE_COLUMNS)
-    return _refine(ready.image, table, diameter, method)
+    sigma = calibrate_sigma(table, diameter, sample_noise(ready.image), found.seen)
+    return _refine(ready.image, table, sigma, diameter, method)
 
 
 @dataclass(frozen=True)
@@ -142,21 +145,18 @@ def _check_options(minmass: float | None, separation_px: float | None) -> None:
         raise UsageError(f"separation_px = {separation_px} is not a distance; give more than zero")
 
 
-def _refine(image: np.ndarray, table: pd.DataFrame, diameter_px: int, method: Method) -> pd.DataFrame:
+def _refine(
+    image: np.ndarray, table: pd.DataFrame, centroid_sigma: np.ndarray, diameter_px: int, method: Method
+) -> pd.DataFrame:
     """Positions, radii and errors by the chosen refinement; the centroid's for particles that it fails on."""
     fit = None if method == "centroid" else _choose(image, table, diameter_px)
     radius = _RADIUS_PER_GYRATION * table["size"].to_numpy()
-    grey = image.astype(float)
     if fit is None:
-        sigma = calibrate_sigma(image, table, diameter_px, _noise(image, grey, table, diameter_px))
-        return _completed(table, radius, sigma)
+        return _completed(table, radius, centroid_sigma)
     good = _trusted(fit)
     sigma = np.sqrt(fit.covariance)
     if not good.all():
-        centroids = calibrate_sigma(
-            image, table, diameter_px, _noise(image, fit.residual, table, diameter_px)
-        )
-        sigma = np.where(good[:, None], sigma, centroids)
+        sigma = np.where(good[:, None], sigma, centroid_sigma)
     fitted = _RADIUS_PER_WIDTH * fit.spots[:, WIDTH]
     scale = float(np.median(fitted[good] / radius[good])) if good.any() else 1.0
     table = table.copy()

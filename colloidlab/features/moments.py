@@ -17,9 +17,13 @@ Crocker and Grier, J. Colloid Interface Sci. 179, 298 (1996), sections 3 and 4.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numba import njit
+
+MASS, SIZE, ECC, SIGNAL, RAW_MASS, RIM, LIT = range(7)
+"""Columns of `characterise_discs`."""
 
 _SHIFT = 0.6
 """A disc moves when its centroid is farther than this from its centre; more than a half, or it might not rest."""
@@ -64,11 +68,12 @@ def centre(
 
 
 def characterise_discs(raw: np.ndarray, levels: np.ndarray, centres: np.ndarray, radius: int) -> np.ndarray:
-    """Mass, size, ecc, signal and raw_mass of the discs around whole pixels; shape (n, 5).
+    """Measures of discs around whole pixels; shape (n, 7), columns `MASS` to `LIT`.
 
-    Discs must lie inside the image.
+    Discs must lie inside the image. Rim is the mean brightness at the ends of the disc's rows, lit the share
+    of the disc's sum r^2 whose pixels are not zero: where noise reaches the centroid.
     """
-    out = np.empty((len(centres), 5))
+    out = np.empty((len(centres), LIT + 1))
     _moments(raw, levels, centres, disc(radius), *_weights(radius), out)
     return out
 
@@ -94,7 +99,8 @@ def _centre(
             for j in range(2 * radius + 1):
                 half = reach[j]
                 row = levels[y - radius + j, x - half : x + half + 1]
-                total = weighted = np.int32(0)
+                total: Any = np.int32(0)
+                weighted: Any = np.int32(0)
                 for i in range(len(row)):
                     value = np.int32(row[i])
                     total += value
@@ -133,6 +139,8 @@ def _moments(
     for k in range(len(centres)):
         y, x = centres[k, 0], centres[k, 1]
         mass = gyration = along = across = raw_mass = 0.0
+        rim: Any = 0.0
+        lit = disc_squares = 0.0
         signal = levels[y, x]
         for j in range(2 * radius + 1):
             half = reach[j]
@@ -143,22 +151,34 @@ def _moments(
                 cosines[j, radius - half : radius + half + 1],
                 sines[j, radius - half : radius + half + 1],
             )
-            m = g = a = b = np.float32(0.0)
+            # Along one row single precision is enough; the loop is four times as fast.
+            m: Any = np.float32(0.0)
+            g = a = b = shining = whole = m
             for i in range(len(row)):
                 value = np.float32(row[i])
                 m += value
                 g += r2[i] * value
                 a += cos[i] * value
                 b += sin[i] * value
+                whole += r2[i]
+                shining += r2[i] if row[i] else np.float32(0.0)
             for i in range(len(row)):
                 signal = max(signal, row[i])
                 raw_mass += raw_row[i]
+            # The edge of the disc lies between its last pixel and the next one.
+            left, right = max(x - half - 1, 0), min(x + half + 1, levels.shape[1] - 1)
+            outside = np.float32(levels[y - radius + j, left]) + np.float32(levels[y - radius + j, right])
+            rim += (outside + np.float32(row[0]) + np.float32(row[len(row) - 1])) / 2
+            lit += shining
+            disc_squares += whole
             mass += m
             gyration += g
             along += a
             across += b
-        out[k, 0] = mass
-        out[k, 1] = np.sqrt(gyration / mass) if mass > 0 else np.nan
-        out[k, 2] = np.sqrt(along**2 + across**2) / (mass - levels[y, x] + _TINY)
-        out[k, 3] = signal
-        out[k, 4] = raw_mass
+        out[k, MASS] = mass
+        out[k, SIZE] = np.sqrt(gyration / mass) if mass > 0 else np.nan
+        out[k, ECC] = np.sqrt(along**2 + across**2) / (mass - levels[y, x] + _TINY)
+        out[k, SIGNAL] = signal
+        out[k, RAW_MASS] = raw_mass
+        out[k, RIM] = rim / (4 * radius + 2)
+        out[k, LIT] = lit / disc_squares

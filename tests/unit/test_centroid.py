@@ -10,7 +10,7 @@ import pytest
 import trackpy
 
 from colloidlab.features.bandpass import band_pass
-from colloidlab.features.centroid import CENTROID_COLUMNS, characterise, find_centroids
+from colloidlab.features.centroid import CENTROID_COLUMNS, MEASURED_COLUMNS, characterise, find_centroids
 from colloidlab.synthetic.crowded import SCENES, film
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -126,7 +126,7 @@ def test_images_without_particles_give_an_empty_table() -> None:
         rng.integers(0, 255, (10, 80)).astype(np.uint8),
     ):
         table = find_centroids(image, 11, minmass=0, separation_px=12)
-        assert len(table) == 0 and list(table.columns) == CENTROID_COLUMNS
+        assert len(table) == 0 and list(table.columns) == MEASURED_COLUMNS
 
 
 def test_features_of_known_places_have_trackpys_measures(images: dict[str, np.ndarray]) -> None:
