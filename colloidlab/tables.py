@@ -60,6 +60,9 @@ COLUMNS: dict[str, Column] = {
     "sigma_x_px": Column("px", "standard deviation of the localisation error in x"),
     "sigma_y_px": Column("px", "standard deviation of the localisation error in y"),
     "chi2": Column("", "squared residual of the joint fit per pixel and noise variance; NaN for centroids"),
+    "link_margin": Column(
+        "nat", "log-likelihood lost without the link to the past; empty where a track begins"
+    ),
     # frames
     "status": Column("", "ok, missing, damaged or duplicate"),
     "n_features": Column("", "features located in the frame"),

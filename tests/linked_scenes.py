@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 
 def detections(
@@ -68,3 +71,61 @@ def lost_links(linked: pd.DataFrame, memory: int) -> float:
     rows = np.flatnonzero(true >= 0)
     rows = rows[frame[true[rows]] - frame[rows] <= memory + 1]
     return float(np.mean(after[rows] != true[rows]))
+
+
+Flow = Callable[[np.ndarray, int], np.ndarray]
+"""Displacement of points, shape (n, 2), in the step before a frame."""
+
+VIEW_PX = 360.0
+
+
+def flowing(
+    rng: np.random.Generator, flow: Flow, *, n_frames: int = 12, step: float = 1.2, missed: float = 0.03
+) -> pd.DataFrame:
+    """About 900 Brownian particles, 12 px apart, in a square view through which they are carried.
+
+    Particles enter and leave; some are missed in each frame, and 1 % of the features are false (truth -1, -2, ...).
+    """
+    pad = 0.35 * VIEW_PX
+    n = round((VIEW_PX + 2 * pad) ** 2 / 144.0)
+    points = rng.uniform(-pad, VIEW_PX + pad, (n, 2))
+    for _ in range(60):
+        pairs = cKDTree(points).query_pairs(8.0, output_type="ndarray")
+        gap = points[pairs[:, 0]] - points[pairs[:, 1]]
+        distance = np.hypot(gap[:, 0], gap[:, 1])
+        push = (0.25 * (8.0 - distance) / distance)[:, None] * gap
+        np.add.at(points, pairs[:, 0], push)
+        np.add.at(points, pairs[:, 1], -push)
+    places = [points]
+    for frame in range(1, n_frames):
+        points = points + flow(points, frame) + rng.normal(0, step, points.shape)
+        places.append(points)
+    seen = detections(np.array(places), rng, missed=missed, view=VIEW_PX)
+    m = round(0.01 * len(seen))
+    false = pd.DataFrame(rng.uniform(0, VIEW_PX, (m, 2)), columns=["x", "y"])
+    false = false.assign(frame=rng.integers(0, n_frames, m), truth=-1 - np.arange(m))
+    return pd.concat([seen, false]).sort_values("frame", kind="stable", ignore_index=True)
+
+
+def at_rest(points: np.ndarray, frame: int) -> np.ndarray:
+    return np.zeros_like(points)
+
+
+def drifting(points: np.ndarray, frame: int) -> np.ndarray:
+    """Farther than the particles are apart."""
+    return np.full(points.shape, (15.0, -4.0))
+
+
+def shearing(points: np.ndarray, frame: int) -> np.ndarray:
+    """Up to 6 px a frame at the edges."""
+    return np.column_stack([12.0 * (points[:, 1] / VIEW_PX - 0.5), np.zeros(len(points))])
+
+
+def oscillating(points: np.ndarray, frame: int) -> np.ndarray:
+    return 2.0 * np.cos(2 * np.pi * frame / 10) * shearing(points, frame)
+
+
+def swirling(points: np.ndarray, frame: int) -> np.ndarray:
+    """A vortex of the size of the view, up to 7 px a frame."""
+    a, b = np.pi * points.T / VIEW_PX
+    return 7.0 * np.column_stack([np.sin(a) * np.cos(b), -np.cos(a) * np.sin(b)])

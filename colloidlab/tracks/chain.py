@@ -50,8 +50,8 @@ class Chain:
     """Identity of the particle of every row, and what it would cost to do without its link to the past."""
 
     particle: Integers
-    margin: Floats | None
-    """NaN where a track begins; in the unit of the costs. None where not asked for."""
+    margin: Floats
+    """NaN where a track begins; in the unit of the costs. Empty where not asked for."""
 
 
 def follow(
@@ -94,7 +94,7 @@ def follow(
         flat, strides = _flat(positions)
         times = frame[starts[:-1]]
         _follow(flat, strides, factors[:n_axes], starts, times, costs, memory, scaled, particle, margin)
-    return Chain(particle, margin if margins else None)
+    return Chain(particle, margin)
 
 
 def _flat(positions: Floats) -> tuple[Floats, tuple[int, int]]:
