@@ -33,6 +33,9 @@ class VideoConfig(Section):
         None, gt=0, description="Frame rate, 1/s; a container's nominal rate is not trusted"
     )
     frames: str | None = Field(None, description="Frame range A:B, from A up to but not including B [all]")
+    stride: int = Field(
+        1, ge=1, description="Use every n-th frame; --frames counts those of the file, tables the used ones"
+    )
     roi: str | None = Field(
         None, description="Region of interest X0,Y0,X1,Y1 in px, upper bounds excluded [whole view]"
     )

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from colloidlab.errors import InputError
+from colloidlab.video.zeros import zeroed_block
 
 Image = np.ndarray[Any, np.dtype[Any]]
 Status = Literal["ok", "missing", "damaged", "duplicate"]
@@ -93,7 +94,17 @@ class Video(ABC):
 
     Sub-classes provide `_deliveries`; the checks for blank, repeated and non-finite
     images are here, so that they are the same for every kind of file.
+
+    Attributes
+    ----------
+    jumps : bool
+        True where any image can be read without those before it.
+    stride : int
+        Frames of the file from one frame of this recording to the next.
     """
+
+    jumps = False
+    stride = 1
 
     def __init__(self, path: Path, n_frames: int, about: Description) -> None:
         if n_frames < 1:
@@ -185,7 +196,7 @@ class Video(ABC):
         first = start - 1 if self._about.lossless and start > 0 and stop > start else start
         previous: Image | None = None
         for item in self._deliveries(first, stop):
-            checked = check(item, previous)
+            checked = check(item, previous, lossless=self._about.lossless)
             previous = checked.image if self._about.lossless else None
             if checked.index >= start:
                 yield Frame(
@@ -198,8 +209,8 @@ class Video(ABC):
         return None if self.fps is None else index / self.fps
 
 
-def check(item: Delivery, previous: Image | None) -> Delivery:
-    """Judge one image: repair few non-finite pixels, refuse many, refuse a blank, mark a repeat.
+def check(item: Delivery, previous: Image | None, *, lossless: bool) -> Delivery:
+    """Judge one image: repair few non-finite pixels, refuse many, a blank and a lost block, mark a repeat.
 
     A camera's image has noise: one whose pixels are all equal carries nothing and is
     what drivers write in place of a lost frame.
@@ -208,6 +219,8 @@ def check(item: Delivery, previous: Image | None) -> Delivery:
     ----------
     previous : array or None
         The image one index earlier, when equal images are suspicious.
+    lossless : bool
+        The pixels are those of the file, so that a block of zeros in it is one in the image.
     """
     image = item.image
     if image is None:
@@ -225,6 +238,9 @@ def check(item: Delivery, previous: Image | None) -> Delivery:
             )
     if image.size > 1 and image.flat[0] == image.flat[-1] and image.min() == image.max():
         return Delivery(item.index, None, "damaged", f"blank: every pixel has the value {image.flat[0]:g}")
+    if lossless and (n_lost := zeroed_block(image)):
+        reason = f"{n_lost} pixels in one run are exactly zero and no others: a lost block of the file"
+        return Delivery(item.index, None, "damaged", reason)
     if item.status == "ok" and previous is not None and np.array_equal(image, previous):
         return Delivery(item.index, image, "duplicate", "bitwise equal to the frame before")
     return item

@@ -31,6 +31,8 @@ class Stack(Video):
         Announced frames where the file says how many there should be.
     """
 
+    jumps = True
+
     def __init__(
         self,
         path: Path,

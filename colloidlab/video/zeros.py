@@ -1,0 +1,50 @@
+"""Blocks of zeros that a disk or a broken copy left in uncompressed pixels, where no checksum tells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LEAST_BYTES = 256
+"""Half of the smallest sector of a disk: what a lost one leaves of itself in the image before or after."""
+
+_ELSEWHERE = 0.02
+"""With more zeros than this elsewhere, as a fraction of the block, an image is taken to be dark by nature."""
+
+
+def zeroed_block(image: np.ndarray) -> int:
+    """Length of the block of lost pixels, px; 0 when the image shows none.
+
+    A lost sector is one run of exact zeros along the rows, in an image that has next to
+    no other zeros, and whose ends obey no border of the picture. A dark background, a
+    vignette or a black label consist of many short runs; black bars and dead rows end
+    at the ends of rows. Rows may be stored from the bottom up, so both orders are tried.
+
+    Parameters
+    ----------
+    image : array, shape (height, width)
+        As the file has it, uncompressed.
+
+    >>> image = np.full((64, 64), 7, np.uint8)
+    >>> image[10, 5:] = image[11:20] = image[20, :30] = 0
+    >>> zeroed_block(image)
+    665
+    """
+    least = max(LEAST_BYTES // image.dtype.itemsize, 2)
+    n_zeros = image.size - int(np.count_nonzero(image))
+    if n_zeros < least:
+        return 0
+    for rows in (image, image[::-1]):
+        start, length = _longest_run(rows.ravel() == 0)
+        others = n_zeros - length
+        whole_rows = start % image.shape[1] == 0 and length % image.shape[1] == 0
+        if length >= least and others <= _ELSEWHERE * length and not whole_rows:
+            return length
+    return 0
+
+
+def _longest_run(true: np.ndarray) -> tuple[int, int]:
+    """Where the longest run of True begins, and its length."""
+    edges = np.flatnonzero(np.diff(true, prepend=False, append=False))
+    starts, lengths = edges[::2], np.diff(edges)[::2]
+    k = int(np.argmax(lengths))
+    return int(starts[k]), int(lengths[k])
