@@ -87,7 +87,7 @@ def fit(kind: Kind, start: Floats, moved: Floats, box: Box, shape: tuple[int, ..
         residual = moved - basis @ coefficients
         first = _corrections(start, residual, np.ones(len(start)), box, shape)
         # What is unusual shows beside the flow, not beside the affine motion.
-        weight = _biweight(residual - interpolate(first, start, box))
+        weight = biweight(residual - interpolate(first, start, box))[0]
         nodes += _corrections(start, residual, weight, box, shape)
     return nodes
 
@@ -95,20 +95,30 @@ def fit(kind: Kind, start: Floats, moved: Floats, box: Box, shape: tuple[int, ..
 def robust_fit(basis: Floats, values: Floats) -> Floats:
     """Least squares with Tukey's biweight: coefficients, shape (p, d), of values, shape (n, d)."""
     # The median alone knows nothing of a gradient: the first round may throw nothing away for it.
-    weight = _biweight(values - np.median(values, axis=0), 2.0 * _TUKEY)
+    weight = biweight(values - np.median(values, axis=0), 2.0 * _TUKEY)[0]
     coefficients: Floats = np.zeros((basis.shape[1], values.shape[1]))
     for _ in range(_ROUNDS):
         root = np.sqrt(weight)[:, None]
         coefficients = np.asarray(np.linalg.lstsq(basis * root, values * root, rcond=None)[0], dtype=float)
-        weight = _biweight(values - basis @ coefficients)
+        weight = biweight(values - basis @ coefficients)[0]
     return coefficients
 
 
-def _biweight(residual: Floats, reach: float = _TUKEY) -> Floats:
-    """Weight of every row: 1 at no residual, 0 beyond `reach` standard deviations, which the median gives."""
+def biweight(residual: Floats, reach: float = _TUKEY) -> tuple[Floats, Floats]:
+    """Tukey's weight of residuals, shape (n, d), and the slope of weight times residual.
+
+    Returns
+    -------
+    weight : float array, shape (n,)
+        1 at no residual, 0 beyond `reach` standard deviations per axis, which the median gives.
+    slope : float array, shape (n, d)
+        d(weight residual_a) / d residual_a.
+    """
     square = (residual**2).sum(axis=1)
     variance = max(float(np.median(square)) / median_square(residual.shape[1]), 1e-12)
-    return np.asarray(np.clip(1.0 - square / (reach**2 * variance), 0.0, 1.0) ** 2)
+    inside = np.clip(1.0 - square / (reach**2 * variance), 0.0, 1.0)
+    slope = inside[:, None] ** 2 - 4.0 * inside[:, None] * residual**2 / (reach**2 * variance)
+    return inside**2, slope
 
 
 def median_square(n_axes: int) -> float:
