@@ -42,6 +42,29 @@ class VideoConfig(Section):
     mask: Path | None = Field(
         None, description="Image whose non-zero pixels are used; same size as the video"
     )
+    background: Literal["none", "median", "image", "rolling_ball", "rolling_ball_dark"] = Field(
+        "none",
+        description="Subtracted before locating: median over time (moving particles), an image without particles, "
+        "or what a ball reaches that rolls under bright (above dark) particles",
+    )
+    background_window: int | None = Field(
+        None, ge=3, description="Running median over blocks of so many used frames [one over all of them]"
+    )
+    background_image: Path | None = Field(
+        None, description="Image without particles, for --background image; same size as the video"
+    )
+    background_radius_px: float = Field(
+        50.0, ge=2, description="Radius of the rolling ball, px; larger than any particle"
+    )
+    flat_field: Path | None = Field(
+        None, description="Image of even light by which frames are divided; same size as the video"
+    )
+
+    @model_validator(mode="after")
+    def _background_has_its_image(self) -> VideoConfig:
+        if (self.background == "image") != (self.background_image is not None):
+            raise ValueError("background = image and background_image go together: give both or neither")
+        return self
 
     @field_validator("frames")
     @classmethod
@@ -75,6 +98,12 @@ class TrackConfig(Section):
         None, gt=0, description="Farthest move between two frames, px [estimated]"
     )
     memory: int = Field(2, ge=0, description="Frames that a particle may vanish and still keep its track")
+    prediction: Literal["auto", "none", "drift", "affine", "flow"] = Field(
+        "auto", description="Common motion from which links depart: drift, shear, or a smooth flow"
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Images located at the same time; changes no result [number of cores]"
+    )
     min_track_length: int = Field(1, ge=1, description="Shorter tracks are dropped, frames")
 
     @field_validator("diameter_px")

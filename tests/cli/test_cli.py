@@ -74,7 +74,7 @@ def test_printed_options_read_back_the_same(command: Command, tmp_path: Path) ->
     given = ["--fps", "12.5", "--frames", "3:40", "--memory", "5", "--filter-steps", "9", "--ensemble", "2"]
     first = command("run", "none.mp4", "-o", tmp_path / "none", "--print-config", *given)
     assert first.code == 0 and first.err == ""
-    assert tomllib.loads(first.out)["video"] == {"fps": 12.5, "frames": "3:40"}
+    assert tomllib.loads(first.out)["video"].items() >= {"fps": 12.5, "frames": "3:40"}.items()
     file = tmp_path / "options.toml"
     file.write_text(first.out)
     again = command("run", "none.mp4", "-o", tmp_path / "none", "--print-config", "--config", file)
