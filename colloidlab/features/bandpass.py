@@ -81,12 +81,13 @@ def band_pass(image: np.ndarray, box_px: int, noise_px: float, threshold: float)
     filtered = scratch("band-pass", image.shape, real)
     cv2.sepFilter2D(image, _CV_DEPTH[real], kernel, kernel, dst=filtered, borderType=cv2.BORDER_CONSTANT)
     if image.dtype.kind == "u":
-        _subtract_whole_box(image, box_px, real.type(threshold - doubt), filtered)
+        tops = _subtract_whole_box(image, box_px, real.type(threshold - doubt), filtered)
     else:
         _subtract_box(image, box_px, float(threshold), filtered)
-    top = float(filtered.max())
+        tops = filtered.max(axis=1)
+    top = float(tops.max())
     if doubt and top > 0:
-        top = _exact_top(image, weights, top, filtered)
+        top = _exact_top(image, weights, tops, filtered)
     factor = float(depth.max / top) if top > 0 else 1.0
     levels = scratch("levels", image.shape, depth.dtype)
     histogram = np.zeros(depth.max + 1, dtype=np.int64)
@@ -106,8 +107,8 @@ def gaussian_kernel(width: float) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _subtract_whole_box(image: np.ndarray, box: int, threshold: float, filtered: np.ndarray) -> None:
-    """Subtract the box average, cut to whole numbers along each axis, in place."""
+def _subtract_whole_box(image: np.ndarray, box: int, threshold: float, filtered: np.ndarray) -> np.ndarray:
+    """Subtract the box average, cut to whole numbers along each axis, in place; the largest value of each row."""
     height, width = image.shape
     half = box // 2
     # A quarter of a unit before the cut makes the product with 1 / box as exact as a division.
@@ -118,6 +119,7 @@ def _subtract_whole_box(image: np.ndarray, box: int, threshold: float, filtered:
     # Slices instead of sums as indices, whose sign the compiler would test for every pixel.
     inner, entering = averages[half : half + width], averages[box:]
     across = np.empty(width, np.int32)
+    tops = np.zeros(height, filtered.dtype)
     for k in range(-half, half + 1):
         row = image[min(max(k, 0), height - 1)]
         for x in range(width):
@@ -142,9 +144,13 @@ def _subtract_whole_box(image: np.ndarray, box: int, threshold: float, filtered:
         for x in range(width):
             real[x] = across[x]
         result = filtered[y]
+        top = tops[y]
         for x in range(width):
             value = result[x] - np.int32(real[x] * inverse + guard)
             result[x] = value if value >= threshold else 0
+            top = max(top, value)
+        tops[y] = top
+    return tops
 
 
 @njit(cache=True, nogil=True)
@@ -205,13 +211,13 @@ def _exact(image: np.ndarray, y: int, x: int, weights: np.ndarray, approximate: 
     return smooth - np.rint(smooth - approximate)
 
 
-def _exact_top(image: np.ndarray, weights: np.ndarray, top: float, filtered: np.ndarray) -> float:
-    """The largest value in doubles."""
-    rows = np.flatnonzero(filtered.max(axis=1) >= top - 2 * _DOUBT)
+def _exact_top(image: np.ndarray, weights: np.ndarray, tops: np.ndarray, filtered: np.ndarray) -> float:
+    """The largest value in doubles, from the approximate largest values of the rows."""
+    least = tops.max() - 2 * _DOUBT
     return max(
         _exact(image, int(y), int(x), weights, float(filtered[y, x]))
-        for y in rows
-        for x in np.flatnonzero(filtered[y] >= top - 2 * _DOUBT)
+        for y in np.flatnonzero(tops >= least)
+        for x in np.flatnonzero(filtered[y] >= least)
     )
 
 

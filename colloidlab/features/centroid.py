@@ -36,6 +36,8 @@ CENTROID_COLUMNS = ["x", "y", "mass", "size", "ecc", "signal", "raw_mass", "ep"]
 MEASURED_COLUMNS = [*CENTROID_COLUMNS, "rim", "lit"]
 """With what `calibrate_sigma` needs: brightness at the rim of the disc, and share of the disc that is not dark."""
 
+_MEASURED = pd.Index(MEASURED_COLUMNS)
+
 PERCENTILE = 64.0
 """Maxima are brighter than this percentile of the pixels that the band-pass leaves (trackpy)."""
 NOISE_PX = 1.0
@@ -51,15 +53,29 @@ class Centroids:
 
     Attributes
     ----------
-    table : DataFrame
-        `MEASURED_COLUMNS`, float64, one row a particle.
+    values : float array, shape (n, len(MEASURED_COLUMNS))
+        One row a particle; `found["mass"]` is a column of it.
     seen : float array, shape (m, 3)
-        x, y (px) and mass of all maxima, those too close or too faint for the table included: their light
-        displaces the particles all the same.
+        x, y (px) and height of all peaks of the band-passed image, those too close or too faint to be particles
+        included: their light displaces the particles all the same.
     """
 
-    table: pd.DataFrame
+    values: np.ndarray
     seen: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return np.asarray(self.values[:, MEASURED_COLUMNS.index(column)])
+
+    def select(self, keep: np.ndarray) -> Centroids:
+        """Only the particles of a mask; all that is seen stays."""
+        return Centroids(self.values[keep], self.seen)
+
+    def table(self) -> pd.DataFrame:
+        """`MEASURED_COLUMNS`, float64."""
+        return pd.DataFrame(self.values, columns=_MEASURED)
 
 
 def measure_centroids(
@@ -91,7 +107,7 @@ def measure_centroids(
     Returns
     -------
     Centroids
-        Its table is without rows where there is no particle.
+        Without rows where there is no particle.
     """
     image = np.ascontiguousarray(image)
     radius = diameter_px // 2
@@ -102,13 +118,14 @@ def measure_centroids(
     if np.isnan(least):
         return _NONE
     margin = max(radius, int(separation_px // 2 - 1))
-    maxima = local_maxima(levels.image, separation_px, least, margin)
-    found, centres = centre(levels.image, maxima, radius, _MAX_MOVES)
+    bright = local_maxima(levels.image, separation_px, least, margin=margin, peak_px=(radius + 1) // 2)
+    found, centres = centre(levels.image, bright.maxima, radius, _MAX_MOVES)
     keep = ~too_close(found[:, :2], found[:, 2], separation_px) & (found[:, 2] / levels.factor > minmass)
-    seen = np.column_stack([found[:, 1], found[:, 0], found[:, 2] / levels.factor])
+    heights = levels.image[bright.peaks[:, 0], bright.peaks[:, 1]] / levels.factor
+    seen = np.column_stack([bright.peaks[:, ::-1], heights])
     if not keep.any():
-        return Centroids(empty(MEASURED_COLUMNS), seen)
-    return Centroids(_table(image, levels, found[keep], centres[keep], radius), seen)
+        return Centroids(_NONE.values, seen)
+    return Centroids(_measures(image, levels, found[keep], centres[keep], radius), seen)
 
 
 def find_centroids(
@@ -128,7 +145,7 @@ def find_centroids(
         separation_px=separation_px,
         threshold=threshold,
         percentile=percentile,
-    ).table
+    ).table()
 
 
 def characterise(
@@ -159,7 +176,8 @@ def characterise(
     levels = band_pass(image, diameter_px, NOISE_PX, _threshold(image, threshold))
     limits = np.array(image.shape) - 1 - radius
     centres = np.clip(np.round(positions[:, ::-1]).astype(np.int32), radius, limits).astype(np.int32)
-    return _table(image, levels, positions[:, ::-1], centres, radius)
+    values = _measures(image, levels, positions[:, ::-1], centres, radius)
+    return pd.DataFrame(values, columns=_MEASURED)
 
 
 def empty(columns: list[str]) -> pd.DataFrame:
@@ -167,7 +185,7 @@ def empty(columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame({c: np.empty(0, dtype="float64") for c in columns})
 
 
-_NONE = Centroids(empty(MEASURED_COLUMNS), np.empty((0, 3)))
+_NONE = Centroids(np.empty((0, len(MEASURED_COLUMNS))), np.empty((0, 3)))
 
 
 def _threshold(image: np.ndarray, threshold: float | None) -> float:
@@ -176,9 +194,10 @@ def _threshold(image: np.ndarray, threshold: float | None) -> float:
     return 1.0 if image.dtype.kind == "u" else float(np.ptp(image)) * _FLOAT_THRESHOLD
 
 
-def _table(
+def _measures(
     image: np.ndarray, levels: Levels, found: np.ndarray, centres: np.ndarray, radius: int
-) -> pd.DataFrame:
+) -> np.ndarray:
+    """Values of `MEASURED_COLUMNS`, shape (n, len(MEASURED_COLUMNS))."""
     moments = characterise_discs(image, levels.image, centres, radius)
     reach = disc(radius)
     black, noise = measure_dark(image, levels.image, reach)
@@ -187,10 +206,10 @@ def _table(
         # Savin and Doyle (2005), as trackpy has it: noise over signal times the root of sum y^2 in the disc.
         signal = moments[:, RAW_MASS] - (2 * reach + 1).sum() * black
         ep = noise / signal * NOISE_PX * np.sqrt(((2 * reach + 1) * rows**2).sum())
-    columns = np.empty((len(found), len(MEASURED_COLUMNS)), order="F")
-    columns[:, 0], columns[:, 1] = found[:, 1], found[:, 0]
-    columns[:, 2:7] = moments[:, [MASS, SIZE, ECC, SIGNAL, RAW_MASS]]
-    columns[:, 7] = ep
-    columns[:, 8:] = moments[:, [RIM, LIT]]
-    columns[:, [2, 5, 8]] /= levels.factor
-    return pd.DataFrame(columns, columns=MEASURED_COLUMNS)
+    values = np.empty((len(found), len(MEASURED_COLUMNS)), order="F")
+    values[:, 0], values[:, 1] = found[:, 1], found[:, 0]
+    values[:, 2:7] = moments[:, [MASS, SIZE, ECC, SIGNAL, RAW_MASS]]
+    values[:, 7] = ep
+    values[:, 8:] = moments[:, [RIM, LIT]]
+    values[:, [2, 5, 8]] /= levels.factor
+    return values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 
@@ -11,29 +13,44 @@ _CLOSER = 1 - 1e-7
 """Features that are one separation apart up to rounding both stay, as with trackpy."""
 
 
-def local_maxima(levels: np.ndarray, separation_px: float, threshold: float, margin: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Maxima:
+    """Bright places of an image.
+
+    Attributes
+    ----------
+    maxima : int32 array, shape (n, 2)
+        Row and column of the pixels that nothing within the separation exceeds.
+    peaks : int32 array, shape (m, 2)
+        Row and column of the pixels that nothing within a few pixels exceeds; the first one of a plateau.
+    """
+
+    maxima: np.ndarray
+    peaks: np.ndarray
+
+
+def local_maxima(
+    levels: np.ndarray, separation_px: float, threshold: float, *, margin: int, peak_px: int
+) -> Maxima:
     """Pixels above the threshold that no pixel of the square around them exceeds.
 
     The square is the largest that fits into the circle of the separation, and reaches one pixel farther to the
-    right and down where its side is even: both as in trackpy.
+    right and down where its side is even: both as in trackpy. Peaks are those of a square of +- `peak_px`.
 
     Parameters
     ----------
     levels : uint8 or uint16 array, shape (height, width)
     margin : int
-        Pixels nearer to an edge are left out.
-
-    Returns
-    -------
-    int32 array, shape (n, 2)
-        Row and column.
+        Maxima nearer to an edge are left out.
     """
     side = int(2 * separation_px / np.sqrt(2))
-    before, after = (side - 1) // 2, side // 2
-    found = scratch("maxima", (levels.size // 4 + 16, 2), np.int32)
+    window = np.array([(side - 1) // 2, side // 2, peak_px])
+    found = [scratch(name, (levels.size // 4 + 16, 2), np.int32) for name in ("maxima", "peaks")]
     # In the type of the pixels, or every comparison would widen them.
-    n = _search(levels, before, after, levels.dtype.type(np.floor(threshold)), margin, found)
-    return found[:n].copy()
+    least = levels.dtype.type(np.floor(threshold))
+    counts = _search(levels, window, least, margin, found[0], found[1])
+    maxima, peaks = (array[:n].copy() for array, n in zip(found, counts, strict=True))
+    return Maxima(maxima, peaks)
 
 
 def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -> np.ndarray:
@@ -53,14 +70,20 @@ def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -
 
 @njit(cache=True, nogil=True)
 def _search(
-    levels: np.ndarray, before: int, after: int, threshold: int, margin: int, found: np.ndarray
-) -> int:
+    levels: np.ndarray,
+    window: np.ndarray,
+    threshold: int,
+    margin: int,
+    maxima: np.ndarray,
+    peaks: np.ndarray,
+) -> tuple[int, int]:
     height, width = levels.shape
+    before, after, close = window
     flags = np.zeros((width + 7) // 8 * 8, np.uint8)
     eights = flags.view(np.uint64)
-    n = 0
+    n = m = 0
     near = min(before, 1), min(after, 1)
-    for y in range(margin, height - margin):
+    for y in range(height):
         # First against the next pixels only, for a whole row at once: few are left to be looked at closely.
         here = levels[y]
         above, below = levels[max(y - near[0], 0)], levels[min(y + near[1], height - 1)]
@@ -68,13 +91,21 @@ def _search(
         for k in range(len(eights)):
             if eights[k] == 0:
                 continue
-            for x in range(max(8 * k, margin), min(8 * k + 8, width - margin)):
-                if flags[x] and _is_highest(levels, y, x, before, after):
-                    found[n, 0], found[n, 1] = y, x
+            for x in range(8 * k, min(8 * k + 8, width)):
+                if not flags[x]:
+                    continue
+                peak = _is_highest(levels, y, x, close, close)
+                if peak and m < len(peaks) and _is_first(levels, y, x, close):
+                    peaks[m, 0], peaks[m, 1] = y, x
+                    m += 1
+                inside = margin <= y < height - margin and margin <= x < width - margin
+                # A peak is all that a wider square can hold.
+                if inside and (peak or before < close) and _is_highest(levels, y, x, before, after):
+                    maxima[n, 0], maxima[n, 1] = y, x
                     n += 1
-                    if n == len(found):
-                        return n
-    return n
+                    if n == len(maxima):
+                        return n, m
+    return n, m
 
 
 @njit(cache=True, nogil=True)
@@ -112,6 +143,18 @@ def _is_highest(levels: np.ndarray, y: int, x: int, before: int, after: int) -> 
             higher |= window[k] > value
         if higher:
             return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _is_first(levels: np.ndarray, y: int, x: int, reach: int) -> bool:
+    """True when no pixel above or to the left in the square is as bright."""
+    value = levels[y, x]
+    for row in range(max(y - reach, 0), y + 1):
+        last = x if row == y else min(x + reach + 1, levels.shape[1])
+        for column in range(max(x - reach, 0), last):
+            if levels[row, column] == value:
+                return False
     return True
 
 

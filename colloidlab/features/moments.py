@@ -16,8 +16,8 @@ Crocker and Grier, J. Colloid Interface Sci. 179, 298 (1996), sections 3 and 4.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -38,16 +38,25 @@ def disc(radius: int) -> np.ndarray:
     return np.array([int(np.sqrt(radius**2 - row**2 + 1e-9)) for row in rows], dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class _Disc:
+    """Weights of the pixels of a disc, row after row; each of shape (n_pixels,)."""
+
+    row: np.ndarray
+    column: np.ndarray
+    square: np.ndarray
+    cosine: np.ndarray
+    sine: np.ndarray
+
+
 @lru_cache(maxsize=32)
-def _weights(radius: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """r^2, cos(2 phi) and sin(2 phi) on the square that holds the disc."""
+def _weights(radius: int) -> _Disc:
+    """Row and column from the corner of the square, r^2, cos(2 phi) and sin(2 phi)."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    inside = np.abs(x) <= disc(radius)[:, None]
+    y, x = y[inside].astype(float), x[inside].astype(float)
     angle = 2 * np.arctan2(y, x)
-    return (
-        (x**2 + y**2).astype(np.float32),
-        np.cos(angle).astype(np.float32),
-        np.sin(angle).astype(np.float32),
-    )
+    return _Disc(y + radius, x + radius, x**2 + y**2, np.cos(angle), np.sin(angle))
 
 
 def centre(
@@ -63,7 +72,8 @@ def centre(
         Row and column of the disc's centre pixel.
     """
     found, centres = np.empty((len(maxima), 3)), np.empty((len(maxima), 2), np.int32)
-    _centre(levels, maxima, disc(radius), max_moves, found, centres)
+    pixels = _weights(radius)
+    _centre(levels, maxima, disc(radius), pixels.row, pixels.column, max_moves, found, centres)
     return found, centres
 
 
@@ -74,8 +84,33 @@ def characterise_discs(raw: np.ndarray, levels: np.ndarray, centres: np.ndarray,
     of the disc's sum r^2 whose pixels are not zero: where noise reaches the centroid.
     """
     out = np.empty((len(centres), LIT + 1))
-    _moments(raw, levels, centres, disc(radius), *_weights(radius), out)
+    pixels = _weights(radius)
+    _moments(raw, levels, centres, disc(radius), pixels.square, pixels.cosine, pixels.sine, out)
     return out
+
+
+@njit(cache=True, nogil=True)
+def _gather(image: np.ndarray, y: int, x: int, reach: np.ndarray, values: np.ndarray) -> None:
+    """Copy the pixels of a disc, row after row: loops over one long row are several times as fast."""
+    radius = len(reach) // 2
+    n = 0
+    for j in range(len(reach)):
+        row = image[y - radius + j, x - reach[j] : x + reach[j] + 1]
+        part = values[n : n + len(row)]
+        for i in range(len(row)):
+            part[i] = row[i]
+        n += len(row)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _first_moments(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[float, float, float]:
+    # Sums of whole numbers: exact in any order.
+    mass = along_y = along_x = 0.0
+    for i in range(len(values)):
+        mass += values[i]
+        along_y += values[i] * rows[i]
+        along_x += values[i] * columns[i]
+    return mass, along_y, along_x
 
 
 @njit(cache=True, nogil=True)
@@ -83,37 +118,27 @@ def _centre(
     levels: np.ndarray,
     maxima: np.ndarray,
     reach: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
     max_moves: int,
     found: np.ndarray,
     centres: np.ndarray,
 ) -> None:
     height, width = levels.shape
     radius = len(reach) // 2
+    values = np.empty(len(rows))
     for k in range(len(maxima)):
         y, x = maxima[k, 0], maxima[k, 1]
         at_y, at_x = y, x
-        off_y = off_x = 0.0
-        mass = 0
+        off_y = off_x = mass = 0.0
         for _ in range(max_moves):
-            mass = moment_y = moment_x = 0
-            for j in range(2 * radius + 1):
-                half = reach[j]
-                row = levels[y - radius + j, x - half : x + half + 1]
-                total: Any = np.int32(0)
-                weighted: Any = np.int32(0)
-                for i in range(len(row)):
-                    value = np.int32(row[i])
-                    total += value
-                    weighted += value * np.int32(i)
-                mass += total
-                moment_y += total * j
-                moment_x += weighted + total * (radius - half)
+            _gather(levels, y, x, reach, values)
+            mass, moment_y, moment_x = _first_moments(values, rows, columns)
             at_y, at_x = y, x
+            off_y = off_x = 0.0
             if mass > 0:
                 # From the corner of the square, as trackpy does: rounding decides at exactly 0.6.
                 off_y, off_x = moment_y / mass - radius, moment_x / mass - radius
-            else:
-                off_y = off_x = 0.0
             if abs(off_y) < _SHIFT and abs(off_x) < _SHIFT:
                 break
             y += (off_y > _SHIFT) - (off_y < -_SHIFT)
@@ -135,50 +160,37 @@ def _moments(
     sines: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    radius = len(reach) // 2
+    values = np.empty(len(squares))
+    whole = squares.sum()
     for k in range(len(centres)):
         y, x = centres[k, 0], centres[k, 1]
-        mass = gyration = along = across = raw_mass = 0.0
-        rim: Any = 0.0
-        lit = disc_squares = 0.0
-        signal = levels[y, x]
-        for j in range(2 * radius + 1):
-            half = reach[j]
-            row = levels[y - radius + j, x - half : x + half + 1]
-            raw_row = raw[y - radius + j, x - half : x + half + 1]
-            r2 = squares[j, radius - half : radius + half + 1]
-            cos, sin = (
-                cosines[j, radius - half : radius + half + 1],
-                sines[j, radius - half : radius + half + 1],
-            )
-            # Along one row single precision is enough; the loop is four times as fast.
-            m: Any = np.float32(0.0)
-            g = a = b = shining = whole = m
-            for i in range(len(row)):
-                value = np.float32(row[i])
-                m += value
-                g += r2[i] * value
-                a += cos[i] * value
-                b += sin[i] * value
-                whole += r2[i]
-                shining += r2[i] if row[i] else np.float32(0.0)
-            for i in range(len(row)):
-                signal = max(signal, row[i])
-                raw_mass += raw_row[i]
-            # The edge of the disc lies between its last pixel and the next one.
-            left, right = max(x - half - 1, 0), min(x + half + 1, levels.shape[1] - 1)
-            outside = np.float32(levels[y - radius + j, left]) + np.float32(levels[y - radius + j, right])
-            rim += (outside + np.float32(row[0]) + np.float32(row[len(row) - 1])) / 2
-            lit += shining
-            disc_squares += whole
-            mass += m
-            gyration += g
-            along += a
-            across += b
+        _gather(raw, y, x, reach, values)
+        out[k, RAW_MASS] = values.sum()
+        _gather(levels, y, x, reach, values)
+        mass = gyration = along = across = lit = signal = 0.0
+        for i in range(len(values)):
+            value = values[i]
+            mass += value
+            gyration += squares[i] * value
+            along += cosines[i] * value
+            across += sines[i] * value
+            lit += squares[i] if value > 0 else 0.0
+            signal = max(signal, value)
         out[k, MASS] = mass
         out[k, SIZE] = np.sqrt(gyration / mass) if mass > 0 else np.nan
         out[k, ECC] = np.sqrt(along**2 + across**2) / (mass - levels[y, x] + _TINY)
         out[k, SIGNAL] = signal
-        out[k, RAW_MASS] = raw_mass
-        out[k, RIM] = rim / (4 * radius + 2)
-        out[k, LIT] = lit / disc_squares
+        out[k, RIM] = _rim(levels, y, x, reach)
+        out[k, LIT] = lit / whole
+
+
+@njit(cache=True, nogil=True)
+def _rim(levels: np.ndarray, y: int, x: int, reach: np.ndarray) -> float:
+    """Mean brightness at the ends of the rows, halfway between the last pixel inside and the next one."""
+    radius = len(reach) // 2
+    total = 0.0
+    for j in range(len(reach)):
+        row, half = levels[y - radius + j], reach[j]
+        total += float(row[x - half]) + float(row[max(x - half - 1, 0)])
+        total += float(row[x + half]) + float(row[min(x + half + 1, len(row) - 1)])
+    return total / (4 * len(reach))
