@@ -81,9 +81,9 @@ def _fill(
         gap = gaps[i]
         limit, null = reaches[gap] ** 2, nulls[gap]
         x, y, z = sources[i, 0], sources[i, 1], sources[i, 2]
-        x0, x1 = _cells_around(x, low[0], 1.0 / edge, n_x)
-        y0, y1 = _cells_around(y, low[1], 1.0 / edge, n_y)
-        z0, z1 = _cells_around(z, low[2], 1.0 / edge, n_z) if n_z > 1 else (0, 1)
+        x0, x1 = cells_around(x, low[0], 1.0 / edge, n_x)
+        y0, y1 = cells_around(y, low[1], 1.0 / edge, n_y)
+        z0, z1 = cells_around(z, low[2], 1.0 / edge, n_z) if n_z > 1 else (0, 1)
         for cell_y in range(y0, y1):
             for cell_z in range(z0, z1):
                 # Cells that follow each other along x are one stretch of points.
@@ -106,7 +106,7 @@ def _fill(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cells_around(place: float, low: float, per_edge: float, n_cells: int) -> tuple[int, int]:
+def cells_around(place: float, low: float, per_edge: float, n_cells: int) -> tuple[int, int]:
     """First cell along one axis that a link from `place` may end in, and the one after the last."""
     # In floating point until it is known to be inside: a far point's cell may exceed any integer.
     cell = np.floor((place - low) * per_edge)

@@ -179,30 +179,33 @@ def _points(flat: Floats, strides: tuple[int, int], scales: Floats, begin: int, 
     return points
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _advance(points: Floats, motion: Motion, step: int) -> None:
     """Move points as the field of this step has it."""
+    low, distance = motion.low, motion.step
     nodes = motion.nodes[step]
-    base = np.empty(3, dtype=np.int64)
+    base = np.zeros(3, dtype=np.int64)
     part = np.zeros(3)
-    moved = np.empty(3)
     for i in range(len(points)):
         for a in range(3):
-            last = nodes.shape[a] - 1
-            place = (points[i, a] - motion.low[a]) / motion.step[a] if last > 0 else 0.0
-            base[a] = int(min(max(np.floor(place), 0.0), max(last - 1.0, 0.0)))
-            part[a] = place - base[a]
-        moved[:] = 0.0
+            if nodes.shape[a] > 1:
+                place = (points[i, a] - low[a]) / distance[a]
+                base[a] = int(min(max(place, 0.0), nodes.shape[a] - 2.0))
+                part[a] = place - base[a]
+        x, y, z = 0.0, 0.0, 0.0
         for corner in range(8):
-            weight = 1.0
-            index = base.copy()
-            for a in range(3):
-                upper = (corner >> a) & 1
-                weight *= part[a] if upper else 1.0 - part[a]
-                index[a] += upper
+            upper_x, upper_y, upper_z = corner & 1, (corner >> 1) & 1, corner >> 2
+            weight = part[0] if upper_x else 1.0 - part[0]
+            weight *= part[1] if upper_y else 1.0 - part[1]
+            weight *= part[2] if upper_z else 1.0 - part[2]
             if weight != 0.0:
-                moved += weight * nodes[index[0], index[1], index[2]]
-        points[i] += moved
+                j, k, l = base[0] + upper_x, base[1] + upper_y, base[2] + upper_z
+                x += weight * nodes[j, k, l, 0]
+                y += weight * nodes[j, k, l, 1]
+                z += weight * nodes[j, k, l, 2]
+        points[i, 0] += x
+        points[i, 1] += y
+        points[i, 2] += z
 
 
 def displacement(points: Floats, motion: Motion, step: int) -> Floats:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numba import njit
 
-from colloidlab.tracks.assignment import Floats
+from colloidlab.tracks.assignment import Floats, Integers
 
 Kind = Literal["none", "drift", "affine", "flow"]
 KINDS: tuple[Kind, ...] = ("none", "drift", "affine", "flow")
@@ -24,6 +25,8 @@ LEAST_MATCHES: dict[Kind, int] = {"none": 0, "drift": 5, "affine": 12, "flow": 1
 _PER_NODE = 16
 _MOST_NODES = 24
 """Along an axis."""
+_ENOUGH = 4000
+"""Matches for a drift or an affine motion: more of them know it better than any prediction needs."""
 _ROUNDS = 6
 _TUKEY = 4.7
 """In standard deviations: 95 % efficiency for a normal distribution."""
@@ -76,7 +79,8 @@ def fit(kind: Kind, start: Floats, moved: Floats, box: Box, shape: tuple[int, ..
         if kind == "drift"
         else np.column_stack([np.ones(len(start)), start - box.low])
     )
-    coefficients = robust_fit(basis, moved)
+    thin = slice(None, None, max(1, len(start) // _ENOUGH))
+    coefficients = robust_fit(basis[thin], moved[thin])
     places = np.stack(
         np.meshgrid(*(np.linspace(0, 1, n) if n > 1 else np.zeros(1) for n in shape), indexing="ij"), -1
     )
@@ -126,25 +130,43 @@ def median_square(n_axes: int) -> float:
     return {1: 0.4549, 2: 1.3863, 3: 2.3660}[n_axes]
 
 
-def hat_weights(start: Floats, box: Box, shape: tuple[int, ...]) -> tuple[np.ndarray, Floats]:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _hats(start: Floats, low: Floats, per_step: Floats, shape: Integers) -> tuple[Integers, Floats]:
     """The corner nodes of the cell of every point and their weights in linear interpolation, (n, 2^d) each."""
-    last = np.array(shape) - 1
-    place = (start - box.low) / np.where(box.extent > 0, box.extent, 1.0) * last
-    base = np.clip(np.floor(place).astype(int), 0, np.maximum(last - 1, 0))
-    part = place - base
-    index, weights = [], []
-    for corner in np.ndindex(*(2,) * len(shape)):
-        upper = np.minimum(base + corner, last)
-        index.append(np.ravel_multi_index(tuple(upper.T), shape))
-        weights.append(np.prod(np.where(np.array(corner) == 1, part, 1.0 - part), axis=1))
-    return np.stack(index, axis=1), np.stack(weights, axis=1)
+    n, d = start.shape
+    index = np.empty((n, 1 << d), dtype=np.int64)
+    weights = np.empty((n, 1 << d))
+    base = np.zeros(d, dtype=np.int64)
+    part = np.zeros(d)
+    for i in range(n):
+        for a in range(d):
+            if shape[a] > 1:
+                place = (start[i, a] - low[a]) * per_step[a]
+                base[a] = int(min(max(place, 0.0), shape[a] - 2.0))
+                part[a] = place - base[a]
+        for corner in range(1 << d):
+            row, weight = 0, 1.0
+            for a in range(d):
+                upper = (corner >> a) & 1
+                row = row * shape[a] + min(base[a] + upper, shape[a] - 1)
+                weight *= part[a] if upper else 1.0 - part[a]
+            index[i, corner], weights[i, corner] = row, weight
+    return index, weights
+
+
+def hat_weights(start: Floats, box: Box, shape: tuple[int, ...]) -> tuple[Integers, Floats]:
+    """Nodes (as rows of the flattened grid) and weights by which a field is interpolated at points, (n, 2^d) each."""
+    per_step = (np.array(shape) - 1) / np.where(box.extent > 0, box.extent, 1.0)
+    return _hats(np.ascontiguousarray(start), box.low, per_step, np.array(shape))
 
 
 def interpolate(nodes: Floats, start: Floats, box: Box) -> Floats:
     """Displacement at points, shape (n, d), linear between the nodes and beyond them."""
-    shape = nodes.shape[:-1]
-    index, weights = hat_weights(start, box, shape)
-    return np.asarray(np.einsum("nc,ncd->nd", weights, nodes.reshape(-1, nodes.shape[-1])[index]))
+    flat = nodes.reshape(-1, nodes.shape[-1])
+    if len(flat) == 1:
+        return np.broadcast_to(flat, start.shape)
+    index, weights = hat_weights(start, box, nodes.shape[:-1])
+    return np.asarray(sum(weights[:, c, None] * flat[index[:, c]] for c in range(index.shape[1])))
 
 
 def _corrections(start: Floats, residual: Floats, weight: Floats, box: Box, shape: tuple[int, ...]) -> Floats:

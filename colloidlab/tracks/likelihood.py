@@ -36,10 +36,10 @@ LEAST_LINKS = 50
 
 _LONGEST_GAP = 8
 """Frames; what is away longer counts as away so long."""
-_MOST_STEPS = 60_000
+_MOST_STEPS = 20_000
 _LEAST_VARIANCE = 0.02**2
 """px^2; no position is known better."""
-_ROUNDS = 60
+_ROUNDS = 40
 _BINS = 256
 _FARTHEST = 12.0
 """In standard deviations of the wider normal distribution: beyond any link."""

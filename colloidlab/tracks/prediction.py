@@ -150,7 +150,9 @@ def expect(
         return Expectation(
             REST, "none", np.nan, np.nan, np.nan, "there are no two successive frames to compare"
         )
-    kinds = [k for k in KINDS if k != "flow" or steps.box.n_axes == 2]
+    kinds = (
+        [prediction] if prediction != "auto" else [k for k in KINDS if k != "flow" or steps.box.n_axes == 2]
+    )
     tried = np.unique(np.linspace(0, len(steps.successive) - 1, _TRIALS).astype(int))
     matches = [
         steps.match(k, steps.seed(k), FRACTION_OF_SPACING * steps.spacing)

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from colloidlab.tracks.assignment import Floats, Integers
-from colloidlab.tracks.candidates import sort_into_cells
+from colloidlab.tracks.candidates import cells_around, sort_into_cells
 
 _PER_TILE = 50
 _MOST_TILES = 24
@@ -60,9 +61,12 @@ def tile_displacements(before: Floats, after: Floats, low: Floats, extent: Float
     shape = tiles(len(before), extent)
     size = extent / shape
     tile = np.clip(((before[:, :2] - low) / size).astype(np.int64), 0, shape - 1)
-    counts = _vote(before, after, tile[:, 0] * shape[1] + tile[:, 1], int(np.prod(shape)), _REACH * spacing)
+    number = tile[:, 0] * shape[1] + tile[:, 1]
+    # Tile by tile, so that each histogram is filled while it is at hand.
+    order = np.argsort(number)
+    counts = _vote(before[order], after, number[order], int(np.prod(shape)), _REACH * spacing)
     width = 2 * _WINDOW + 1
-    near = ndimage.uniform_filter(counts.astype(float), (0, width, width), mode="constant") * width**2
+    near = ndimage.uniform_filter(counts, (0, width, width), mode="constant") * width**2
     flat = near.reshape(len(near), -1)
     best, usual = flat.max(axis=1), flat.mean(axis=1)
     peak = np.stack(np.unravel_index(flat.argmax(axis=1), near.shape[1:]), axis=-1) - _BINS
@@ -72,41 +76,33 @@ def tile_displacements(before: Floats, after: Floats, low: Floats, extent: Float
     return _consistent(np.where(clear[..., None], found, np.nan), spacing)
 
 
-@njit(cache=True, nogil=True)
-def _vote(before: Floats, after: Floats, tile: Integers, n_tiles: int, reach: float) -> Integers:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _vote(before: Floats, after: Floats, tile: Integers, n_tiles: int, reach: float) -> NDArray[np.float32]:
     """Histogram of the differences of all pairs, by the tile of the first, shape (n_tiles, n, n)."""
     n = 2 * _BINS + 1
-    counts = np.zeros((n_tiles, n, n), dtype=np.int64)
-    low, edge, (n_x, n_y, n_z), first, _, points = sort_into_cells(after, 1.5 * reach)
+    counts = np.zeros((n_tiles, n, n), dtype=np.float32)
+    low, edge, (n_x, n_y, n_z), first, _, points = sort_into_cells(after, reach + reach / _BINS)
     per_bin = _BINS / reach
     for i in range(len(before)):
         x, y = before[i, 0], before[i, 1]
-        x0 = int(max((x - low[0]) / edge - 1.0, 0.0))
-        x1 = int(min((x - low[0]) / edge + 2.0, float(n_x)))
-        for cell_y in range(
-            int(max((y - low[1]) / edge - 1.0, 0.0)), int(min((y - low[1]) / edge + 2.0, float(n_y)))
-        ):
-            for cell_z in range(n_z):
-                row = (cell_y * n_z + cell_z) * n_x
-                for k in range(first[row + x0], first[row + max(x1, x0)]):
-                    a = round((points[k, 0] - x) * per_bin) + _BINS
-                    b = round((points[k, 1] - y) * per_bin) + _BINS
-                    if 0 <= a < n and 0 <= b < n:
-                        counts[tile[i], a, b] += 1
+        x0, x1 = cells_around(x, low[0], 1.0 / edge, n_x)
+        y0, y1 = cells_around(y, low[1], 1.0 / edge, n_y)
+        for row in range(y0 * n_z, y1 * n_z):
+            for k in range(first[row * n_x + x0], first[row * n_x + x1]):
+                a = int((points[k, 0] - x) * per_bin + n / 2.0)
+                b = int((points[k, 1] - y) * per_bin + n / 2.0)
+                if 0 <= a < n and 0 <= b < n:
+                    counts[tile[i], a, b] += 1
     return counts
 
 
 def _consistent(found: Floats, spacing: float) -> Floats:
     """Replace tiles that have no peak, or one that disagrees with all around it, by the median around them."""
-    out = found.copy()
-    for a in range(2):
-        around = ndimage.generic_filter(found[..., a], _middle, size=3, mode="constant", cval=np.nan)
-        wrong = ~(np.abs(found[..., a] - around) < 0.5 * spacing)
-        out[..., a] = np.where(wrong, around, found[..., a])
-    out[np.isnan(out).any(axis=-1)] = 0.0
-    return out
-
-
-def _middle(values: Floats) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if len(finite) else np.nan
+    n_x, n_y = found.shape[:2]
+    padded = np.pad(found, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
+    around = np.stack([padded[i : i + n_x, j : j + n_y] for i in range(3) for j in range(3)])
+    middle = np.zeros_like(found)
+    known = np.isfinite(around).any(axis=0)
+    middle[known] = np.nanmedian(around[:, known], axis=0)
+    agrees = np.all(np.abs(found - middle) < 0.5 * spacing, axis=-1, keepdims=True)
+    return np.where(agrees, found, middle)
