@@ -36,7 +36,7 @@ CONTRACT = 1
 """Version of the run-folder contract; readers refuse a newer one."""
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "track": ("frames.parquet", "features.parquet", "tracks.parquet"),
+    "track": ("frames.parquet", "features.parquet", "tracks.parquet", "quality.parquet"),
     "indicators": ("indicators.parquet", "curves.parquet"),
     "fit": ("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet"),
     "simulate": ("rollout.zarr", "comparison.parquet", "budget.parquet"),

@@ -1,26 +1,36 @@
-"""Locating the particles of one image after the other."""
+"""Locating the particles of a recording: decoding and locating overlap, frames come back in order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 
-from colloidlab.errors import InputError
+from colloidlab.errors import InputError, UsageError
 from colloidlab.features.location import locate
 from colloidlab.features.parameters import LocateParameters
 from colloidlab.progress import SILENT, Monitor
+
+_WAITING_PER_THREAD = 2
+"""Frames that may be decoded ahead: enough to keep a thread busy, few enough to keep memory constant."""
 
 
 def locate_frames(
     frames: Iterable[tuple[int, np.ndarray]],
     parameters: LocateParameters,
     *,
+    threads: int = 1,
+    prepare: Callable[[int, np.ndarray], np.ndarray] | None = None,
     monitor: Monitor = SILENT,
     total: int = 0,
 ) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Locate the particles of one image after the other, holding one at a time.
+    """Locate the particles of one image after the other, holding a few at a time.
+
+    The iterable is read by the caller's thread while `threads` others locate. The result does not depend on
+    their number: every image is looked at on its own.
 
     Parameters
     ----------
@@ -28,6 +38,10 @@ def locate_frames(
         As a video gives them.
     parameters : LocateParameters
         From `estimate`, or made by hand.
+    threads : int
+        Images that are worked on at the same time.
+    prepare : callable(index, image) -> image, optional
+        Called in the thread that locates, before it does.
     monitor : Monitor
         Told of every frame.
     total : int
@@ -43,18 +57,56 @@ def locate_frames(
     ------
     InputError
         As `locate`, with the index of the frame.
+    UsageError
+        `threads` is not positive.
     """
-    for index, image in monitor.track(frames, "locate", total):
-        try:
-            features = locate(
-                image,
-                parameters.diameter_px,
-                minmass=parameters.minmass,
-                separation_px=parameters.separation_px,
-                invert=parameters.invert,
-                method=parameters.method,
-                template=parameters.template,
-            )
-        except InputError as error:
-            raise InputError(f"frame {index}: {error}") from None
-        yield index, features
+    if threads < 1:
+        raise UsageError(f"threads = {threads} leaves nobody to do the work; give at least 1")
+
+    def work(index: int, image: np.ndarray) -> pd.DataFrame:
+        return _locate_one(index, image if prepare is None else prepare(index, image), parameters)
+
+    located = _in_turn(frames, work) if threads == 1 else _side_by_side(frames, work, threads)
+    yield from monitor.track(located, "locate", total)
+
+
+Work = Callable[[int, np.ndarray], pd.DataFrame]
+
+
+def _in_turn(frames: Iterable[tuple[int, np.ndarray]], work: Work) -> Iterator[tuple[int, pd.DataFrame]]:
+    for index, image in frames:
+        yield index, work(index, image)
+
+
+def _side_by_side(
+    frames: Iterable[tuple[int, np.ndarray]], work: Work, threads: int
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    waiting: deque[tuple[int, Future[pd.DataFrame]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="locate")
+    try:
+        for index, image in frames:
+            waiting.append((index, pool.submit(work, index, image)))
+            while waiting and (len(waiting) > _WAITING_PER_THREAD * threads or waiting[0][1].done()):
+                first, result = waiting.popleft()
+                yield first, result.result()
+        while waiting:
+            first, result = waiting.popleft()
+            yield first, result.result()
+    finally:
+        # Also when the caller stops early or is interrupted: what has not begun never will.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _locate_one(index: int, image: np.ndarray, parameters: LocateParameters) -> pd.DataFrame:
+    try:
+        return locate(
+            image,
+            parameters.diameter_px,
+            minmass=parameters.minmass,
+            separation_px=parameters.separation_px,
+            invert=parameters.invert,
+            method=parameters.method,
+            template=parameters.template,
+        )
+    except InputError as error:
+        raise InputError(f"frame {index}: {error}") from None
