@@ -15,7 +15,7 @@ from colloidlab.errors import InputError
 from colloidlab.video.foreign import reading
 from colloidlab.video.frames import Description, Image
 from colloidlab.video.grey import delivered_dtype, refuse_giant
-from colloidlab.video.slots import place, spread
+from colloidlab.video.slots import chronological, place, spread
 from colloidlab.video.stack import Damaged, Stack
 
 log = logging.getLogger(__name__)
@@ -34,12 +34,28 @@ class CameraFile(Stack):
     """What the three formats share: a header, and images at computable places behind it."""
 
     _source: Any
+    _order: np.ndarray | None = None
+    """Place in the file of the k-th image in time; None where they are the same."""
 
     @abstractmethod
     def _bytes_needed(self, k: int) -> int:
         """Where the k-th image ends in the file."""
 
+    def _in_time_order(self, path: Path, times: np.ndarray) -> np.ndarray:
+        """Time stamps in the order in which the images will be read."""
+        self._order = chronological(times)
+        n_moved = int(np.count_nonzero(np.diff(self._order) < 0))
+        if n_moved:
+            log.warning(
+                "%s: images are written out of order at %d place(s); their time stamps decide", path, n_moved
+            )
+        elif np.any(np.diff(times) < 0):
+            log.warning("%s: the clock was set back while it was recorded; no time is taken from it", path)
+        return times[self._order]
+
     def _read(self, k: int) -> Image:
+        if self._order is not None:
+            k = int(self._order[k])
         if self._bytes_needed(k) > self.path.stat().st_size:
             raise Damaged("its pixels are not in the file; the file was cut short")
         return np.asarray(self._source.get_frame(k))
@@ -74,6 +90,7 @@ class NorpixVideo(CameraFile):
             nominal = float(self._source.frame_rate) or None
         if not len(times):
             raise InputError(f"{path} holds no frames; check that the recording was saved completely")
+        times = self._in_time_order(path, times)
         placement = place(times - times[0])
         n_frames = int(placement.slots[-1]) + 1
         fps = None if placement.interval is None else _mean_rate(times, placement.slots)
@@ -92,7 +109,7 @@ class NorpixVideo(CameraFile):
             lossless=True,
             fps=fps,
             nominal_fps=nominal,
-            timestamps_s=spread(times, placement.slots, n_frames),
+            timestamps_s=None if _set_back(times) else spread(times, placement.slots, n_frames),
         )
         super().__init__(
             path,
@@ -126,6 +143,7 @@ class CineVideo(CameraFile):
             stamps = self._source.frame_time_stamps
             times = np.array([(day - stamps[0][0]).total_seconds() + part for day, part in stamps])
             rate = float(self._source.frame_rate)
+        times = self._in_time_order(path, times)
         placement = place(times, STAMP_RESOLUTION_S)
         fps = rate or None
         measured = None if placement.interval is None else _mean_rate(times, placement.slots)
@@ -139,7 +157,9 @@ class CineVideo(CameraFile):
             delivered_dtype(dtype),
             lossless=True,
             fps=fps,
-            timestamps_s=spread(times, placement.slots, int(placement.slots[-1]) + 1),
+            timestamps_s=None
+            if _set_back(times)
+            else spread(times, placement.slots, int(placement.slots[-1]) + 1),
         )
         super().__init__(path, about, slots=placement.slots, repeated=placement.repeated)
 
@@ -172,6 +192,10 @@ class SpeVideo(CameraFile):
 def believable(announced: int, delivered: int) -> int:
     """Announced number of frames, unless the excess over what is there is absurd."""
     return announced if announced <= delivered + MAX_TAIL else delivered
+
+
+def _set_back(times: np.ndarray) -> bool:
+    return bool(np.any(np.diff(times) < 0))
 
 
 def _mean_rate(times: np.ndarray, slots: np.ndarray) -> float | None:

@@ -42,6 +42,14 @@ LOSSLESS = {
     "magicyuv",
 }
 
+_REPEATS_TELL = LOSSLESS | {"mjpeg"}
+"""Codecs that keep the noise of the camera in every picture, so that two equal ones are one picture twice."""
+
+_NEVER_ZERO = {"h264", "hevc", "mjpeg", "mpeg4", "mpeg2video", "mpeg1video"}
+"""Codecs whose data holds no long run of zeros, so that one is a block that a disk has lost."""
+
+_ZERO_RUN = bytes(64)
+
 _LUMA_PLANE = ("gray", "yuv4", "yuvj4", "yuva4", "nv12", "nv16", "nv24")
 """Pixel formats, by the beginning of their names, whose first plane is the luminance."""
 
@@ -61,12 +69,24 @@ class ContainerVideo(Video):
             refuse_giant(path, shape, dtype)
             rate = stream.average_rate or stream.guessed_rate
             announced = int(stream.frames)
-            lossless = context.name in LOSSLESS
+            lossless = context.name in _REPEATS_TELL
+            # Matroska states no number of frames, but how long the recording is; sound may outlast it.
+            self._length_s = container.duration / av.time_base if _states_length(container) else None
         about = Description(shape, dtype, lossless, nominal_fps=float(rate) if rate else None)
+        super().__init__(path, max(announced, 1), about)
         if announced < 1:
-            self._index = _index(path)
-            announced = int(self._index.slots[-1]) + 1 if len(self._index.pts) else 0
-        super().__init__(path, announced, about)
+            index = self._index = _index(path)
+            if not len(index.pts):
+                raise InputError(f"{path} holds no frames; check that the recording was saved completely")
+            self._n_frames = self._announced_by_length(index)
+
+    def _announced_by_length(self, index: PacketIndex) -> int:
+        listed = int(index.slots[-1]) + 1
+        if self._length_s is None or self.nominal_fps is None or index.irregular:
+            return listed
+        stated = round(self._length_s * self.nominal_fps)
+        # One frame more may be rounding.
+        return believable(stated, listed) if stated > listed + 1 else listed
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         self._listed()  # corrects the number of frames
@@ -204,12 +224,23 @@ class _Decoding:
                 pictures = packet.decode()
             except av.FFmpegError as error:
                 fault = f"the decoder refuses it ({_plain(error)})"
+        if packet.size and not fault and self._has_lost_block(packet):
+            fault = "a run of zeros in its data: a lost block of the file"
         if packet.size and not fault and (packet.is_corrupt or messages):
             fault = f"the decoder reports damage ({messages[0]})" if messages else "cut short in the file"
         if fault and packet.size:
             self._fault, self._clean_from = fault, None
             self._mark(packet, fault)
         return pictures
+
+    def _has_lost_block(self, packet: Any) -> bool:
+        context = packet.stream.codec_context
+        if context.name not in _NEVER_ZERO:
+            return False
+        data = bytes(packet)
+        # Only where units state their length the last byte is part of the data; elsewhere zeros may pad it.
+        stated = context.name in ("h264", "hevc") and bytes(context.extradata or b"")[:1] == b"\1"
+        return _ZERO_RUN in (data if stated else data.rstrip(b"\0"))
 
     def _begin(self, packet: Any) -> None:
         """Let a fault end at a key frame, or reach on to a picture that may refer to what it spoilt."""
@@ -281,6 +312,10 @@ def _picture_stream(path: Path, container: Any) -> Any:
     if not container.streams.video:
         raise InputError(f"{path} has no video stream; check that it is the recording and not its sound")
     return container.streams.video[0]
+
+
+def _states_length(container: Any) -> bool:
+    return "matroska" in container.format.name and bool(container.duration) and len(container.streams) == 1
 
 
 def _index(path: Path) -> PacketIndex:

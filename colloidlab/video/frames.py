@@ -197,7 +197,9 @@ class Video(ABC):
         previous: Image | None = None
         for item in self._deliveries(first, stop):
             checked = check(item, previous, lossless=self._about.lossless)
-            previous = checked.image if self._about.lossless else None
+            # A damaged image is one to compare with all the same: what it shows may stand still.
+            seen = item.image if checked.image is None else checked.image
+            previous = seen if self._about.lossless else None
             if checked.index >= start:
                 yield Frame(
                     checked.index, self._time(checked.index), checked.image, checked.status, checked.reason
@@ -238,7 +240,7 @@ def check(item: Delivery, previous: Image | None, *, lossless: bool) -> Delivery
             )
     if image.size > 1 and image.flat[0] == image.flat[-1] and image.min() == image.max():
         return Delivery(item.index, None, "damaged", f"blank: every pixel has the value {image.flat[0]:g}")
-    if lossless and (n_lost := zeroed_block(image)):
+    if lossless and (n_lost := zeroed_block(image, previous)):
         reason = f"{n_lost} pixels in one run are exactly zero and no others: a lost block of the file"
         return Delivery(item.index, None, "damaged", reason)
     if item.status == "ok" and previous is not None and np.array_equal(image, previous):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -73,10 +74,11 @@ def build_index(container: Any, stream: Any) -> PacketIndex:
     """List the packets and find the frame index of each.
 
     AVI has no time stamps: a packet's time is its number, so a lost one shifts all that
-    follow. There the table of positions that AVI keeps at its end tells the true number.
+    follow. There the table of positions that AVI keeps at its end tells the true number;
+    a frame that the camera dropped is an empty entry of it.
     """
     is_avi = "avi" in container.format.name.split(",")
-    table = sorted(entry.pos for entry in stream.index_entries) if is_avi else []
+    table = {entry.pos: entry.timestamp for entry in stream.index_entries} if is_avi else {}
     reorders = is_avi and stream.codec_context.name in ("h264", "hevc") and stream.codec_context.has_b_frames
     packets = list_packets(container, stream)
     times = [packet.pts for packet in packets if packet.pts is not None]
@@ -97,12 +99,12 @@ def build_index(container: Any, stream: Any) -> PacketIndex:
     return PacketIndex(pts, slots, repeated, keyframes, by_count, lost, irregular, rank)
 
 
-def _numbers_by_position(packets: list[Packet], table: list[int]) -> np.ndarray | None:
+def _numbers_by_position(packets: list[Packet], table: dict[int, int]) -> np.ndarray | None:
     """Number of each packet in AVI's own table; None where the table is absent or does not fit."""
     if len(table) < len(packets):
         return None
     chunk_header = 8  # the table points at the chunk, the packet at what is in it
-    number = {position + chunk_header: i for i, position in enumerate(table)}
-    found = [number.get(packet.position) for packet in packets]
-    known = [n for n in found if n is not None]
-    return np.array(known, dtype=np.int64) if len(known) == len(packets) else None
+    numbers = [table.get(packet.position - chunk_header) for packet in packets]
+    known = [n for n in numbers if n is not None]
+    rising = all(a < b for a, b in pairwise(known))
+    return np.array(known, dtype=np.int64) if rising and len(known) == len(packets) else None

@@ -45,7 +45,7 @@ def place(times: np.ndarray, resolution: float = 0.0) -> Placement:
     Parameters
     ----------
     times : array, shape (n,)
-        Time stamps in any unit, not decreasing.
+        Time stamps in any unit; a clock that was set back makes the rate not constant.
     resolution : float
         Smallest step of the time stamps, same unit.
 
@@ -55,9 +55,9 @@ def place(times: np.ndarray, resolution: float = 0.0) -> Placement:
     n = len(times)
     order = np.arange(n)
     steps_t = np.diff(np.asarray(times, dtype=float))
-    repeated = np.concatenate(([False], steps_t <= 0))[:n]
+    repeated = np.concatenate(([False], steps_t == 0))[:n]
     forward = steps_t[steps_t > 0]
-    if not len(forward):
+    if not len(forward) or np.any(steps_t < 0):
         return Placement(order, repeated, None)
     interval = float(np.median(forward))
     off_grid = np.abs(forward / interval - np.maximum(1, np.rint(forward / interval)))
@@ -73,6 +73,23 @@ def place(times: np.ndarray, resolution: float = 0.0) -> Placement:
     if steps.sum() > 2 * (n - 1):
         return Placement(order, repeated, None)
     return Placement(np.concatenate(([0], np.cumsum(steps))).astype(np.int64), repeated, interval)
+
+
+def chronological(times: np.ndarray) -> np.ndarray:
+    """Order in which images must be read so that their time stamps rise; the file's own when that helps nothing.
+
+    Images written out of order belong where their stamps say, if all stamps then make
+    one even series. A clock that was set back does not: there the order of the file stands.
+
+    >>> chronological(np.array([0.0, 1.0, 3.0, 2.0, 4.0]))
+    array([0, 1, 3, 2, 4])
+    """
+    as_written = np.arange(len(times))
+    if not np.any(np.diff(times) < 0):
+        return as_written
+    order = np.argsort(times, kind="stable")
+    placement = place(times[order])
+    return as_written if placement.interval is None or placement.repeated.any() else order
 
 
 def spread(times: np.ndarray, slots: np.ndarray, n_frames: int) -> np.ndarray:

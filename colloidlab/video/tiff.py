@@ -177,7 +177,28 @@ def _open(path: Path) -> tifffile.TiffFile:
         # Of a cut-off compressed stack it sees one page, though more are there.
         tiff.close()
         tiff = tifffile.TiffFile(path, is_shaped=False)
+    elif tiff.is_imagej and _holds_more(tiff):
+        n_said, n_there = _n_held(tiff.series[0]), len(tiff.pages)
+        log.warning(
+            "%s: ImageJ's description speaks of %d images, but there are %d; all are used, without its scale",
+            path,
+            n_said,
+            n_there,
+        )
+        tiff.close()
+        tiff = tifffile.TiffFile(path, is_imagej=False)
     return tiff
+
+
+def _holds_more(tiff: tifffile.TiffFile) -> bool:
+    """True when pages follow those that ImageJ's description announces."""
+    series = tiff.series[0]
+    if series.dataoffset is None:
+        return False
+    image_bytes = math.prod(series.keyframe.shape) * series.dtype.itemsize
+    behind = tiff.filehandle.size - series.dataoffset - _n_held(series) * image_bytes
+    # Counting the pages takes time in a long file: it is done only where there is room for one more.
+    return bool(behind >= image_bytes and len(tiff.pages) > _n_held(series))
 
 
 def _n_held(series: Any) -> int:

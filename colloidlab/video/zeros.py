@@ -11,18 +11,20 @@ _ELSEWHERE = 0.02
 """With more zeros than this elsewhere, as a fraction of the block, an image is taken to be dark by nature."""
 
 
-def zeroed_block(image: np.ndarray) -> int:
+def zeroed_block(image: np.ndarray, previous: np.ndarray | None = None) -> int:
     """Length of the block of lost pixels, px; 0 when the image shows none.
 
     A lost sector is one run of exact zeros along the rows, in an image that has next to
-    no other zeros, and whose ends obey no border of the picture. A dark background, a
-    vignette or a black label consist of many short runs; black bars and dead rows end
-    at the ends of rows. Rows may be stored from the bottom up, so both orders are tried.
+    no other zeros. A dark background, a vignette or a black label consist of many short
+    runs; what stands still in the view was black before. Rows may be stored from the
+    bottom up, so both orders are tried.
 
     Parameters
     ----------
     image : array, shape (height, width)
         As the file has it, uncompressed.
+    previous : array, shape (height, width), optional
+        The image before. Without one, a run of whole rows is taken for a black bar.
 
     >>> image = np.full((64, 64), 7, np.uint8)
     >>> image[10, 5:] = image[11:20] = image[20, :30] = 0
@@ -33,11 +35,16 @@ def zeroed_block(image: np.ndarray) -> int:
     n_zeros = image.size - int(np.count_nonzero(image))
     if n_zeros < least:
         return 0
-    for rows in (image, image[::-1]):
-        start, length = _longest_run(rows.ravel() == 0)
-        others = n_zeros - length
-        whole_rows = start % image.shape[1] == 0 and length % image.shape[1] == 0
-        if length >= least and others <= _ELSEWHERE * length and not whole_rows:
+    before = None if previous is None or previous.shape != image.shape else previous
+    for order in (slice(None), slice(None, None, -1)):
+        start, length = _longest_run(image[order].ravel() == 0)
+        if length < least or n_zeros - length > _ELSEWHERE * length:
+            continue
+        if before is not None:
+            stood_still = not before[order].ravel()[start : start + length].any()
+        else:
+            stood_still = start % image.shape[1] == 0 and length % image.shape[1] == 0
+        if not stood_still:
             return length
     return 0
 
