@@ -42,7 +42,7 @@ PERCENTILE = 64.0
 """Maxima are brighter than this percentile of the pixels that the band-pass leaves (trackpy)."""
 NOISE_PX = 1.0
 """Width of the Gaussian of the band-pass (trackpy)."""
-_MAX_MOVES = 10
+MAX_MOVES = 10
 _FLOAT_THRESHOLD = 1.0 / 255.0
 """trackpy's threshold for floats, which it takes to lie between 0 and 1; here relative to the image's range."""
 
@@ -113,13 +113,13 @@ def measure_centroids(
     radius = diameter_px // 2
     if min(image.shape) <= diameter_px or image.min() == image.max():
         return _NONE
-    levels = band_pass(image, diameter_px, NOISE_PX, _threshold(image, threshold))
+    levels = band_pass(image, diameter_px, NOISE_PX, grey_threshold(image, threshold))
     least = levels.percentile(percentile)
     if np.isnan(least):
         return _NONE
     margin = max(radius, int(separation_px // 2 - 1))
     bright = local_maxima(levels.image, separation_px, least, margin=margin, peak_px=(radius + 1) // 2)
-    found, centres = centre(levels.image, bright.maxima, radius, _MAX_MOVES)
+    found, centres = centre(levels.image, bright.maxima, radius, MAX_MOVES)
     keep = ~too_close(found[:, :2], found[:, 2], separation_px) & (found[:, 2] / levels.factor > minmass)
     heights = levels.image[bright.peaks[:, 0], bright.peaks[:, 1]] / levels.factor
     seen = np.column_stack([bright.peaks[:, ::-1], heights])
@@ -173,7 +173,7 @@ def characterise(
     if min(image.shape) <= diameter_px:
         table = pd.DataFrame(np.nan, index=range(len(positions)), columns=MEASURED_COLUMNS)
         return table.assign(x=positions[:, 0], y=positions[:, 1])
-    levels = band_pass(image, diameter_px, NOISE_PX, _threshold(image, threshold))
+    levels = band_pass(image, diameter_px, NOISE_PX, grey_threshold(image, threshold))
     limits = np.array(image.shape) - 1 - radius
     centres = np.clip(np.round(positions[:, ::-1]).astype(np.int32), radius, limits).astype(np.int32)
     values = _measures(image, levels, positions[:, ::-1], centres, radius)
@@ -188,7 +188,7 @@ def empty(columns: list[str]) -> pd.DataFrame:
 _NONE = Centroids(np.empty((0, len(MEASURED_COLUMNS))), np.empty((0, 3)))
 
 
-def _threshold(image: np.ndarray, threshold: float | None) -> float:
+def grey_threshold(image: np.ndarray, threshold: float | None) -> float:
     if threshold is not None:
         return float(threshold)
     return 1.0 if image.dtype.kind == "u" else float(np.ptp(image)) * _FLOAT_THRESHOLD

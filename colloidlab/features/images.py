@@ -10,6 +10,7 @@ from scipy import ndimage
 from colloidlab.errors import InputError, UsageError
 
 _LEAST_DIAMETER = 3
+_MOST_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class Usable:
 
     Attributes
     ----------
-    image : array, shape (height, width), uint8, uint16 or float64
+    image : array, shape ([depth,] height, width), uint8, uint16 or float64
         Finite, particles bright.
-    bad : bool array, shape (height, width), or None
+    bad : bool array, same shape, or None
         Pixels that were not finite and took the image's median; None where every pixel was finite.
     """
 
@@ -28,21 +29,20 @@ class Usable:
     bad: np.ndarray | None
 
 
-def usable(image: np.ndarray, *, invert: bool) -> Usable:
-    """Check an image and make its particles bright.
+def usable(image: np.ndarray, *, invert: bool, dimensions: int = 2) -> Usable:
+    """Check an image, or a stack of slices for three dimensions, and make its particles bright.
 
     Integers keep their depth, so that trackpy treats them as it would; other types become float64.
 
     Raises
     ------
     InputError
-        Not two-dimensional, not numbers, or without a finite pixel.
+        Of the wrong dimension, not numbers, or without a finite pixel.
     """
     array = np.asarray(image)
-    if array.ndim != 2:
-        raise InputError(
-            f"an image of shape {array.shape} is not a grey image; give height x width, one channel"
-        )
+    if array.ndim != dimensions:
+        wanted = "height x width" if dimensions == 2 else "depth x height x width"
+        raise InputError(f"an image of shape {array.shape} is not a grey image; give {wanted}, one channel")
     if array.dtype.kind not in "buif":
         raise InputError(f"an image of type {array.dtype} holds no grey levels; give integers or floats")
     if array.size == 0:
@@ -61,22 +61,38 @@ def usable(image: np.ndarray, *, invert: bool) -> Usable:
     return Usable(_inverted(array) if invert else array, bad)
 
 
-def check_diameter(diameter_px: float) -> int:
+def is_stack(image: np.ndarray) -> bool:
+    """True for three dimensions that are not the few channels of a colour image."""
+    shape = np.shape(image)
+    return len(shape) == 3 and min(shape) > _MOST_CHANNELS
+
+
+def check_diameter(diameter_px: object) -> int:
     """The diameter as an int, when it is a whole odd number of at least 3; otherwise `UsageError`."""
-    if diameter_px != int(diameter_px) or int(diameter_px) % 2 == 0 or diameter_px < _LEAST_DIAMETER:
+    if not isinstance(diameter_px, int | float | np.integer | np.floating):
+        raise UsageError(f"diameter_px = {diameter_px} is not one number; three are for stacks only")
+    whole = np.isfinite(diameter_px) and diameter_px == int(diameter_px)
+    if not whole or int(diameter_px) % 2 == 0 or diameter_px < _LEAST_DIAMETER:
         raise UsageError(
             f"diameter_px = {diameter_px:g} is not an odd whole number of at least 3; round up to one"
         )
     return int(diameter_px)
 
 
-def touches(bad: np.ndarray, x: np.ndarray, y: np.ndarray, radius_px: int) -> np.ndarray:
-    """True for each position whose square of pixels holds an unusable one."""
-    near = ndimage.maximum_filter(bad, 2 * radius_px + 1)
-    height, width = bad.shape
-    column = np.clip(np.round(x).astype(int), 0, width - 1)
-    row = np.clip(np.round(y).astype(int), 0, height - 1)
-    return np.asarray(near[row, column])
+def touches(bad: np.ndarray, positions: np.ndarray, radius_px: tuple[int, ...]) -> np.ndarray:
+    """True for each position whose box of pixels holds an unusable one.
+
+    Parameters
+    ----------
+    bad : bool array
+    positions : float array, shape (n, bad.ndim), px
+        In the order of the axes of `bad`: (row, column), or (slice, row, column).
+    radius_px : tuple of int
+        Along each axis.
+    """
+    near = ndimage.maximum_filter(bad, [2 * r + 1 for r in radius_px])
+    places = np.clip(np.round(positions).astype(int), 0, np.array(bad.shape) - 1)
+    return np.asarray(near[tuple(places.T)])
 
 
 def _inverted(image: np.ndarray) -> np.ndarray:

@@ -42,10 +42,10 @@ _SAME = 0.7
 """Peaks within so many mask radii are the same particle."""
 _FAINT = 0.2
 """What has a smaller share of a particle's height is counted as noise, not as a neighbour."""
-_LIT_POWER = 0.62
+LIT_POWER = 0.62
 """Noise goes with this power of the lit share: pixels on its border carry some. From simulated spots of seven widths
 at four levels of noise, where the power was 0.5 to 0.75."""
-_MOST_CUT = 0.8
+MOST_CUT = 0.8
 """A disc that cuts more than this holds no particle whose offset could be told."""
 
 
@@ -76,9 +76,9 @@ def calibrate_sigma(found: Centroids, diameter_px: int, noise: PixelNoise) -> np
     positions = np.column_stack([found["x"], found["y"]])
     mass = np.maximum(found["mass"], 1e-300)
     brightness = found["raw_mass"] / (2 * disc(radius) + 1).sum()
-    lit = found["lit"] ** _LIT_POWER
+    lit = found["lit"] ** LIT_POWER
     carried = noise.variance(brightness) * _noise_gain(diameter_px) * lit / mass**2
-    cut = np.clip(np.pi * radius**2 * found["rim"] / mass, 0.0, _MOST_CUT)
+    cut = np.clip(np.pi * radius**2 * found["rim"] / mass, 0.0, MOST_CUT)
     rim = (positions - np.rint(positions)) * (cut / (1 - cut))[:, None]
     heights = np.column_stack([positions, np.maximum(found["signal"], 1e-300)])
     moved = _neighbours(heights, found.seen, float(np.median(found["size"])), diameter_px)

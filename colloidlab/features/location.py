@@ -12,12 +12,13 @@ from scipy import ndimage
 from colloidlab.errors import UsageError
 from colloidlab.features.centroid import CENTROID_COLUMNS, PERCENTILE, Centroids, empty, measure_centroids
 from colloidlab.features.gaussian import WIDTH, SpotFit, X, Y, fit_spots, uncertainty
-from colloidlab.features.images import check_diameter, touches, usable
+from colloidlab.features.images import check_diameter, is_stack, touches, usable
 from colloidlab.features.localisation_error import calibrate_sigma
 from colloidlab.features.noise import noise_model
 from colloidlab.features.parameters import Method, default_separation
 from colloidlab.features.pixel_noise import sample_noise
 from colloidlab.features.template import Template
+from colloidlab.features.volume import Sizes, locate_volume
 
 FEATURE_COLUMNS = [*CENTROID_COLUMNS, "radius_px", "sigma_x_px", "sigma_y_px", "chi2"]
 
@@ -33,7 +34,7 @@ _RADIUS_PER_GYRATION = np.sqrt(2.0)
 
 def locate(
     image: np.ndarray,
-    diameter_px: int,
+    diameter_px: int | Sizes,
     *,
     method: Method = "auto",
     minmass: float | None = None,
@@ -51,10 +52,10 @@ def locate(
 
     Parameters
     ----------
-    image : array, shape (height, width)
+    image : array, shape (height, width), or (depth, height, width)
         Grey levels; 8 or 16 bit, float or any other number. Particles that touch a pixel which is not
         finite are left out.
-    diameter_px : int
+    diameter_px : int, or (z, y, x) for a stack
         Odd size of a particle's image, px.
     method : {"auto", "joint", "centroid"}
         See `Method`.
@@ -80,16 +81,27 @@ def locate(
         exp(-2) of the peak. Where the fit failed it is sqrt(2) times the radius of gyration, scaled so that
         both agree over the frame. For a Gaussian and for a disc of even brightness the two are equal.
         `sigma_x_px`, `sigma_y_px` come from the fit's covariance, or from `calibrate_sigma` for centroids.
+        Stacks are located by centroids, with the columns of `locate_volume`.
 
     Raises
     ------
     InputError, UsageError
         The image is no grey image or has no finite pixel; the options are impossible.
     """
-    diameter = check_diameter(diameter_px)
     if method not in ("auto", "joint", "centroid"):
         raise UsageError(f"method = {method!r} is unknown; choose auto, joint or centroid")
     _check_options(minmass, separation_px)
+    if method in ("auto", "centroid") and is_stack(image):
+        return locate_volume(
+            image,
+            diameter_px,
+            minmass=minmass or 0.0,
+            separation_px=separation_px,
+            invert=invert,
+            threshold=threshold,
+            percentile=percentile,
+        )
+    diameter = check_diameter(diameter_px)
     ready = usable(image, invert=invert)
     if separation_px is None:
         separation_px = diameter + 1 if method == "centroid" else default_separation(diameter)
@@ -102,7 +114,8 @@ def locate(
         percentile=percentile,
     )
     if ready.bad is not None and len(found):
-        found = found.select(~touches(ready.bad, found["x"], found["y"], diameter // 2))
+        places = np.column_stack([found["y"], found["x"]])
+        found = found.select(~touches(ready.bad, places, (diameter // 2,) * 2))
     if len(found) == 0:
         return empty(FEATURE_COLUMNS)
     sigma = calibrate_sigma(found, diameter, sample_noise(ready.image))

@@ -9,7 +9,7 @@ from numba import njit
 
 from colloidlab.features.scratch import scratch
 
-_CLOSER = 1 - 1e-7
+CLOSER = 1 - 1e-7
 """Features that are one separation apart up to rounding both stay, as with trackpy."""
 
 
@@ -161,7 +161,7 @@ def _is_first(levels: np.ndarray, y: int, x: int, reach: int) -> bool:
 @njit(cache=True, nogil=True)
 def _mark_lighter(positions: np.ndarray, masses: np.ndarray, separation: float, drop: np.ndarray) -> None:
     n = len(positions)
-    limit = separation * _CLOSER
+    limit = separation * CLOSER
     low_y, low_x = positions[:, 0].min(), positions[:, 1].min()
     rows = int((positions[:, 0].max() - low_y) / separation) + 1
     columns = int((positions[:, 1].max() - low_x) / separation) + 1

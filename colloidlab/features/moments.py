@@ -25,7 +25,7 @@ from numba import njit
 MASS, SIZE, ECC, SIGNAL, RAW_MASS, RIM, LIT = range(7)
 """Columns of `characterise_discs`."""
 
-_SHIFT = 0.6
+SHIFT = 0.6
 """A disc moves when its centroid is farther than this from its centre; more than a half, or it might not rest."""
 _TINY = 1e-6
 """trackpy's guard against a division by zero in the eccentricity."""
@@ -139,10 +139,10 @@ def _centre(
             if mass > 0:
                 # From the corner of the square, as trackpy does: rounding decides at exactly 0.6.
                 off_y, off_x = moment_y / mass - radius, moment_x / mass - radius
-            if abs(off_y) < _SHIFT and abs(off_x) < _SHIFT:
+            if abs(off_y) < SHIFT and abs(off_x) < SHIFT:
                 break
-            y += (off_y > _SHIFT) - (off_y < -_SHIFT)
-            x += (off_x > _SHIFT) - (off_x < -_SHIFT)
+            y += (off_y > SHIFT) - (off_y < -SHIFT)
+            x += (off_x > SHIFT) - (off_x < -SHIFT)
             y = min(max(y, radius), height - 1 - radius)
             x = min(max(x, radius), width - 1 - radius)
         found[k, 0], found[k, 1], found[k, 2] = off_y + at_y, off_x + at_x, mass
