@@ -200,7 +200,8 @@ def _margin(
     else:
         length, _, _, reached = _shortest_path(start, candidates, link, owner, price, search)
         _clean(search, reached)
-    return length - (candidates.cost[k] - price[candidates.target[k]])
+    # A tie may come out below zero by a rounding error.
+    return max(length - (candidates.cost[k] - price[candidates.target[k]]), 0.0)
 
 
 @njit(cache=True, nogil=True)

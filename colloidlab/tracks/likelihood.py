@@ -206,11 +206,12 @@ def _spread(left: Floats, before: Integers, after: Integers, joined: np.ndarray,
 
 
 def _seen(frame: Integers, before: Integers, gap: Integers, longest: int) -> Floats:
-    """Probability that a particle not seen for g - 1 frames is seen in the next."""
+    """Probability that a particle not seen for g - 1 frames is seen in the next, where that holds features."""
+    present = np.unique(frame)
     until = np.full(len(frame), np.iinfo(np.int64).max)
     until[before] = gap
     seen = np.empty(longest)
     for g in range(1, longest + 1):
-        waiting = (until >= g) & (frame + g <= frame[-1])
+        waiting = (until >= g) & np.isin(frame + g, present)
         seen[g - 1] = ((until[waiting] == g).sum() + 0.5) / (waiting.sum() + 1.0)
     return seen

@@ -149,7 +149,7 @@ def link_automatically(
     Raises
     ------
     InputError
-        As `link`; also when no range is given and no two successive frames hold a particle.
+        As `link`; also when no range is given and no particle can be followed from one frame into the next.
     UsageError
         The range or the memory is impossible.
     """

@@ -85,14 +85,15 @@ class Steps:
         return len(self._starts) - 2
 
     def _spacing(self) -> float:
-        """Typical distance of particles, px; in a channel or on a plane the nearest neighbours know it better."""
+        """Typical distance of particles, px: without rivals the size of the view.
+
+        In a channel or on a plane the nearest neighbours know it better than the density.
+        """
+        crowded = self.points(int(np.argmax(np.diff(self._starts)[:-1])))[0]
+        if len(crowded) < 2:
+            return float(np.linalg.norm(self.box.extent)) / FRACTION_OF_SPACING
         volume = float(np.prod(np.maximum(self.box.extent, 1.0)))
         even = (volume / self.n_particles) ** (1 / self.box.n_axes)
-        crowded = (
-            self.points(int(np.argmax(np.diff(self._starts)[:-1])))[0] if len(self) else np.empty((0, 2))
-        )
-        if len(crowded) < 2:
-            return even
         return max(even, float(np.median(cKDTree(crowded).query(crowded, k=2)[0][:, 1])))
 
     def points(self, k: int) -> tuple[Floats, Floats]:

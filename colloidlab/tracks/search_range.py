@@ -38,7 +38,7 @@ def estimate_search_range(features: pd.DataFrame, *, memory: int = 0) -> SearchR
     Raises
     ------
     InputError
-        A column is missing, or no two successive frames hold a particle.
+        A column is missing, or no particle can be followed from one frame into the next.
     """
     names = sorted(checks.axes(features))
     points = features[["frame", *names]].dropna()
@@ -65,5 +65,5 @@ def starting_range(found: Expectation) -> float:
 def _refuse_blind(found: Expectation) -> None:
     if not np.isfinite(found.reach_px):
         raise InputError(
-            "no two successive frames hold a particle, so no move can be seen; give --search-range-px"
+            "no particle can be followed from one frame into the next, so no move can be seen; give --search-range-px"
         )

@@ -31,8 +31,10 @@ _WINDOW = 2
 _AS_GOOD = 0.7
 """Share of the highest count with which a smaller displacement is preferred: a lattice agrees with every one
 of its vectors."""
-_CLEAR = 4.0
-"""Standard deviations above the other displacements that a peak must reach."""
+_CLEAR = 6.0
+"""Standard deviations by which a peak must exceed the mean of all displacements, and"""
+_TIMES = 2.5
+"""how many times as high it must be: near the edges of the view the mean is less than the usual."""
 
 
 def tiles(n_particles: float, extent: Floats) -> Integers:
@@ -72,7 +74,7 @@ def tile_displacements(before: Floats, after: Floats, low: Floats, extent: Float
     peak = np.stack(np.unravel_index(flat.argmax(axis=1), near.shape[1:]), axis=-1) - _BINS
     still = near[:, _BINS, _BINS] >= _AS_GOOD * best
     found = np.where(still[:, None], 0.0, peak * (_REACH * spacing / _BINS)).reshape(*shape, 2)
-    clear = (best > usual + _CLEAR * np.sqrt(usual + 1.0)).reshape(*shape)
+    clear = (best > np.maximum(usual + _CLEAR * np.sqrt(usual + 1.0), _TIMES * usual)).reshape(*shape)
     return _consistent(np.where(clear[..., None], found, np.nan), spacing)
 
 
