@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class NorpixVideo(CameraFile):
                 raise InputError(
                     f"{path} has a header that contradicts itself; copy it from the camera again"
                 )
-            times = np.asarray(self._source.dump_times_float())
+            times = _norpix_stamps(path, header, len(self._source))
             nominal = float(self._source.frame_rate) or None
         if not len(times):
             raise InputError(f"{path} holds no frames; check that the recording was saved completely")
@@ -121,7 +122,7 @@ class NorpixVideo(CameraFile):
 
     def _bytes_needed(self, k: int) -> int:
         header = self._source.header_dict
-        start = 8192 if header["version"] >= 5 else 1024
+        start = norpix_start(header)
         return int(start + k * header["true_image_size"] + header["image_size_bytes"])
 
 
@@ -187,6 +188,32 @@ class SpeVideo(CameraFile):
 
     def _bytes_needed(self, k: int) -> int:
         return int(SPE_HEADER + (k + 1) * self._image_bytes)
+
+
+def norpix_start(header: Mapping[str, Any]) -> int:
+    """Bytes before the first image."""
+    return 8192 if header["version"] >= 5 else 1024
+
+
+def _norpix_stamps(path: Path, header: Mapping[str, Any], n: int) -> np.ndarray:
+    """Seconds since 1970 behind each image, shape (n,); what a disk has zeroed is interpolated."""
+    if not n:
+        return np.empty(0)
+    fields = [("s", "<u4"), ("ms", "<u2")] + ([("us", "<u2")] if header["version"] >= 5 else [])
+    block = np.dtype(
+        {
+            "names": [name for name, _ in fields],
+            "formats": [form for _, form in fields],
+            "offsets": [header["image_size_bytes"] + at for at in (0, 4, 6)[: len(fields)]],
+            "itemsize": header["true_image_size"],
+        }
+    )
+    stamps = np.memmap(path, block, mode="r", offset=norpix_start(header), shape=(n,))
+    times = np.zeros(n)
+    for (name, _), unit_s in zip(fields, (1.0, 1e-3, 1e-6), strict=False):
+        times += stamps[name] * unit_s
+    known = np.flatnonzero(times)
+    return np.interp(np.arange(n), known, times[known]) if 0 < len(known) < n else times
 
 
 def believable(announced: int, delivered: int) -> int:

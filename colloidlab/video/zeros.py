@@ -41,7 +41,8 @@ def zeroed_block(image: np.ndarray, previous: np.ndarray | None = None) -> int:
         if length < least or n_zeros - length > _ELSEWHERE * length:
             continue
         if before is not None:
-            stood_still = not before[order].ravel()[start : start + length].any()
+            # A lost image just before proves nothing: the block goes on from there.
+            stood_still = before.any() and not before[order].ravel()[start : start + length].any()
         else:
             stood_still = start % image.shape[1] == 0 and length % image.shape[1] == 0
         if not stood_still:
