@@ -12,6 +12,7 @@ import colloidlab.video
 FOLDER = Path(colloidlab.video.__file__).parent
 ALLOWED = {
     "colloidlab.video",
+    "colloidlab.config",
     "colloidlab.errors",
     "colloidlab.files",
     "colloidlab.progress",

@@ -121,7 +121,8 @@ def test_the_rollout_has_the_arrays_of_the_page(complete_run: Path) -> None:
 def test_headline_numbers_are_those_of_the_page(complete_run: Path) -> None:
     summary = json.loads((complete_run / "summary.json").read_text())
     assert set(summary) - KEYS == set()
-    of_a_video = {"diameter_px", "minmass", "separation_px", "polarity", "search_range_px"}
+    located = {"diameter_px", "minmass", "separation_px", "polarity", "method"}
+    of_a_video = located | {"search_range_px", "prediction", "wrong_links_expected"}
     calibrated = {"diffusion_um2_per_s", "diffusion_um2_per_s_error"}
     assert KEYS - set(summary) == of_a_video | calibrated
 
