@@ -65,10 +65,11 @@ COLUMNS: dict[str, Column] = {
     ),
     # frames
     "status": Column("", "ok, missing, damaged or duplicate"),
+    "reason": Column("", "why the status is not ok, or what was repaired"),
     "n_features": Column("", "features located in the frame"),
     "mean": Column("grey level", "mean of the image"),
     "std": Column("grey level", "standard deviation of the image"),
-    "saturated": Column("", "fraction of pixels at the top of the range"),
+    "saturated": Column("", "fraction of pixels at the top of the range; NaN for floats"),
     # indicators
     "d2min_px2": Column(
         "px^2", "Falk-Langer non-affine squared displacement over the lag, summed over neighbours"

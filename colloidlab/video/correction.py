@@ -17,7 +17,6 @@ from colloidlab.video.images import read_image
 from colloidlab.video.median import TemporalMedian, sample
 from colloidlab.video.open import open_video
 from colloidlab.video.region import Region
-from colloidlab.video.rolling_ball import rolling_ball
 from colloidlab.video.stride import every, used_range
 
 _CV_DEPTH = {np.dtype(np.uint16): cv2.CV_16U, np.dtype(np.float32): cv2.CV_32F}
@@ -172,6 +171,8 @@ class _RollingBall:
     sign: int
 
     def at(self, index: int, flat: Image) -> Image:
+        from colloidlab.video.rolling_ball import rolling_ball  # its compiler is slow to import
+
         surface = flat if self.sign > 0 else -flat.astype(np.float32)
         return self.sign * rolling_ball(surface, self.radius_px, self.levels_per_px)
 

@@ -91,6 +91,7 @@ def used_range(video: Video, first: int, stop: int | None) -> range:
     >>> used_range(every(open_video("recording.avi"), 10), 5, 31)  # doctest: +SKIP
     range(1, 4)
     """
+    video.frames()  # a container that announces too few frames would lose the others silently
     n = video.stride
     end = video.n_frames if stop is None else min(video.n_frames, -(-stop // n))
     return range(-(-first // n), max(end, -(-first // n)))

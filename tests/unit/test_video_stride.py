@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from container_files import announce
 from PIL import Image
 from video_files import code, coded, write_container
 
@@ -79,6 +80,15 @@ def test_range_of_the_files_frames_selects_the_used_ones_inside(
         assert (selected.start, selected.stop) == expected
         end = 20 if stop is None else stop
         assert list(selected) == [k for k in range(video.n_frames) if first <= k * n < end]
+
+
+def test_range_counts_the_frames_that_are_there_not_those_announced(tmp_path: Path) -> None:
+    path = write_container(tmp_path / "few.avi", "mjpeg", "yuvj420p", 40)
+    announce(path, 20)
+    with open_video(path) as video:
+        assert used_range(video, 0, None) == range(40)
+    with every(open_video(path), 3) as video:
+        assert used_range(video, 0, None) == range(14)
 
 
 @pytest.mark.parametrize("n", [0, -2, 20, 1000])
