@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -26,11 +26,12 @@ def locate_frames(
     prepare: Callable[[int, np.ndarray], np.ndarray] | None = None,
     monitor: Monitor = SILENT,
     total: int = 0,
-) -> Iterator[tuple[int, pd.DataFrame]]:
+) -> Generator[tuple[int, pd.DataFrame], None, None]:
     """Locate the particles of one image after the other, holding a few at a time.
 
     The iterable is read by the caller's thread while `threads` others locate. The result does not depend on
-    their number: every image is looked at on its own.
+    their number: every image is looked at on its own. Whoever leaves before the end closes the generator, which
+    waits for the threads.
 
     Parameters
     ----------

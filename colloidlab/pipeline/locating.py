@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ def locate_video(source: Path, config: Config, checkpoint: Checkpoint, monitor: 
         Correction.from_options(config.video, video) as correction,
     ):
         first, stop = parse_frames(config.video.frames) if config.video.frames else (0, None)
+        # A container may announce a wrong number of frames; asking for any of them makes it count.
+        video.frames()
         used = used_range(video, first, stop)
         if len(used) < LEAST_FRAMES:
             raise InputError(
@@ -46,7 +50,11 @@ def locate_video(source: Path, config: Config, checkpoint: Checkpoint, monitor: 
         parameters = _estimate(video, used, images, config)
         _locate(video, used, images, parameters, config, checkpoint, monitor)
         frames, found = checkpoint.frames(), checkpoint.features()
-        _check(source, frames, found, parameters)
+        try:
+            _check(source, frames, found, parameters)
+        except InputError:
+            checkpoint.remove()  # a refused recording leaves nothing
+            raise
         calibration = _calibration(video, config)
         facts: dict[str, Any] = {"reasons": dict(parameters.reasons), "parameters": _plain(parameters)}
         if calibration.fps is None and video.nominal_fps:
@@ -115,7 +123,7 @@ def _locate(
     if done >= len(used):
         return
     # Rows wait here until the features of their frame are there; frames without an image need none.
-    waiting: list[dict[str, Any]] = []
+    waiting: deque[dict[str, Any]] = deque()
 
     def usable() -> Iterator[tuple[int, np.ndarray]]:
         for count, frame in enumerate(video.frames(used[done], used.stop)):
@@ -132,11 +140,13 @@ def _locate(
         monitor=SILENT,
     )
     try:
-        for index, table in located:
-            table = images.in_view(table).assign(frame=index)
-            while waiting[0]["frame"] != index:
-                checkpoint.add(waiting.pop(0), None)
-            checkpoint.add(waiting.pop(0) | {"n_features": len(table)}, table)
+        # Closed before the recording is: no thread may still read from it.
+        with closing(located):
+            for index, table in located:
+                table = images.in_view(table).assign(frame=index)
+                while waiting[0]["frame"] != index:
+                    checkpoint.add(waiting.popleft(), None)
+                checkpoint.add(waiting.popleft() | {"n_features": len(table)}, table)
         for row in waiting:
             checkpoint.add(row, None)
         monitor.update("locate", len(used), len(used))
