@@ -320,7 +320,7 @@ def _states_length(container: Any) -> bool:
 
 def _index(path: Path) -> PacketIndex:
     with reading(path, "a video"), _errors(), _open(path) as container:
-        return build_index(container, _picture_stream(path, container))
+        return build_index(path, container, _picture_stream(path, container))
 
 
 def _demuxed(container: Any, stream: Any) -> Iterator[Any]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
 from colloidlab.video.slots import place
+
+_CHUNK_HEADER = 8
+_AVI_ENTRY = np.dtype([("id", "S4"), ("flags", "<u4"), ("offset", "<u4"), ("size", "<u4")])
+_TAIL_BYTES = 2**20
+"""What other programs may have written behind the table."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ def list_packets(container: Any, stream: Any) -> list[Packet]:
     return packets
 
 
-def build_index(container: Any, stream: Any) -> PacketIndex:
+def build_index(path: Path, container: Any, stream: Any) -> PacketIndex:
     """List the packets and find the frame index of each.
 
     AVI has no time stamps: a packet's time is its number, so a lost one shifts all that
@@ -87,6 +93,8 @@ def build_index(container: Any, stream: Any) -> PacketIndex:
         times = list(range(len(packets)))
     pts = np.sort(np.array(times, dtype=np.int64))
     numbers = _numbers_by_position(packets, table)
+    if is_avi and numbers is None:
+        numbers = _numbers_by_position(packets, read_avi_table(path, stream.index, len(packets)))
     lost = numbers is not None and bool(len(numbers)) and int(numbers[-1]) >= len(numbers)
     if numbers is not None:
         slots, repeated, irregular = numbers, np.zeros(len(pts), dtype=bool), False
@@ -99,12 +107,34 @@ def build_index(container: Any, stream: Any) -> PacketIndex:
     return PacketIndex(pts, slots, repeated, keyframes, by_count, lost, irregular, rank)
 
 
+def read_avi_table(path: Path, stream_index: int, n_packets: int) -> dict[int, int]:
+    """Number of each chunk by its position, from the table at the end of an AVI, which ends where the table begins.
+
+    libav does not find this table when the header of the list of chunks is spoilt.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - 64 * n_packets - _TAIL_BYTES))
+        before, tail = stream.tell(), stream.read()
+    found = tail.rfind(b"idx1")
+    if found < 0:
+        return {}
+    length = int.from_bytes(tail[found + 4 : found + 8], "little")
+    entries = np.frombuffer(tail[found + 8 : found + 8 + length // 16 * 16], _AVI_ENTRY)
+    if not len(entries):
+        return {}
+    last = entries[-1]
+    base = before + found - (int(last["offset"]) + _CHUNK_HEADER + int(last["size"]) + int(last["size"]) % 2)
+    own = entries[np.char.startswith(entries["id"], b"%02d" % stream_index)]
+    return {base + int(offset): number for number, offset in enumerate(own["offset"])}
+
+
 def _numbers_by_position(packets: list[Packet], table: dict[int, int]) -> np.ndarray | None:
     """Number of each packet in AVI's own table; None where the table is absent or does not fit."""
     if len(table) < len(packets):
         return None
-    chunk_header = 8  # the table points at the chunk, the packet at what is in it
-    numbers = [table.get(packet.position - chunk_header) for packet in packets]
+    # The table points at the chunk, the packet at what is in it.
+    numbers = [table.get(packet.position - _CHUNK_HEADER) for packet in packets]
     known = [n for n in numbers if n is not None]
     rising = all(a < b for a, b in pairwise(known))
     return np.array(known, dtype=np.int64) if rising and len(known) == len(packets) else None

@@ -34,6 +34,10 @@ MAX_TAIL = 1_000_000
 """More images than this in one ImageJ stack are taken for a damaged description."""
 
 
+_LEAST_PAGE = 4096
+"""Fewer bytes behind the last page are an editor's notes, no lost page."""
+
+
 class TiffVideo(Stack):
     """One TIFF file. Axes: time gives frames; of several channels the first is used; z is projected.
 
@@ -220,7 +224,7 @@ def _layout(tiff: tifffile.TiffFile, series: Any) -> tuple[str, tuple[int, ...],
 
 
 def _is_cut_off(tiff: tifffile.TiffFile, series: Any) -> bool:
-    """True when the last directory of the file points to a further one that is not there."""
+    """True when pages are lost: the last directory points to none, or bytes of a page lie behind all that it knows."""
     if tiff.is_imagej or series.kind.lower() == "ome" or _n_held(series) > len(tiff.pages):
         return False  # these say how many planes they have
     form, handle = tiff.tiff, tiff.filehandle
@@ -228,7 +232,13 @@ def _is_cut_off(tiff: tifffile.TiffFile, series: Any) -> bool:
     n_tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
     handle.seek(tiff.pages[-1].offset + form.tagnosize + n_tags * form.tagsize)
     following = handle.read(form.offsetsize)
-    return len(following) < form.offsetsize or struct.unpack(form.offsetformat, following)[0] != 0
+    if len(following) < form.offsetsize or struct.unpack(form.offsetformat, following)[0] != 0:
+        return True
+    ends = [handle.tell()]
+    for page in (tiff.pages.first, tiff.pages[-1]):
+        ends += [offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    # A zeroed directory looks like the end of the chain, but the pages after it are still in the file.
+    return bool(handle.size - max(ends) >= max(sum(tiff.pages.first.databytecounts), _LEAST_PAGE))
 
 
 def _choose_series(path: Path, tiff: tifffile.TiffFile) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from container_files import SEQ_BLOCK, SEQ_HEADER, WRITERS, Images, announce, place_of, write_folder
 from video_files import DATA, HEIGHT, WIDTH, code, coded, cut, zero
 
@@ -217,6 +218,27 @@ def test_lost_header_is_one_sentence_or_no_loss(name: str, tmp_path: Path) -> No
     with pytest.raises(InputError, match="cannot be read") as caught:
         open_video(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["raw avi", "mjpeg avi"])
+def test_avi_without_the_header_of_its_frames_is_numbered_by_the_table_at_its_end(
+    name: str, tmp_path: Path
+) -> None:
+    path = WRITERS[name](tmp_path / "recording", SOUND)
+    _, first, size = place_of(path, 0)
+    zero(path, first - 40, 40 + size // 2)
+    found = walk(path)
+    assert [f.index for f in found if f.status != "ok"] == [0] and len(found) == N
+
+
+def test_tiff_whose_chain_of_pages_breaks_is_not_taken_for_a_short_one(tmp_path: Path) -> None:
+    path = WRITERS["zlib tiff"](tmp_path / "recording", SOUND)
+    with tifffile.TiffFile(path) as tiff:
+        directory = tiff.pages[K].offset
+    zero(path, directory, 200)
+    found = walk(path)
+    assert [f.index for f in found if f.status == "ok"] == list(range(K))
+    assert found[-1].status == "missing"
 
 
 @pytest.mark.parametrize(("first", "second"), [(15, 16), (15, 22), (0, 1), (38, 39)])
