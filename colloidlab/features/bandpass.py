@@ -11,6 +11,7 @@ Crocker and Grier, J. Colloid Interface Sci. 179, 298 (1996), section 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,8 @@ from numba import njit
 from colloidlab.features.scratch import scratch
 
 _CV_DEPTH = {np.dtype(np.float32): cv2.CV_32F, np.dtype(np.float64): cv2.CV_64F}
+_STRIP = 131_072
+"""Pixels of one strip, so that its floats fit into the processor's cache."""
 _DOUBT = 1e-4
 """Grey levels by which a band-passed 8-bit pixel may be wrong in 32-bit floats."""
 _TRUNCATE = 4.0
@@ -77,24 +80,50 @@ def band_pass(image: np.ndarray, box_px: int, noise_px: float, threshold: float)
     real = np.dtype(np.float32 if image.dtype == np.uint8 else np.float64)
     doubt = _DOUBT if image.dtype == np.uint8 else 0.0
     weights = gaussian_kernel(noise_px)
-    kernel = weights.astype(real)
     filtered = scratch("band-pass", image.shape, real)
-    cv2.sepFilter2D(image, _CV_DEPTH[real], kernel, kernel, dst=filtered, borderType=cv2.BORDER_CONSTANT)
-    if image.dtype.kind == "u":
-        tops = _subtract_whole_box(image, box_px, real.type(threshold - doubt), filtered)
-    else:
-        _subtract_box(image, box_px, float(threshold), filtered)
-        tops = filtered.max(axis=1)
+    tops = np.zeros(len(image), real)
+    sums = np.zeros(image.shape[1], np.int32 if image.dtype.kind == "u" else np.float64)
+    subtract = _subtract_whole_box if image.dtype.kind == "u" else _subtract_box
+    for first, last, smooth in _smooth_strips(image, weights.astype(real)):
+        # A strip is still in the cache when its box average is taken off.
+        subtract(
+            image,
+            box_px,
+            real.type(threshold - doubt),
+            first,
+            smooth,
+            sums,
+            filtered[first:last],
+            tops[first:last],
+        )
     top = float(tops.max())
     if doubt and top > 0:
         top = _exact_top(image, weights, tops, filtered)
     factor = float(depth.max / top) if top > 0 else 1.0
     levels = scratch("levels", image.shape, depth.dtype)
     histogram = np.zeros(depth.max + 1, dtype=np.int64)
-    _quantise(filtered.reshape(-1), real.type(factor), levels.reshape(-1), histogram)
-    if doubt and top > 0:
-        _settle(image, weights, threshold, factor, filtered, levels, histogram)
+    _quantise(image, weights, threshold, factor, doubt, filtered, levels, histogram)
     return Levels(levels, factor, histogram)
+
+
+def _smooth_strips(image: np.ndarray, kernel: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """First and last row of each strip of the image, and the strip smoothed with a kernel along both axes."""
+    height, width = image.shape
+    rows, reach = max(32, _STRIP // width), len(kernel) // 2
+    buffer = scratch("strip", (rows + 2 * reach, width), kernel.dtype)
+    for first in range(0, height, rows):
+        last = min(first + rows, height)
+        start, stop = max(first - reach, 0), min(last + reach, height)
+        wide = buffer[: stop - start]
+        cv2.sepFilter2D(
+            image[start:stop],
+            _CV_DEPTH[kernel.dtype],
+            kernel,
+            kernel,
+            dst=wide,
+            borderType=cv2.BORDER_CONSTANT,
+        )
+        yield first, last, wide[first - start : last - start]
 
 
 def gaussian_kernel(width: float) -> np.ndarray:
@@ -107,24 +136,33 @@ def gaussian_kernel(width: float) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _subtract_whole_box(image: np.ndarray, box: int, threshold: float, filtered: np.ndarray) -> np.ndarray:
-    """Subtract the box average, cut to whole numbers along each axis, in place; the largest value of each row."""
+def _subtract_whole_box(
+    image: np.ndarray,
+    box: int,
+    threshold: float,
+    first: int,
+    smooth: np.ndarray,
+    sums: np.ndarray,
+    filtered: np.ndarray,
+    tops: np.ndarray,
+) -> None:
+    """Subtract the box average, cut to whole numbers along each axis, from the rows of a strip; largest values.
+
+    `sums` of each column over the box's height go on from strip to strip.
+    """
     height, width = image.shape
     half = box // 2
     # A quarter of a unit before the cut makes the product with 1 / box as exact as a division.
     inverse, guard = filtered.dtype.type(1.0 / box), filtered.dtype.type(0.25 / box)
     real = np.empty(width, filtered.dtype)
-    sums = np.zeros(width, np.int32)
     averages = np.zeros(width + 2 * half + 1, np.int32)
     # Slices instead of sums as indices, whose sign the compiler would test for every pixel.
     inner, entering = averages[half : half + width], averages[box:]
     across = np.empty(width, np.int32)
-    tops = np.zeros(height, filtered.dtype)
-    for k in range(-half, half + 1):
-        row = image[min(max(k, 0), height - 1)]
-        for x in range(width):
-            sums[x] += row[x]
-    for y in range(height):
+    if first == 0:
+        _start_sums(image, half, sums)
+    for i in range(len(smooth)):
+        y = first + i
         for x in range(width):
             real[x] = sums[x]
         for x in range(width):
@@ -143,28 +181,34 @@ def _subtract_whole_box(image: np.ndarray, box: int, threshold: float, filtered:
             running = np.int32(running + entering[x] - averages[x])
         for x in range(width):
             real[x] = across[x]
-        result = filtered[y]
-        top = tops[y]
+        row, result = smooth[i], filtered[i]
+        top = tops[i]
         for x in range(width):
-            value = result[x] - np.int32(real[x] * inverse + guard)
+            value = row[x] - np.int32(real[x] * inverse + guard)
             result[x] = value if value >= threshold else 0
             top = max(top, value)
-        tops[y] = top
-    return tops
+        tops[i] = top
 
 
 @njit(cache=True, nogil=True)
-def _subtract_box(image: np.ndarray, box: int, threshold: float, filtered: np.ndarray) -> None:
-    """Subtract the box average in place."""
+def _subtract_box(
+    image: np.ndarray,
+    box: int,
+    threshold: float,
+    first: int,
+    smooth: np.ndarray,
+    sums: np.ndarray,
+    filtered: np.ndarray,
+    tops: np.ndarray,
+) -> None:
+    """The same for floats, whose averages are not cut."""
     height, width = image.shape
     half = box // 2
-    sums = np.zeros(width)
     averages = np.zeros(width + 2 * half + 1)
-    for k in range(-half, half + 1):
-        row = image[min(max(k, 0), height - 1)]
-        for x in range(width):
-            sums[x] += row[x]
-    for y in range(height):
+    if first == 0:
+        _start_sums(image, half, sums)
+    for i in range(len(smooth)):
+        y = first + i
         for x in range(width):
             averages[half + x] = sums[x] / box
         added, removed = image[min(y + half + 1, height - 1)], image[max(y - half, 0)]
@@ -177,9 +221,19 @@ def _subtract_box(image: np.ndarray, box: int, threshold: float, filtered: np.nd
         for k in range(box):
             running += averages[k]
         for x in range(width):
-            value = filtered[y, x] - running / box
-            filtered[y, x] = value if value >= threshold else 0.0
+            value = smooth[i, x] - running / box
+            filtered[i, x] = value if value >= threshold else 0.0
+            tops[i] = max(tops[i], filtered[i, x])
             running += averages[x + box] - averages[x]
+
+
+@njit(cache=True, nogil=True)
+def _start_sums(image: np.ndarray, half: int, sums: np.ndarray) -> None:
+    """Sums over the box around the first row; rows beyond the edge repeat the last one."""
+    for k in range(-half, half + 1):
+        row = image[min(max(k, 0), len(image) - 1)]
+        for x in range(len(row)):
+            sums[x] += row[x]
 
 
 @njit(cache=True, nogil=True)
@@ -222,57 +276,71 @@ def _exact_top(image: np.ndarray, weights: np.ndarray, tops: np.ndarray, filtere
 
 
 @njit(cache=True, nogil=True)
+def _quantise(
+    image: np.ndarray,
+    weights: np.ndarray,
+    threshold: float,
+    factor: float,
+    doubt: float,
+    filtered: np.ndarray,
+    levels: np.ndarray,
+    histogram: np.ndarray,
+) -> None:
+    """Multiply, cut to whole levels, and count them.
+
+    Pixels that an error of `doubt` could put on the wrong side of a level or of the threshold are decided exactly.
+    """
+    real = filtered.dtype.type
+    scale, margin, edge = real(factor), real(doubt * factor), real(threshold + doubt)
+    width = filtered.shape[1]
+    uncertain = np.zeros((width + 7) // 8 * 8, np.uint8)
+    eights = uncertain.view(np.uint64)
+    counts = np.zeros((4, len(histogram)), np.int32)
+    for y in range(len(filtered)):
+        row, result = filtered[y], levels[y]
+        if doubt == 0:
+            for x in range(width):
+                result[x] = np.int32(row[x] * scale)
+        else:
+            for x in range(width):
+                value = row[x] * scale
+                whole = np.int32(value)
+                beyond = value - whole
+                result[x] = whole
+                uncertain[x] = (row[x] > 0) & ((beyond < margin) | (beyond > 1 - margin) | (row[x] < edge))
+            for k in range(len(eights)):
+                if eights[k]:
+                    _settle(image, weights, threshold, factor, row, y, uncertain, k, result)
+        _count(result, counts)
+    for k in range(4):
+        histogram += counts[k]
+
+
+@njit(cache=True, nogil=True)
 def _settle(
     image: np.ndarray,
     weights: np.ndarray,
     threshold: float,
     factor: float,
-    filtered: np.ndarray,
-    levels: np.ndarray,
-    histogram: np.ndarray,
+    row: np.ndarray,
+    y: int,
+    uncertain: np.ndarray,
+    eight: int,
+    result: np.ndarray,
 ) -> None:
-    """Decide exactly the pixels that rounding could have put on the wrong side of a level or of the threshold."""
-    scale, margin = np.float32(factor), np.float32(_DOUBT * factor)
-    edge = np.float32(threshold + _DOUBT)
-    uncertain = np.empty(filtered.shape[1], np.bool_)
-    for y in range(filtered.shape[0]):
-        row = filtered[y]
-        some = False
-        for x in range(len(row)):
-            value = row[x] * scale
-            near = abs(value - np.rint(value)) < margin
-            uncertain[x] = (row[x] > 0) & (near | (row[x] < edge))
-            some |= uncertain[x]
-        if not some:
-            continue
-        for x in range(len(row)):
-            if uncertain[x]:
-                value = _exact(image, y, x, weights, row[x])
-                level = int(factor * value) if value >= threshold else 0
-                histogram[levels[y, x]] -= 1
-                histogram[level] += 1
-                levels[y, x] = level
+    """Decide the uncertain ones of eight pixels exactly."""
+    for x in range(8 * eight, min(8 * eight + 8, len(row))):
+        if uncertain[x]:
+            value = _exact(image, y, x, weights, row[x])
+            result[x] = int(factor * value) if value >= threshold else 0
 
 
-@njit(cache=True, nogil=True, fastmath=True)
-def _quantise(filtered: np.ndarray, factor: float, levels: np.ndarray, histogram: np.ndarray) -> None:
-    """Multiply, cut to whole levels, and count the levels."""
-    n = len(filtered)
-    # Four counts side by side: one would wait for itself wherever neighbours are equal. A block of pixels
-    # is still in the cache when it is counted.
-    size = len(histogram)
-    counts = np.zeros(4 * size, np.int32)
-    for start in range(0, n, 4096):
-        stop = min(start + 4096, n)
-        for i in range(start, stop):
-            levels[i] = np.int32(filtered[i] * factor)
-        whole = start + (stop - start) // 4 * 4
-        for i in range(start, whole, 4):
-            counts[levels[i]] += 1
-            counts[size + levels[i + 1]] += 1
-            counts[2 * size + levels[i + 2]] += 1
-            counts[3 * size + levels[i + 3]] += 1
-        for i in range(whole, stop):
-            counts[levels[i]] += 1
-    for k in range(4 * size):
-        histogram[k % size] += counts[k]
+@njit(cache=True, nogil=True)
+def _count(row: np.ndarray, counts: np.ndarray) -> None:
+    """Count levels four abreast: one count would wait for itself wherever neighbours are equal."""
+    whole = len(row) // 4 * 4
+    for x in range(0, whole, 4):
+        for k in range(4):
+            counts[k, row[x + k]] += 1
+    for x in range(whole, len(row)):
+        counts[0, row[x]] += 1

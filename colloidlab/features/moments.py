@@ -175,7 +175,8 @@ def _moments(
             along += cosines[i] * value
             across += sines[i] * value
             lit += squares[i] if value > 0 else 0.0
-            signal = max(signal, value)
+            if value > signal:
+                signal = value
         out[k, MASS] = mass
         out[k, SIZE] = np.sqrt(gyration / mass) if mass > 0 else np.nan
         out[k, ECC] = np.sqrt(along**2 + across**2) / (mass - levels[y, x] + _TINY)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 _PIXELS = 12_288
 _CLASSES = 6
@@ -49,26 +50,49 @@ def sample_noise(image: np.ndarray) -> PixelNoise:
         return PixelNoise(least, 0.0, least)
     count = int(np.clip(_PIXELS // (width - 2), 1, height - 2))
     rows = np.unique(np.linspace(1, height - 2, count).astype(int))
-    above, here, below = (image[rows + k].astype(np.float32) for k in (-1, 0, 1))
-    along_y = above - 2 * here + below
-    difference = (along_y[:, :-2] - 2 * along_y[:, 1:-1] + along_y[:, 2:]).ravel() / 6.0
-    level = ((above + here + below)[:, 1:-1] / 3.0).ravel()
-    order = np.argsort(level)
-    groups = [g for g in np.array_split(order, _CLASSES) if len(g)]
-    middle = np.array([level[g].mean() for g in groups])
-    variance = np.array([max(_spread(difference[g]) ** 2, least) for g in groups])
-    read, gain = _line(middle, variance)
-    return PixelNoise(read, gain, max(least, 0.5 * float(variance.min())))
+    size = len(rows) * (width - 2)
+    level, difference = np.empty(size, np.float32), np.empty(size, np.float32)
+    _second_differences(image, rows, level, difference)
+    middle, variance = np.empty(_CLASSES), np.empty(_CLASSES)
+    for k, group in enumerate(np.array_split(np.argsort(level), _CLASSES)):
+        middle[k] = level[group].mean() if len(group) else np.nan
+        variance[k] = max(_spread(difference[group]) ** 2, least) if len(group) else np.nan
+    known = np.isfinite(middle)
+    read, gain = _line(middle[known], variance[known])
+    return PixelNoise(read, gain, max(least, 0.5 * float(variance[known].min())))
+
+
+@njit(cache=True, nogil=True)
+def _second_differences(
+    image: np.ndarray, rows: np.ndarray, level: np.ndarray, difference: np.ndarray
+) -> None:
+    """Mean of three pixels in a column, and second difference along both axes with the variance of one pixel."""
+    n = 0
+    for y in rows:
+        above, here, below = image[y - 1], image[y], image[y + 1]
+        for x in range(1, len(here) - 1):
+            total = 0.0
+            for k in range(-1, 2):
+                second = float(above[x + k]) - 2 * float(here[x + k]) + float(below[x + k])
+                total += second if k else -2 * second
+            difference[n] = total / 6
+            level[n] = (float(above[x]) + float(here[x]) + float(below[x])) / 3
+            n += 1
 
 
 def _spread(values: np.ndarray) -> float:
-    robust = _MAD_TO_STD * float(np.median(np.abs(values)))
+    half = len(values) // 2
+    robust = _MAD_TO_STD * float(np.partition(np.abs(values), half)[half])
     # Whole grey levels can make the median zero although there is noise.
     return robust if robust > 0 else float(np.std(values))
 
 
 def _line(middle: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
+    """Read and gain of the line through the classes, whose variances are known to a share of themselves."""
     if np.ptp(middle) <= 1e-6 * max(float(np.abs(middle).max()), 1e-300):
         return float(variance.mean()), 0.0
-    gain, read = np.polyfit(middle, variance, 1, w=1 / np.maximum(variance, 0.01 * variance.max() + 1e-300))
-    return float(read), float(gain)
+    weight = np.maximum(variance, 0.01 * variance.max() + 1e-300) ** -2
+    weight /= weight.sum()
+    centre, height = float(weight @ middle), float(weight @ variance)
+    gain = float(weight @ ((middle - centre) * (variance - height)) / (weight @ (middle - centre) ** 2))
+    return height - gain * centre, gain
