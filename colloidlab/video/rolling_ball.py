@@ -8,7 +8,7 @@ import cv2
 import numba
 import numpy as np
 
-SHRUNKEN_RADIUS_PX = 10.0
+SHRUNKEN_RADIUS_PX = 5.0
 """The image is shrunk until the ball has about this radius: the background is smooth, so nothing is lost."""
 
 
