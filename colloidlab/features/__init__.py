@@ -2,8 +2,9 @@
 
 from colloidlab.features.estimation import estimate
 from colloidlab.features.frames import locate_frames
+from colloidlab.features.joint_choice import MethodChoice, choose_method
 from colloidlab.features.localisation_error import calibrate_sigma
-from colloidlab.features.location import FEATURE_COLUMNS, MethodChoice, choose_method, locate
+from colloidlab.features.location import FEATURE_COLUMNS, locate
 from colloidlab.features.parameters import LocateParameters, Method, default_separation
 from colloidlab.features.template import Template
 

@@ -11,7 +11,7 @@ import pandas as pd
 from colloidlab.errors import InputError, UsageError
 from colloidlab.features.centroid import find_centroids
 from colloidlab.features.images import check_diameter, usable
-from colloidlab.features.location import choose_method
+from colloidlab.features.joint_choice import choose_method
 from colloidlab.features.masses import LeastMass, least_mass
 from colloidlab.features.parameters import LocateParameters, default_separation
 from colloidlab.features.scales import Blobs, diameter_from_scale, find_blobs

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.interpolate import CubicSpline
+
+from colloidlab.features.pixel_noise import PixelNoise
+
+_TABLE = 1024
+_LEAST_LIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class Light:
+    """Relative brightness of the illumination: 1 plus a quadratic in the place of the view.
+
+    Attributes
+    ----------
+    coefficients : float array, shape (5,)
+        Of u, v, u^2, u v, v^2 with u = x / width - 1/2 and v = y / height - 1/2; empty for even light.
+    shape : (int, int)
+        Height and width of the view that it was learned from; other views are taken as evenly lit.
+    """
+
+    coefficients: np.ndarray
+    shape: tuple[int, int]
+
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Relative brightness at positions of the view."""
+        if len(self.coefficients) == 0:
+            return np.ones(np.broadcast(x, y).shape)
+        height, width = self.shape
+        terms = quadratic(np.asarray(x) / width - 0.5, np.asarray(y) / height - 0.5)
+        relative = 1.0 + sum(c * term for c, term in zip(self.coefficients, terms, strict=True))
+        return np.asarray(np.maximum(relative, _LEAST_LIGHT))
+
+    def image(self, shape: tuple[int, int]) -> np.ndarray | None:
+        """Relative brightness of every pixel, float32; None where it is even or not known."""
+        if len(self.coefficients) == 0 or tuple(shape) != tuple(self.shape):
+            return None
+        return self.at(np.arange(shape[1])[None, :], np.arange(shape[0])[:, None]).astype(np.float32)
+
+
+def quadratic(u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
+    """The terms u, v, u^2, u v, v^2."""
+    return [u, v, u * u, u * v, v * v]
 
 
 @dataclass(frozen=True)
 class Template:
     """A radial profile t(u) at distance u = r / s from the centre of a particle of scale s; t(0) = 1.
+
+    The scale is the apparent radius: u = 1 is where -u^2 dt/du is largest. That is the edge of a disc or of a
+    sphere filled with dye, within 3 % also when blurred by a sixth of it, and sqrt(3) standard deviations of a
+    Gaussian; in an image with a dark ring it is the flank of the bright core.
 
     Attributes
     ----------
@@ -17,7 +63,78 @@ class Template:
         t at n evenly spaced values of u from 0 to `reach`; beyond it t is zero. Negative in a dark ring.
     reach : float
         Largest u.
+    population : float array, shape (m, 5)
+        Species of particles: share, mean of ln amplitude and ln scale, and their standard deviations.
+    light : Light
+        Illumination; amplitudes are those in its unit.
+    background : float array, shape (10,)
+        Coefficients of `cubic` for the image without particles, divided by the light; for `light.shape`.
+    noise : PixelNoise
+        Of the recording.
     """
 
     profile: np.ndarray
     reach: float
+    population: np.ndarray
+    light: Light
+    background: np.ndarray
+    noise: PixelNoise
+    table: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", squared_table(self.profile))
+
+    @property
+    def faintest(self) -> float:
+        """Typical amplitude of the faintest species, less three deviations."""
+        return float(np.exp((self.population[:, 1] - 3 * self.population[:, 3]).min()))
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Least and largest scale of the population: five deviations from the means of its species."""
+        mean, deviation = self.population[:, 2], self.population[:, 4]
+        return float(np.exp((mean - 5 * deviation).min())), float(np.exp((mean + 5 * deviation).max()))
+
+    @property
+    def scale_px(self) -> float:
+        """Typical scale: the geometric mean over the population."""
+        return float(np.exp(np.average(self.population[:, 2], weights=self.population[:, 0])))
+
+
+def cubic_terms(u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
+    """The ten terms of a cubic in the place of the view."""
+    return [np.ones(np.broadcast(u, v).shape), *quadratic(u, v), u**3, u * u * v, u * v * v, v**3]
+
+
+def cubic_image(coefficients: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A cubic over an image, float32."""
+    height, width = shape
+    u = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
+    v = (np.arange(height, dtype=np.float32) / height - 0.5)[:, None]
+    image = np.zeros(shape, dtype=np.float32)
+    for coefficient, term in zip(coefficients, cubic_terms(u, v), strict=True):
+        image += np.float32(coefficient) * term.astype(np.float32)
+    return image
+
+
+def spline(profile: np.ndarray) -> CubicSpline:
+    """The profile between its nodes, over r / r_max from 0 to 1, flat at both ends."""
+    return CubicSpline(np.linspace(0.0, 1.0, len(profile)), profile, bc_type=((1, 0.0), (1, 0.0)))
+
+
+def squared_table(profile: np.ndarray) -> np.ndarray:
+    """t and its derivative by q = (r / r_max)^2 in steps of q, shape (1026, 2), for `joint_kernels`."""
+    curve = spline(profile)
+    q = np.minimum(np.arange(_TABLE + 2) / _TABLE, 1.0)
+    r = np.sqrt(q)
+    value, slope = curve(r), np.empty_like(q)
+    slope[0] = 0.5 * curve(0.0, 2)
+    slope[1:] = curve(r[1:], 1) / (2 * r[1:])
+    value[_TABLE:] = slope[_TABLE:] = 0.0
+    return np.ascontiguousarray(np.column_stack([value, slope / _TABLE]), dtype=np.float32)
+
+
+def edge(profile: np.ndarray) -> float:
+    """Where -r^2 t'(r) is largest, as a fraction of r_max: the apparent radius."""
+    r = np.linspace(0.0, 1.0, 20 * len(profile))
+    return float(r[np.argmax(-(r**2) * spline(profile)(r, 1))])

@@ -1,0 +1,257 @@
+"""Joint fit of all particles of an image: overlapping neighbours share the light of each pixel.
+
+A template, learned once for a recording, is placed at every particle with its own amplitude and scale; all
+four unknowns of all particles are fitted to the image weighted by its noise. What is left over shows particles
+that were missed; those that do not improve the fit are taken out again. The search is that of CLEAN
+(Hogbom, Astron. Astrophys. Suppl. 15, 417 (1974)), the fit that of crowded-field photometry
+(Stetson, Publ. Astron. Soc. Pac. 99, 191 (1987)) with a free size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from colloidlab.features.joint_kernels import AMPLITUDE, SCALE, draw_all, evidence, relax
+from colloidlab.features.joint_population import BACKGROUND
+from colloidlab.features.pixel_noise import PixelNoise
+from colloidlab.features.template import Light, Template, cubic_image, cubic_terms
+
+_BLUR_PER_SCALE = 0.5
+"""Width of the Gaussian that stands for the template in the search for missed particles."""
+_SEEN_IN_BLUR = 0.3
+"""Least height that a particle of amplitude 1 keeps in that blur."""
+_FAINT = 0.6
+"""A particle is at least this bright, in units of the faintest of the population."""
+_LEAST_SIGNIFICANCE = 6.0
+_TWIN = 0.6
+"""Of two particles nearer than this fraction of their mean scale, the weaker goes."""
+_NEW = 0.8
+"""No particle is looked for in the residual nearer than this many scales to another."""
+_ODD_SCALE = 1.15
+"""A particle larger or smaller by this factor than any of the population stands for several, or for noise."""
+_OUTSIDE = 1.0
+"""A particle whose light reaches into view may be centred so many scales outside it."""
+_TOLERANCE_PX = 2e-3
+_COARSE_PX = 0.05
+_ROUNDS = 3
+_SWEEPS = 4
+_LAST_SWEEPS = 20
+_BACKGROUND_PIXELS = 40_000
+_CLIP = 4.0
+"""Pixels farther than so many standard deviations from the model have no say in the background."""
+
+
+@dataclass
+class Fit:
+    """State of a joint fit of one image divided by its light.
+
+    Attributes
+    ----------
+    particles : float64 array, shape (n, 4)
+        x, y (px), amplitude (grey levels in full light), scale.
+    origin : int array, shape (n,)
+        Index of the position that each started from; -1 for particles found in the residual.
+    residual : float32 array, shape (height, width)
+        Image minus background minus particles.
+    weight : float32 array, shape (height, width)
+        Inverse variance of every pixel; 0 where it is not usable.
+    steps : float array, shape (n,), px
+        Last step of every particle.
+    """
+
+    particles: np.ndarray
+    origin: np.ndarray
+    residual: np.ndarray
+    weight: np.ndarray
+    steps: np.ndarray
+
+
+def fit_image(
+    image: np.ndarray, template: Template, starts: np.ndarray, bad: np.ndarray | None = None
+) -> Fit:
+    """Fit all particles of an image, those included that `starts` lacks.
+
+    Parameters
+    ----------
+    image : array, shape (height, width)
+        Finite, bright particles.
+    template : Template
+    starts : float array, shape (n, 2), px
+        (x, y) to start from, as centroids give them.
+    bad : bool array, shape (height, width), optional
+        Pixels that are not usable.
+    """
+    lit, weight = prepare(image, template.light, template.noise, bad)
+    if tuple(image.shape) == tuple(template.light.shape):
+        residual = lit - cubic_image(template.background, image.shape)
+    else:
+        residual = lit - np.float32(np.percentile(lit, 5))
+    fit = Fit(np.empty((0, 4)), np.empty(0, int), residual, weight, np.empty(0))
+    add(fit, suited(fit, template, starts), template, np.arange(len(starts)))
+    sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
+    for _ in range(_ROUNDS):
+        level(fit)
+        keep(fit, believable(fit, template), template)
+        found = missed(fit, template)
+        add(fit, found, template)
+        sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
+        if len(found) == 0:
+            break
+    sweep(fit, template, _LAST_SWEEPS)
+    kept = believable(fit, template)
+    if not kept.all():
+        keep(fit, kept, template)
+        sweep(fit, template, _LAST_SWEEPS)
+    return fit
+
+
+def prepare(
+    image: np.ndarray, light: Light, noise: PixelNoise, bad: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The image divided by its light, and the inverse variance of its pixels; both float32."""
+    grey = np.ascontiguousarray(image, dtype=np.float32)
+    # Smoothed, so that a pixel's own noise does not set its weight.
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
+    weight = np.maximum(
+        np.float32(noise.read) + np.float32(noise.gain) * smooth, np.float32(max(noise.least, 1e-6))
+    )
+    np.reciprocal(weight, out=weight)
+    if image.dtype.kind == "u":
+        weight[image == np.iinfo(image.dtype).max] = 0.0
+    if bad is not None:
+        weight[bad] = 0.0
+    relative = light.image(image.shape)
+    if relative is None:
+        return grey, weight
+    return grey / relative, weight * relative * relative
+
+
+def sweep(
+    fit: Fit,
+    template: Template,
+    sweeps: int,
+    *,
+    tolerance_px: float = _TOLERANCE_PX,
+    fit_scale: bool = True,
+    prior: bool = True,
+) -> None:
+    """Gauss-Newton sweeps in place, until nothing moves or `sweeps` are done."""
+    fit.steps = relax(
+        fit.residual,
+        fit.weight,
+        fit.particles,
+        overlaps(fit.particles, template.reach),
+        (template.table, template.reach),
+        (template.population if prior else template.population[:0], BACKGROUND),
+        (sweeps, tolerance_px, fit_scale),
+    )
+
+
+def overlaps(particles: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours whose images overlap noticeably: those of k are index[start[k]:start[k + 1]]."""
+    if len(particles) == 0:
+        return np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int64)
+    distance = 1.5 * reach * float(np.median(particles[:, SCALE]))
+    pairs = cKDTree(particles[:, :2]).query_pairs(distance, output_type="ndarray")
+    first = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    order = np.argsort(first, kind="stable")
+    start = np.searchsorted(first[order], np.arange(len(particles) + 1)).astype(np.int64)
+    return start, np.concatenate([pairs[:, 1], pairs[:, 0]])[order].astype(np.int64)
+
+
+def add(fit: Fit, particles: np.ndarray, template: Template, origin: np.ndarray | None = None) -> None:
+    """Take further particles into the fit."""
+    draw_all(fit.residual, particles, template.table, template.reach, -1.0)
+    fit.particles = np.ascontiguousarray(np.concatenate([fit.particles, particles]))
+    fresh = np.full(len(particles), -1) if origin is None else origin
+    fit.origin = np.concatenate([fit.origin, fresh])
+
+
+def keep(fit: Fit, kept: np.ndarray, template: Template) -> None:
+    """Leave only the marked particles in the fit."""
+    if kept.all():
+        return
+    draw_all(fit.residual, fit.particles[~kept], template.table, template.reach, 1.0)
+    fit.particles = np.ascontiguousarray(fit.particles[kept])
+    fit.origin, fit.steps = fit.origin[kept], fit.steps[kept]
+
+
+def suited(fit: Fit, template: Template, places: np.ndarray) -> np.ndarray:
+    """A particle at every place: of the species that explains most there, at the amplitude that fits."""
+    best = np.empty((len(places), 4))
+    best_z = np.full(len(places), -np.inf)
+    for mean, scale in template.population[:, 1:3]:
+        tried = np.column_stack([places, np.zeros(len(places)), np.full(len(places), np.exp(scale))])
+        amplitude, precision = evidence(fit.residual, fit.weight, tried, template.table, template.reach)
+        tried[:, AMPLITUDE] = np.clip(amplitude, 0.1 * np.exp(mean), None)
+        better = amplitude * precision > best_z
+        best[better], best_z[better] = tried[better], (amplitude * precision)[better]
+    return best
+
+
+def missed(fit: Fit, template: Template) -> np.ndarray:
+    """Particles that the residual shows, as rows x, y, amplitude, scale."""
+    scale = template.scale_px
+    # Where the weight is zero nothing is known, and nothing is to be found.
+    known = np.where(fit.weight > 0, fit.residual, np.float32(0))
+    blurred = cv2.GaussianBlur(known, (0, 0), _BLUR_PER_SCALE * scale, borderType=cv2.BORDER_REFLECT)
+    size = 2 * max(int(0.6 * scale), 1) + 1
+    least = _FAINT * template.faintest
+    peak = (blurred >= cv2.dilate(blurred, np.ones((size, size), np.uint8))) & (
+        blurred > _SEEN_IN_BLUR * least
+    )
+    rows, columns = np.nonzero(peak)
+    places = np.column_stack([columns, rows]).astype(float)
+    if len(places) and len(fit.particles):
+        nearest, _ = cKDTree(fit.particles[:, :2]).query(places)
+        places = places[nearest > _NEW * scale]
+    if len(places) == 0:
+        return np.empty((0, 4))
+    found = suited(fit, template, places)
+    _, precision = evidence(fit.residual, fit.weight, found, template.table, template.reach)
+    amplitude = found[:, AMPLITUDE]
+    return found[(amplitude > least) & (amplitude * precision > _LEAST_SIGNIFICANCE)]
+
+
+def believable(fit: Fit, template: Template) -> np.ndarray:
+    """True for particles that are bright, significant and in view, and no twin of a brighter one."""
+    particles = fit.particles
+    if len(particles) == 0:
+        return np.ones(0, dtype=bool)
+    x, y, amplitude, scale = particles.T
+    _, precision = evidence(fit.residual, fit.weight, particles, template.table, template.reach)
+    good = (amplitude > _FAINT * template.faintest) & (amplitude * precision > _LEAST_SIGNIFICANCE)
+    smallest, largest = template.scales
+    good &= (scale > smallest / _ODD_SCALE) & (scale < largest * _ODD_SCALE)
+    height, width = fit.residual.shape
+    good &= (x > -_OUTSIDE * scale) & (x < width - 1 + _OUTSIDE * scale)
+    good &= (y > -_OUTSIDE * scale) & (y < height - 1 + _OUTSIDE * scale)
+    pairs = cKDTree(particles[:, :2]).query_pairs(_TWIN * float(scale.max()), output_type="ndarray")
+    first, second = pairs.T
+    apart = np.hypot(x[first] - x[second], y[first] - y[second])
+    twin = apart < _TWIN * 0.5 * (scale[first] + scale[second])
+    weaker = np.where((amplitude * precision)[first] < (amplitude * precision)[second], first, second)
+    good[weaker[twin]] = False
+    return np.asarray(good)
+
+
+def level(fit: Fit) -> None:
+    """Move what is smooth in the residual (a cubic) to the background, in place."""
+    height, width = fit.residual.shape
+    stride = max(1, int(np.sqrt(fit.residual.size / _BACKGROUND_PIXELS)))
+    residual = fit.residual[::stride, ::stride].astype(float)
+    weight = fit.weight[::stride, ::stride].astype(float)
+    rows, columns = np.mgrid[0:height:stride, 0:width:stride]
+    u, v = columns / width - 0.5, rows / height - 0.5
+    terms = np.array([term.ravel() for term in cubic_terms(u, v)])
+    clipped = weight * (residual**2 * weight < _CLIP**2)
+    # A stray clip that leaves too little (a wholly wrong start) is given up.
+    used = (clipped if np.count_nonzero(clipped) > 0.5 * clipped.size else weight).ravel()
+    matrix = (terms * used) @ terms.T
+    matrix += 1e-9 * np.trace(matrix) * np.eye(len(matrix))
+    coefficients = np.linalg.solve(matrix, (terms * used) @ residual.ravel())
+    fit.residual -= cubic_image(coefficients, fit.residual.shape)
