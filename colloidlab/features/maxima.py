@@ -81,13 +81,14 @@ def _search(
     before, after, close = window
     flags = np.zeros((width + 7) // 8 * 8, np.uint8)
     eights = flags.view(np.uint64)
+    column = np.empty(width, levels.dtype)
     n = m = 0
     near = min(before, 1), min(after, 1)
     for y in range(height):
         # First against the next pixels only, for a whole row at once: few are left to be looked at closely.
         here = levels[y]
         above, below = levels[max(y - near[0], 0)], levels[min(y + near[1], height - 1)]
-        _flag_row(here, above, below, threshold, near[0], near[1], flags)
+        _flag_row(here, above, below, threshold, near[0], near[1], column, flags)
         for k in range(len(eights)):
             if eights[k] == 0:
                 continue
@@ -116,19 +117,21 @@ def _flag_row(
     threshold: int,
     left: int,
     right: int,
+    column: np.ndarray,
     flags: np.ndarray,
 ) -> None:
+    """Flag pixels above the threshold that none of the pixels around them exceeds."""
     for x in range(len(here)):
-        value = here[x]
-        flags[x] = (value > threshold) & (value >= above[x]) & (value >= below[x])
+        column[x] = max(max(above[x], here[x]), below[x])
+        flags[x] = (here[x] > threshold) & (here[x] == column[x])
     if left:
         later, inner = here[1:], flags[1:]
-        for x in range(len(here) - 1):
-            inner[x] &= later[x] >= here[x]
+        for x in range(len(later)):
+            inner[x] &= later[x] >= column[x]
     if right:
-        later = here[1:]
-        for x in range(len(here) - 1):
-            flags[x] &= here[x] >= later[x]
+        before = column[1:]
+        for x in range(len(before)):
+            flags[x] &= here[x] >= before[x]
 
 
 @njit(cache=True, nogil=True)
