@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ import trackpy
 from colloidlab.features.bandpass import band_pass
 from colloidlab.features.centroid import CENTROID_COLUMNS, MEASURED_COLUMNS, characterise, find_centroids
 from colloidlab.synthetic.crowded import SCENES, film
+from colloidlab.video import open_video
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -158,3 +161,22 @@ def test_threads_do_not_disturb_one_another(images: dict[str, np.ndarray]) -> No
         together = list(pool.map(lambda p: find_centroids(p, 15, minmass=0, separation_px=16), parts))
     for a, b in zip(alone, together, strict=True):
         pd.testing.assert_frame_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("path", "diameter", "minmass", "dark"),
+    [
+        ("quasi2d_crystallites", 9, 300, False),
+        ("bulk_water", 11, 150, True),
+        ("foam", 21, 1000, False),
+        ("brightfield", 21, 2000, False),
+        ("colloids/colloids.mp4", 9, 250, True),
+    ],
+)
+def test_same_as_trackpy_on_real_recordings(path: str, diameter: int, minmass: float, dark: bool) -> None:
+    folder = Path(os.environ.get("COLLOIDLAB_DATA") or Path(__file__).parents[3] / "shared" / "data")
+    if not (folder / path).exists():
+        pytest.skip(f"{folder / path} is absent")
+    with open_video(folder / path) as video:
+        image = video.frame(0).image
+    assert_same(255 - image if dark else image, diameter, minmass=minmass)
