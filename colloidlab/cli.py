@@ -10,13 +10,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 import colloidlab
+from colloidlab.benchmark_commands import benchmark_app
 from colloidlab.config import (
     Config,
     FitConfig,
@@ -30,6 +31,7 @@ from colloidlab.config import (
     to_toml_dict,
 )
 from colloidlab.errors import Cancelled, ColloidlabError, InputError, UsageError
+from colloidlab.terminal import with_bars
 
 if TYPE_CHECKING:
     from colloidlab.progress import Monitor
@@ -42,6 +44,8 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+
+app.command(benchmark_app)
 
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 """Answers of the operating system that are no fault of this program."""
@@ -219,7 +223,7 @@ def sample(name: str = "sheared_monolayer", *, output: Output, json: Json = Fals
     """
     from colloidlab.synthetic.sample import write_sample
 
-    files = _with_bars(lambda monitor: write_sample(name, output, monitor=monitor))
+    files = with_bars(lambda monitor: write_sample(name, output, monitor=monitor))
     _say({"files": [str(path) for path in files]}, json)
 
 
@@ -237,40 +241,6 @@ def doctor(*, json: Json = False) -> None:
         print(f"{mark:8} {check.name}: {check.detail}")
         if check.fix and check.ok is not True:
             print(f"{'':8} -> {check.fix}")
-
-
-@app.command
-def benchmark(
-    name: Literal["sample"],
-    folder: Annotated[Path, Parameter(name="RUN")],
-    *,
-    truth: Path = Path("sample_videos"),
-    json: Json = False,
-) -> None:
-    """Measure a claim of the README and print name, value, unit, bar and whether the bar holds.
-
-    Parameters
-    ----------
-    name
-        sample: a run of sheared_monolayer.mp4 against its ground truth, beside a filter that knows the true law.
-    folder
-        The run folder.
-    truth
-        Folder with the sample's ground truth.
-    """
-
-    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
-        from colloidlab.benchmarks.sample import benchmark_sample, read_sample_folder
-
-        return {"rows": benchmark_sample(target, read_sample_folder(truth), monitor)}
-
-    rows = _in_run(folder, work, must_exist=True)["rows"]
-    if json:
-        _print_json({"rows": [vars(row) for row in rows]})
-        return
-    for row in rows:
-        mark = {True: "holds", False: "FAILS", None: ""}[row.holds]
-        print(f"{row.name:52} {row.value:10.4g} {row.unit:28} {row.bar:8} {mark}")
 
 
 # ---- helpers ----------------------------------------------------------------------------------
@@ -303,15 +273,7 @@ def _in_run(
             f"the run folder {folder} does not exist; make it with 'colloidlab track VIDEO -o {folder}'"
         )
     target = Run(folder)
-    return {"run": str(folder)} | _with_bars(lambda monitor: work(monitor, target))
-
-
-def _with_bars(work: Callable[[Monitor], Any]) -> Any:
-    from colloidlab.progress import Monitor
-    from colloidlab.terminal import Bars
-
-    with Bars() as bars:
-        return work(Monitor(bars))
+    return {"run": str(folder)} | with_bars(lambda monitor: work(monitor, target))
 
 
 def _say(result: dict[str, Any], as_json: bool, last: str | None = None) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -16,6 +18,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from colloidlab.progress import Monitor
+
+T = TypeVar("T")
 
 _PATIENCE_S = 2.0
 """Work shorter than this shows no bar."""
@@ -70,3 +76,9 @@ class Bars:
         self._progress.update(self._tasks[label], completed=done, total=total or None)
         if finished:
             self._tasks.pop(label)
+
+
+def with_bars(work: Callable[[Monitor], T]) -> T:
+    """Call `work` with a monitor that draws its progress."""
+    with Bars() as bars:
+        return work(Monitor(bars))

@@ -35,3 +35,8 @@ def at_least(name: str, value: float, bar: float, unit: str = "") -> Row:
 def at_most(name: str, value: float, bar: float, unit: str = "") -> Row:
     """A number that must not be larger than the bar."""
     return Row(name, value, unit, f"<= {bar:g}", bool(value <= bar))
+
+
+def between(name: str, value: float, low: float, high: float, unit: str = "") -> Row:
+    """A number that must lie between two bars."""
+    return Row(name, value, unit, f"{low:g} to {high:g}", bool(low <= value <= high))

@@ -189,6 +189,7 @@ _NONE = Centroids(np.empty((0, len(MEASURED_COLUMNS))), np.empty((0, 3)))
 
 
 def grey_threshold(image: np.ndarray, threshold: float | None) -> float:
+    """Grey level below which the band-passed image is set to zero: the given one, or trackpy's."""
     if threshold is not None:
         return float(threshold)
     return 1.0 if image.dtype.kind == "u" else float(np.ptp(image)) * _FLOAT_THRESHOLD

@@ -26,6 +26,7 @@ LAYERS = (
     ("report", "doctor", "terminal"),
     ("pipeline",),
     ("benchmarks",),
+    ("benchmark_commands",),
     ("cli", "__main__"),
 )
 """From the bottom up; `doctor` and `terminal` serve the command line only."""
@@ -124,7 +125,13 @@ def test_report_stands_on_the_run_folder_and_not_on_torch() -> None:
 def test_doctor_and_cli_import_torch_only_when_they_need_it() -> None:
     wrong = [
         where(name, found)
-        for name in ("colloidlab.doctor", "colloidlab.cli", "colloidlab.__main__", "colloidlab.terminal")
+        for name in (
+            "colloidlab.doctor",
+            "colloidlab.cli",
+            "colloidlab.benchmark_commands",
+            "colloidlab.__main__",
+            "colloidlab.terminal",
+        )
         for found in IMPORTS[name]
         if found.at_top and found.module.split(".")[0] in TORCH
     ]

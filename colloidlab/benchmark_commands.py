@@ -1,0 +1,100 @@
+"""`colloidlab benchmark`: measure a claim, print its rows, save them."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from colloidlab.errors import UsageError
+from colloidlab.terminal import with_bars
+
+if TYPE_CHECKING:
+    from colloidlab.benchmarks.rows import Row
+
+benchmark_app = App(
+    name="benchmark", help="Measure what the README claims: name, value, unit, bar and whether the bar holds."
+)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print a JSON list of rows instead")]
+Save = Annotated[
+    Path | None,
+    Parameter(name=["--output", "-o"], help="Also write the rows, with provenance, to this JSON file"),
+]
+
+
+@benchmark_app.command
+def sample(
+    folder: Annotated[Path, Parameter(name="RUN")],
+    *,
+    truth: Path = Path("sample_videos"),
+    output: Save = None,
+    json: Json = False,
+) -> None:
+    """Compare a run of sheared_monolayer.mp4 with its ground truth, beside a filter that knows the true law.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    truth
+        Folder with the sample's ground truth.
+    """
+    from colloidlab.benchmarks.sample import benchmark_sample, read_sample_folder
+    from colloidlab.run import Run
+
+    if not folder.is_dir():
+        raise UsageError(
+            f"the run folder {folder} does not exist; make it with 'colloidlab run VIDEO -o {folder}'"
+        )
+    known = read_sample_folder(truth)
+    _say(with_bars(lambda monitor: benchmark_sample(Run(folder), known, monitor)), output, json)
+
+
+@benchmark_app.command
+def tracking(
+    *,
+    data: Path | None = None,
+    seed: int = 100,
+    output: Save = Path("benchmark_tracking.json"),
+    json: Json = False,
+) -> None:
+    """Locate and link synthetic scenes with trackpy and with colloidlab; takes some ten minutes on two cores.
+
+    Parameters
+    ----------
+    data
+        Folder of real recordings (quasi2d_crystallites, bulk_water, foam, brightfield, colloids), compared as well.
+    seed
+        Of the scenes.
+    """
+    from colloidlab.benchmarks.tracking import benchmark_tracking
+
+    rows = with_bars(lambda monitor: benchmark_tracking(seed=seed, data=data, monitor=monitor))
+    _say(rows, output, json)
+
+
+def _say(rows: list[Row], output: Path | None, as_json: bool) -> None:
+    plain = [vars(row) for row in rows]
+    if output is not None:
+        _save(plain, output)
+    if as_json:
+        print(json_module.dumps(plain))
+        return
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        mark = {True: "holds", False: "FAILS", None: ""}[row.holds]
+        print(f"{row.name:{width}} {row.value:10.4g} {row.unit:28} {row.bar:14} {mark}".rstrip())
+
+
+def _save(rows: list[dict[str, object]], path: Path) -> None:
+    import sys
+
+    from colloidlab.files import atomic_path
+    from colloidlab.run import environment
+
+    document = {"argv": sys.argv[1:], "environment": environment(), "rows": rows}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json_module.dumps(document, indent=2) + "\n", encoding="utf-8")
