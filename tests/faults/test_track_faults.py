@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from container_files import announce
 from diffusing_film import D_PX2, DIAMETER_PX, write_film
 from scipy.spatial import cKDTree
 from video_files import cut, packet_at, zero
@@ -118,3 +119,14 @@ def test_a_cut_film_that_was_located_is_not_located_again(
     run = track(path, tmp_path / "run", Monitor(lambda label, done, n: located.append(label)))
     assert "locate" not in located and "link" in located
     assert len(run.read_table("frames")) == N_FRAMES
+
+
+def test_a_film_that_announces_too_few_frames_is_tracked_to_its_end(
+    film: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    path = copy(film[0], tmp_path)
+    announce(path, 25)
+    run = track(path, tmp_path / "run")
+    frames = run.read_table("frames")
+    assert list(frames["frame"]) == list(range(N_FRAMES)) and (frames["status"] == "ok").all()
+    check_positions(run, film[1])
