@@ -37,8 +37,6 @@ def locate_video(source: Path, config: Config, checkpoint: Checkpoint, monitor: 
         Correction.from_options(config.video, video) as correction,
     ):
         first, stop = parse_frames(config.video.frames) if config.video.frames else (0, None)
-        # A container may announce a wrong number of frames; asking for any of them makes it count.
-        video.frames()
         used = used_range(video, first, stop)
         if len(used) < LEAST_FRAMES:
             raise InputError(
