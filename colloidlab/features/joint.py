@@ -9,7 +9,7 @@ that were missed; those that do not improve the fit are taken out again. The sea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -31,16 +31,16 @@ _TWIN = 0.6
 """Of two particles nearer than this fraction of their mean scale, the weaker goes."""
 _NEW = 0.8
 """No particle is looked for in the residual nearer than this many scales to another."""
-_ODD_SCALE = 1.15
-"""A particle larger or smaller by this factor than any of the population stands for several, or for noise."""
+_AT_BOUND = 0.995
 _OUTSIDE = 1.0
 """A particle whose light reaches into view may be centred so many scales outside it."""
 _TOLERANCE_PX = 2e-3
 _COARSE_PX = 0.05
 _ROUNDS = 3
+_UNBOUNDED = (1e-3, 1e6)
 _SWEEPS = 4
 _LAST_SWEEPS = 20
-_BACKGROUND_PIXELS = 40_000
+_BACKGROUND_PIXELS = 20_000
 _CLIP = 4.0
 """Pixels farther than so many standard deviations from the model have no say in the background."""
 
@@ -59,15 +59,19 @@ class Fit:
         Image minus background minus particles.
     weight : float32 array, shape (height, width)
         Inverse variance of every pixel; 0 where it is not usable.
-    steps : float array, shape (n,), px
-        Last step of every particle.
+    steps, significance : float array, shape (n,)
+        Last step (px) of every particle, and its amplitude over the standard deviation of the amplitude.
+    restless : bool array, shape (n,)
+        The particle, or what it stands on, has changed since its last step.
     """
 
     particles: np.ndarray
     origin: np.ndarray
     residual: np.ndarray
     weight: np.ndarray
-    steps: np.ndarray
+    steps: np.ndarray = field(default_factory=lambda: np.empty(0))
+    significance: np.ndarray = field(default_factory=lambda: np.empty(0))
+    restless: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
 
 
 def fit_image(
@@ -90,17 +94,20 @@ def fit_image(
         residual = lit - cubic_image(template.background, image.shape)
     else:
         residual = lit - np.float32(np.percentile(lit, 5))
-    fit = Fit(np.empty((0, 4)), np.empty(0, int), residual, weight, np.empty(0))
+    fit = Fit(np.empty((0, 4)), np.empty(0, int), residual, weight)
     add(fit, suited(fit, template, starts), template, np.arange(len(starts)))
     sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
+    level(fit)
     for _ in range(_ROUNDS):
-        level(fit)
-        keep(fit, believable(fit, template), template)
         found = missed(fit, template)
         add(fit, found, template)
         sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
-        if len(found) == 0:
+        kept = believable(fit, template) & unbound(fit, template)
+        keep(fit, kept, template)
+        if len(found) == 0 and kept.all():
             break
+    level(fit)
+    fit.restless[:] = True
     sweep(fit, template, _LAST_SWEEPS)
     kept = believable(fit, template)
     if not kept.all():
@@ -138,9 +145,10 @@ def sweep(
     tolerance_px: float = _TOLERANCE_PX,
     fit_scale: bool = True,
     prior: bool = True,
+    bounded: bool = True,
 ) -> None:
-    """Gauss-Newton sweeps in place, until nothing moves or `sweeps` are done."""
-    fit.steps = relax(
+    """Gauss-Newton sweeps in place over restless particles, until nothing moves or `sweeps` are done."""
+    relax(
         fit.residual,
         fit.weight,
         fit.particles,
@@ -148,6 +156,8 @@ def sweep(
         (template.table, template.reach),
         (template.population if prior else template.population[:0], BACKGROUND),
         (sweeps, tolerance_px, fit_scale),
+        template.scales if bounded else _UNBOUNDED,
+        (fit.steps, fit.significance, fit.restless),
     )
 
 
@@ -166,18 +176,33 @@ def overlaps(particles: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarra
 def add(fit: Fit, particles: np.ndarray, template: Template, origin: np.ndarray | None = None) -> None:
     """Take further particles into the fit."""
     draw_all(fit.residual, particles, template.table, template.reach, -1.0)
+    n = len(particles)
+    _disturb(fit, particles, template)
     fit.particles = np.ascontiguousarray(np.concatenate([fit.particles, particles]))
-    fresh = np.full(len(particles), -1) if origin is None else origin
-    fit.origin = np.concatenate([fit.origin, fresh])
+    fit.origin = np.concatenate([fit.origin, np.full(n, -1) if origin is None else origin])
+    fit.steps = np.concatenate([fit.steps, np.full(n, np.inf)])
+    fit.significance = np.concatenate([fit.significance, np.zeros(n)])
+    fit.restless = np.concatenate([fit.restless, np.ones(n, dtype=bool)])
 
 
 def keep(fit: Fit, kept: np.ndarray, template: Template) -> None:
     """Leave only the marked particles in the fit."""
     if kept.all():
         return
-    draw_all(fit.residual, fit.particles[~kept], template.table, template.reach, 1.0)
+    gone = fit.particles[~kept]
+    draw_all(fit.residual, gone, template.table, template.reach, 1.0)
     fit.particles = np.ascontiguousarray(fit.particles[kept])
     fit.origin, fit.steps = fit.origin[kept], fit.steps[kept]
+    fit.significance, fit.restless = fit.significance[kept], fit.restless[kept]
+    _disturb(fit, gone, template)
+
+
+def _disturb(fit: Fit, changed: np.ndarray, template: Template) -> None:
+    """Mark the particles that share pixels with those that came or went."""
+    if len(changed) and len(fit.particles):
+        distance = 1.5 * template.reach * template.scale_px
+        nearest, _ = cKDTree(changed[:, :2]).query(fit.particles[:, :2], distance_upper_bound=distance)
+        fit.restless[np.isfinite(nearest)] = True
 
 
 def suited(fit: Fit, template: Template, places: np.ndarray) -> np.ndarray:
@@ -223,10 +248,7 @@ def believable(fit: Fit, template: Template) -> np.ndarray:
     if len(particles) == 0:
         return np.ones(0, dtype=bool)
     x, y, amplitude, scale = particles.T
-    _, precision = evidence(fit.residual, fit.weight, particles, template.table, template.reach)
-    good = (amplitude > _FAINT * template.faintest) & (amplitude * precision > _LEAST_SIGNIFICANCE)
-    smallest, largest = template.scales
-    good &= (scale > smallest / _ODD_SCALE) & (scale < largest * _ODD_SCALE)
+    good = (amplitude > _FAINT * template.faintest) & (fit.significance > _LEAST_SIGNIFICANCE)
     height, width = fit.residual.shape
     good &= (x > -_OUTSIDE * scale) & (x < width - 1 + _OUTSIDE * scale)
     good &= (y > -_OUTSIDE * scale) & (y < height - 1 + _OUTSIDE * scale)
@@ -234,9 +256,17 @@ def believable(fit: Fit, template: Template) -> np.ndarray:
     first, second = pairs.T
     apart = np.hypot(x[first] - x[second], y[first] - y[second])
     twin = apart < _TWIN * 0.5 * (scale[first] + scale[second])
-    weaker = np.where((amplitude * precision)[first] < (amplitude * precision)[second], first, second)
+    weaker = np.where(fit.significance[first] < fit.significance[second], first, second)
     good[weaker[twin]] = False
     return np.asarray(good)
+
+
+def unbound(fit: Fit, template: Template) -> np.ndarray:
+    """True for particles that are smaller than the largest of the population.
+
+    A particle that would be larger stands between two others; without it the residual shows both.
+    """
+    return np.asarray(fit.particles[:, SCALE] < _AT_BOUND * template.scales[1])
 
 
 def level(fit: Fit) -> None:

@@ -190,7 +190,9 @@ def relax(
     template: tuple[np.ndarray, float],
     prior: tuple[np.ndarray, float],
     control: tuple[int, float, bool],
-) -> np.ndarray:
+    bounds: tuple[float, float],
+    state: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     """Block Gauss-Newton sweeps over the particles that still move, leaving R in `residual`.
 
     Parameters
@@ -204,19 +206,18 @@ def relax(
         See `add_prior`.
     control : (sweeps, tolerance_px, fit_scale)
         Nothing below a fifth of the tolerance is done.
-
-    Returns
-    -------
-    float64 array, shape (n,), px
-        The last step of every particle.
+    bounds : (least, most)
+        Of the scale.
+    state : (steps, significance, restless)
+        Of every particle, changed in place: last step (px), amplitude over its standard deviation, and
+        whether it is still to be looked at.
     """
     table, reach = template
     population, background = prior
     sweeps, tolerance, fit_scale = control
     start, index = neighbours
     n = len(particles)
-    steps = np.full(n, np.inf)
-    restless = np.ones(n, np.bool_)
+    steps, significance, restless = state
     normal, gradient = np.empty((4, 4)), np.empty(4)
     for _ in range(sweeps):
         moved = False
@@ -226,6 +227,7 @@ def relax(
             restless[k] = False
             particle = particles[k]
             fill_normal(residual, weight, particle, table, reach, normal, gradient)
+            significance[k] = math.sqrt(normal[2, 2])
             add_prior(particle, population, background, normal, gradient)
             if not fit_scale:
                 normal[3, :] = 0.0
@@ -238,6 +240,8 @@ def relax(
             shorter = _FARTHEST_STEP_PX / max(length, _FARTHEST_STEP_PX)
             grow = min(max(gradient[2], -_FARTHEST_LOG), _FARTHEST_LOG)
             widen = min(max(gradient[3], -_FARTHEST_LOG), _FARTHEST_LOG)
+            widest, narrowest = math.log(bounds[1] / particle[SCALE]), math.log(bounds[0] / particle[SCALE])
+            widen = min(max(widen, narrowest), widest)
             # A change of scale by one part in a thousand moves the rim about as far as it matters.
             steps[k] = max(length, abs(widen) * particle[SCALE], 0.1 * abs(grow) * particle[SCALE])
             if steps[k] < 0.2 * tolerance:
@@ -255,7 +259,6 @@ def relax(
                     restless[j] = True
         if not moved:
             break
-    return steps
 
 
 @njit(cache=True, nogil=True)

@@ -41,7 +41,8 @@ class Light:
         """Relative brightness of every pixel, float32; None where it is even or not known."""
         if len(self.coefficients) == 0 or tuple(shape) != tuple(self.shape):
             return None
-        return self.at(np.arange(shape[1])[None, :], np.arange(shape[0])[:, None]).astype(np.float32)
+        relative = cubic_image(np.array([1.0, *self.coefficients, 0.0, 0.0, 0.0, 0.0]), shape)
+        return np.maximum(relative, np.float32(_LEAST_LIGHT))
 
 
 def quadratic(u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
@@ -109,12 +110,12 @@ def cubic_terms(u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
 def cubic_image(coefficients: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A cubic over an image, float32."""
     height, width = shape
-    u = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :]
-    v = (np.arange(height, dtype=np.float32) / height - 0.5)[:, None]
-    image = np.zeros(shape, dtype=np.float32)
-    for coefficient, term in zip(coefficients, cubic_terms(u, v), strict=True):
-        image += np.float32(coefficient) * term.astype(np.float32)
-    return image
+    one, u, v, uu, uv, vv, uuu, uuv, uvv, vvv = coefficients
+    # A matrix product of powers: one pass over the image.
+    table = np.array([[one, u, uu, uuu], [v, uv, uuv, 0.0], [vv, uvv, 0.0, 0.0], [vvv, 0.0, 0.0, 0.0]])
+    along_x = np.vander(np.arange(width) / width - 0.5, 4, increasing=True)
+    along_y = np.vander(np.arange(height) / height - 0.5, 4, increasing=True)
+    return np.ascontiguousarray((along_y @ table).astype(np.float32) @ along_x.T.astype(np.float32))
 
 
 def spline(profile: np.ndarray) -> CubicSpline:

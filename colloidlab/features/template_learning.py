@@ -107,12 +107,16 @@ def _start(
         amplitude = np.maximum(amplitude, 0.02 * float(np.ptp(image)))
         scale = np.full(len(positions), 0.5 * diameter_px)
         particles = np.column_stack([positions, amplitude, scale])
-        empty = np.empty((0, 0), np.float32)
-        frames.append(_Frame(image, Fit(particles, np.arange(len(particles)), empty, empty, np.empty(0))))
+        frames.append(_Frame(image, _unfitted(particles)))
         noises.append(sample_noise(image))
         total += len(positions)
     mean = [float(np.mean([getattr(n, name) for n in noises])) for name in ("read", "gain", "least")]
     return frames, PixelNoise(*mean)
+
+
+def _unfitted(particles: np.ndarray) -> Fit:
+    n, nothing = len(particles), np.empty((0, 0), np.float32)
+    return Fit(particles, np.arange(n), nothing, nothing, np.full(n, np.inf), np.zeros(n), np.ones(n, bool))
 
 
 def _fit_again(frame: _Frame, template: Template, turn: int) -> None:
@@ -120,11 +124,12 @@ def _fit_again(frame: _Frame, template: Template, turn: int) -> None:
     lit, fit.weight = prepare(frame.image, template.light, template.noise)
     fit.residual = lit - cubic_image(template.background, lit.shape)
     draw_all(fit.residual, fit.particles, template.table, template.reach, -1.0)
-    sweep(fit, template, 3, fit_scale=turn >= _FREE_SCALES, prior=False)
+    fit.restless[:] = True
+    sweep(fit, template, 3, fit_scale=turn >= _FREE_SCALES, prior=False, bounded=False)
     keep(fit, believable(fit, template), template)
     if turn >= _SEARCH:
         add(fit, missed(fit, template), template)
-        sweep(fit, template, 2, prior=False)
+        sweep(fit, template, 2, prior=False, bounded=False)
 
 
 def _profile(frames: list[_Frame], reach: float, light: Light, noise: PixelNoise) -> Template | None:
