@@ -61,8 +61,13 @@ def run_track(source: Path, run: Run, config: Config, monitor: Monitor = SILENT)
         summary = run.stage_summary("track")
     else:
         is_table = source.is_file() and source.suffix.lower() in TABLE_SUFFIXES
-        checkpoint = Checkpoint(run.path, digest({"source": content, **_locating(config), "images": images}))
-        found = read_table(source, config) if is_table else locate_video(source, config, checkpoint, monitor)
+        # A table leaves the parts of an interrupted video alone until its own tracks take their place.
+        part_key = digest({"source": content, **_locating(config), "images": images})
+        checkpoint = None if is_table else Checkpoint(run.path, part_key)
+        if checkpoint is None:
+            found = read_table(source, config)
+        else:
+            found = locate_video(source, config, checkpoint, monitor)
         linked, search = _link(found, config, monitor)
         result = _indicators(linked, found.calibration, config, found.region, monitor)
         run.set_source(source, content, found.calibration, {"kind": "table" if is_table else "video"})
@@ -71,7 +76,8 @@ def run_track(source: Path, run: Run, config: Config, monitor: Monitor = SILENT)
             facts.update(_facts(found, search, config), from_table=is_table)
             _write(run, found, linked)
             run.summarise("track", summary)
-        checkpoint.remove()
+        if checkpoint is not None:
+            checkpoint.remove()
     with run.stage("indicators", indicators_key(run, config), config, config.indicators.model_dump()):
         run.write_table("indicators", result.table)
         run.write_table("curves", result.curves)
