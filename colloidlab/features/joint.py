@@ -41,6 +41,7 @@ _UNBOUNDED = (1e-3, 1e6)
 _SWEEPS = 4
 _LAST_SWEEPS = 20
 _BACKGROUND_PIXELS = 20_000
+_FEW_SATURATED = 0.002
 _CLIP = 4.0
 """Pixels farther than so many standard deviations from the model have no say in the background."""
 
@@ -128,7 +129,10 @@ def prepare(
     )
     np.reciprocal(weight, out=weight)
     if image.dtype.kind == "u":
-        weight[image == np.iinfo(image.dtype).max] = 0.0
+        saturated = image == np.iinfo(image.dtype).max
+        # Where most particles are cut off, the plateau is how they look.
+        if np.count_nonzero(saturated) < _FEW_SATURATED * image.size:
+            weight[saturated] = 0.0
     if bad is not None:
         weight[bad] = 0.0
     relative = light.image(image.shape)

@@ -8,8 +8,9 @@ neighbours
     shares pixels may move as well.
 correlated noise and misfit
     For white noise of the expected size the rest of the sandwich is one. Compression, smoothing and a template
-    that does not fit leave residuals z = R sqrt(w) with covariance C(d) at distance d. The variance of x grows by
-    sum_d C(d) a(d), with a(d) the autocorrelation of the template's derivative, a(0) = 1.
+    that does not fit leave more. A displacement is fitted to the residual along t'(r) cos(phi); what is left
+    along t'(r) cos(m phi) with m = 2 and 3, which no parameter takes up, tells how much noise there is at that
+    coarseness. Its power, in units of white noise, is the growth of the variance.
 
 References
 ----------
@@ -34,8 +35,15 @@ _JUDGED = 1.2
 _LEAST_FOR_GROWTH = 10
 _CLIP = 4.0
 _LEAST_GROWTH = 0.25
-_UNUSUAL = 3.0
-"""A particle's own chi-square counts where it is so many standard deviations above the others'."""
+_CORRELATED = 2.0
+_MOST_STEEP = 1.5
+"""Where the modes hold more than twice the power of white noise, the noise is coarse, and a displacement (m = 1)
+sees more of it than they do: by the ratio of m = 2 to m = 3, at most 1.5."""
+_UNLIKE = 5.0
+_MORE_LIGHT = 0.25
+_UNRESOLVED = 0.3
+"""Particles that are so many deviations from the population, with so much more light (in its logarithm), are
+several in one place; each of them is known to this fraction of the radius."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +78,22 @@ def quality(fit: Fit, template: Template) -> Quality:
         (template.table, template.reach),
         (template.population, BACKGROUND),
     )
-    chi2, misfit, pixels = _goodness(
-        fit.residual, fit.weight, fit.particles, template.table, template.reach, _JUDGED
-    )
-    growth = _growth(fit, template)
+    chi2, misfit = _goodness(fit.residual, fit.weight, fit.particles, template.table, template.reach, _JUDGED)
     usual = float(np.nanmedian(chi2)) if np.isfinite(chi2).any() else 1.0
-    bound = usual * (1 + _UNUSUAL * np.sqrt(2 / np.maximum(pixels, 1.0)))
-    own = np.maximum(chi2 / max(usual, 1e-12), 1.0)
-    own[~(chi2 > bound)] = 1.0
-    return Quality(np.sqrt(variance * own[:, None] * growth), chi2, misfit)
+    # Compression is coarser here and finer there; a neighbour that the template does not fit shows, too.
+    own = chi2 / max(usual, 1e-12)
+    unresolved = np.where(_several(fit, template), _UNRESOLVED * fit.particles[:, SCALE], 0.0)
+    sigma = np.sqrt(variance * (own * _growth(fit, template))[:, None] + unresolved[:, None] ** 2)
+    return Quality(sigma, chi2, misfit)
+
+
+def _several(fit: Fit, template: Template) -> np.ndarray:
+    """True for particles with too much light for one of the population: two or more on top of each other."""
+    values = np.log(fit.particles[:, [AMPLITUDE, SCALE]])
+    mean, deviation = template.population[:, 1:3], template.population[:, 3:5]
+    unlike = (((values[:, None] - mean) / deviation) ** 2).sum(axis=2).min(axis=1)
+    flux, heaviest = values @ [1.0, 2.0], (mean @ [1.0, 2.0]).max()
+    return np.asarray((unlike > _UNLIKE**2) & (flux > heaviest + _MORE_LIGHT))
 
 
 def _growth(fit: Fit, template: Template) -> float:
@@ -90,7 +105,8 @@ def _growth(fit: Fit, template: Template) -> float:
     spread = 1.4826 * np.median(np.abs(modes), axis=0)
     power = (np.clip(modes / spread, -_CLIP, _CLIP) ** 2).mean(axis=0) * spread**2
     two, three = float(power[:2].mean()), float(power[2:].mean())
-    return max(0.5 * (two + three), _LEAST_GROWTH)
+    mean = max(0.5 * (two + three), _LEAST_GROWTH)
+    return mean * min(max(two / three, 1.0), _MOST_STEEP) if mean > _CORRELATED else mean
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -143,11 +159,11 @@ def _goodness(
     table: np.ndarray,
     reach: float,
     judged: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """chi-square per degree of freedom, misfit, and number of pixels of every particle."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """chi-square per degree of freedom, and misfit, of every particle."""
     height, width = residual.shape
     n = len(particles)
-    chi2, misfit, pixels = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n)
+    chi2, misfit = np.full(n, np.nan), np.full(n, np.nan)
     for k in range(n):
         x, y, amplitude, scale = particles[k]
         radius = judged * scale
@@ -164,11 +180,10 @@ def _goodness(
                 squares += w * residual[row, column] ** 2
                 light += w * value * value
                 count += 1.0
-        pixels[k] = count
         if count > 4.0 and light > 0:
             chi2[k] = squares / (count - 4.0)
             misfit[k] = max(squares - count, 0.0) / light
-    return chi2, misfit, pixels
+    return chi2, misfit
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
