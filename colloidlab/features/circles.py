@@ -49,14 +49,11 @@ class CircleSearch:
     radii_px : (float, float)
         Least and largest radius.
     outline : {"edge", "line"}
-        Edges of discs, or rings.
-    invert : bool
-        Discs darker than what surrounds them, or dark rings.
+        Edges of bright discs, or bright rings.
     """
 
     radii_px: tuple[float, float]
     outline: Outline = "edge"
-    invert: bool = False
 
 
 def find_circles(image: np.ndarray, search: CircleSearch, *, separation_px: float = 0.0) -> CircleFit:
@@ -65,7 +62,7 @@ def find_circles(image: np.ndarray, search: CircleSearch, *, separation_px: floa
     Parameters
     ----------
     image : array, shape (height, width)
-        Finite grey levels.
+        Finite grey levels; particles (or their rings) bright.
     search : CircleSearch
     separation_px : float
         Least distance between two centres; never less than 0.85 of the sum of their radii.
@@ -74,7 +71,7 @@ def find_circles(image: np.ndarray, search: CircleSearch, *, separation_px: floa
     guesses = _guesses(image, search)
     share = _LINE_WIDTH if search.outline == "line" else _EDGE_WIDTH
     width = max(_LEAST_WIDTH_PX, share * 0.5 * (low + high))
-    outlines, _ = outline_image(image, width, search.outline, invert=search.invert)
+    outlines, _ = outline_image(image, width, search.outline)
     fit = fit_circles(outlines, guesses, np.maximum(_LEAST_WINDOW_PX, _WINDOW * guesses[:, 2]))
     radius = fit.circles[:, 2]
     with np.errstate(invalid="ignore"):
@@ -97,7 +94,7 @@ def locate_circles(
     Parameters
     ----------
     image : array, shape (height, width)
-        Finite grey levels.
+        Finite grey levels; particles (or their rings) bright.
     diameter_px : int
         Odd size of the disc over which trackpy's columns are measured.
     search : CircleSearch
@@ -126,7 +123,7 @@ def _guesses(image: np.ndarray, search: CircleSearch) -> np.ndarray:
     grey = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
     line = search.outline == "line"
     smoothing = max(_LEAST_WIDTH_PX, (_LINE_WIDTH if line else _EDGE_WIDTH) * 0.5 * (low + high) / factor)
-    _, points = outline_image(grey, smoothing, search.outline, invert=search.invert)
+    _, points = outline_image(grey, smoothing, search.outline)
     found = vote_for_circles(points, (low / factor, high / factor), grey.shape, both_sides=line)
     # The centre of a reduced pixel lies between those of the pixels that it covers.
     return np.column_stack([(found[:, :2] + 0.5) * factor - 0.5, found[:, 2] * factor])

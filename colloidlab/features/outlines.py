@@ -39,7 +39,7 @@ class OutlineImage:
     Attributes
     ----------
     parts : float32 array, shape (3, height, width), grey levels
-        For edges w I_x, w I_y and zero; for lines -w^2 (I_xx, I_yy, I_xy); negated for dark outlines.
+        For edges w I_x, w I_y and zero; for lines -w^2 (I_xx, I_yy, I_xy).
     width_px : float
         Width of the Gaussian.
     line : bool
@@ -64,9 +64,7 @@ class OutlinePoints:
     across_y: np.ndarray
 
 
-def outline_image(
-    image: np.ndarray, width_px: float, outline: Outline, *, invert: bool
-) -> tuple[OutlineImage, OutlinePoints]:
+def outline_image(image: np.ndarray, width_px: float, outline: Outline) -> tuple[OutlineImage, OutlinePoints]:
     """Outlines at one scale.
 
     Parameters
@@ -77,14 +75,11 @@ def outline_image(
         Width of the Gaussian that smooths the image.
     outline : {"edge", "line"}
         Edges are followed towards the bright side.
-    invert : bool
-        Dark lines; edges are followed towards the dark side.
     """
     grey = np.asarray(image, dtype=np.float32)
     smooth = cv2.GaussianBlur(grey, (0, 0), width_px, borderType=cv2.BORDER_REFLECT)
-    sign = np.float32(-1.0 if invert else 1.0)
     line = outline == "line"
-    parts = sign * (_second(smooth, width_px) if line else _first(smooth, width_px))
+    parts = _second(smooth, width_px) if line else _first(smooth, width_px)
     strength, across_x, across_y = _across(parts, line)
     row, column = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
     ahead = cv2.remap(strength, column + across_x, row + across_y, cv2.INTER_LINEAR)
@@ -129,7 +124,7 @@ def _second(smooth: np.ndarray, width_px: float) -> np.ndarray:
     both = [
         cv2.filter2D(smooth, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT) for kernel in (xx, xx.T, xy)
     ]
-    return np.asarray(-(width_px**2) * np.stack(both))
+    return np.asarray(np.float32(-(width_px**2)) * np.stack(both))
 
 
 def _across(parts: np.ndarray, line: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

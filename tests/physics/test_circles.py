@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from colloidlab.features.circle_choice import choose_circles
 from colloidlab.features.circles import CircleSearch, find_circles, locate_circles
 from colloidlab.features.outlines import Outline
 
@@ -70,11 +71,11 @@ KINDS = [("edge", False), ("edge", True), ("line", False), ("line", True)]
 
 @pytest.mark.parametrize(("outline", "invert"), KINDS)
 def test_every_disc_is_found_once_with_centre_radius_and_error(outline: Outline, invert: bool) -> None:
-    search = CircleSearch((14.0, 32.0), outline, invert)
+    search = CircleSearch((14.0, 32.0), outline)
     pulls, radii, errors = [], [], []
     for seed in range(4):
         made = scene(seed, outline=outline, invert=invert)
-        fit = find_circles(made.image, search)
+        fit = find_circles(255 - made.image if invert else made.image, search)
         true = made.truth[match(fit.circles, made.truth)]
         error = fit.circles - true
         errors.append(error)
@@ -120,3 +121,13 @@ def test_separation_thins_and_blank_images_are_empty() -> None:
     noise = np.random.default_rng(0).normal(100, 5, (200, 200)).astype(np.uint8)
     for image in (blank, noise, blank[:6, :6]):
         assert len(find_circles(image, search).support) == 0
+
+
+@pytest.mark.parametrize(("outline", "invert"), KINDS)
+def test_kind_of_outline_is_chosen(outline: Outline, invert: bool) -> None:
+    made = scene(11, outline=outline, invert=invert)
+    choice = choose_circles([made.image], (14.0, 32.0), dark=None)
+    assert (choice.search.outline, choice.invert) == (outline, invert)
+    assert ("dark" in choice.reason) == invert and ("ring" in choice.reason) == (outline == "line")
+    # What the user knows is not asked again.
+    assert choose_circles([made.image], (14.0, 32.0), dark=not invert).invert != invert
