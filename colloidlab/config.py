@@ -84,6 +84,10 @@ class VideoConfig(Section):
 class TrackConfig(Section):
     """Locating particles and linking them into tracks."""
 
+    method: Literal["auto", "joint", "centroid", "circles"] = Field(
+        "auto",
+        description="Joint fit of a learned image where it describes the particles, centroids, or circles",
+    )
     diameter_px: int | None = Field(None, ge=3, description="Odd size of a particle's image, px [estimated]")
     minmass: float | None = Field(
         None, ge=0, description="Least integrated brightness of a particle [estimated]"
@@ -94,6 +98,14 @@ class TrackConfig(Section):
     polarity: Literal["auto", "bright", "dark"] = Field(
         "auto", description="Are the particles bright or dark?"
     )
+    least_centre: float | None = Field(
+        None,
+        description="Least grey level at a particle's centre (most, for dark ones); leaves out bright gaps [none]",
+    )
+    radius_min_px: float | None = Field(
+        None, gt=0, description="Least radius that method circles looks for, px"
+    )
+    radius_max_px: float | None = Field(None, gt=0, description="Largest radius that it looks for, px")
     search_range_px: float | None = Field(
         None, gt=0, description="Farthest move between two frames, px [estimated]"
     )
@@ -105,6 +117,15 @@ class TrackConfig(Section):
         None, ge=1, description="Images located at the same time; changes no result [number of cores]"
     )
     min_track_length: int = Field(1, ge=1, description="Shorter tracks are dropped, frames")
+
+    @model_validator(mode="after")
+    def _circles_have_radii(self) -> TrackConfig:
+        radii = (self.radius_min_px, self.radius_max_px)
+        if (self.method == "circles") != all(r is not None for r in radii) or radii.count(None) == 1:
+            raise ValueError(
+                "method = circles, radius_min_px and radius_max_px go together: give all or none"
+            )
+        return self
 
     @field_validator("diameter_px")
     @classmethod

@@ -1,5 +1,6 @@
 """Finding particles in images: positions, apparent radii and believable localisation errors."""
 
+from colloidlab.features.circles import CircleSearch
 from colloidlab.features.estimation import estimate
 from colloidlab.features.frames import locate_frames
 from colloidlab.features.joint_choice import MethodChoice, choose_method
@@ -10,6 +11,7 @@ from colloidlab.features.template import Template
 
 __all__ = [
     "FEATURE_COLUMNS",
+    "CircleSearch",
     "LocateParameters",
     "Method",
     "MethodChoice",

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from colloidlab.errors import InputError, UsageError
 from colloidlab.features.centroid import find_centroids
+from colloidlab.features.circle_choice import choose_circles
 from colloidlab.features.images import check_diameter, usable
 from colloidlab.features.joint_choice import choose_method
 from colloidlab.features.masses import LeastMass, least_mass
-from colloidlab.features.parameters import LocateParameters, default_separation
+from colloidlab.features.parameters import LocateParameters, Method, default_separation
 from colloidlab.features.scales import Blobs, diameter_from_scale, find_blobs
+from colloidlab.features.template import Template
+from colloidlab.features.template_learning import learn
 
 Polarity = Literal["auto", "bright", "dark"]
 
@@ -31,6 +34,9 @@ def estimate(
     diameter_px: int | None = None,
     minmass: float | None = None,
     separation_px: float | None = None,
+    method: Method = "auto",
+    radii_px: tuple[float, float] | None = None,
+    least_centre: float | None = None,
 ) -> LocateParameters:
     """Find what `locate` needs to know, from some frames of a recording.
 
@@ -42,8 +48,12 @@ def estimate(
     images : sequence of array, shape (height, width)
         Frames from the whole length of the recording; at most six are used.
     polarity : {"auto", "bright", "dark"}
-    diameter_px, minmass, separation_px : optional
+    diameter_px, minmass, separation_px, least_centre : optional
         Values of the user, which are kept.
+    method : {"auto", "joint", "centroid", "circles"}
+        See `Method`.
+    radii_px : (float, float), optional
+        Least and largest radius of circles; the method "circles" needs it.
 
     Returns
     -------
@@ -55,11 +65,15 @@ def estimate(
     InputError
         No image, or no blob in any of them.
     UsageError
-        The diameter is not odd, or the polarity is unknown.
+        The diameter is not odd, the polarity or the method is unknown, or circles lack their radii.
     """
+    if method not in get_args(Method):
+        raise UsageError(f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}")
     if polarity not in ("auto", "bright", "dark"):
         raise UsageError(f"polarity {polarity!r} is unknown; choose auto, bright or dark")
     frames = _spread([usable(image, invert=False).image for image in images])
+    if method == "circles":
+        return _circles(frames, polarity, diameter_px, separation_px, radii_px)
     reasons: dict[str, str] = {}
     invert, blobs = _polarity(frames, polarity, need_blobs=diameter_px is None, reasons=reasons)
     if diameter_px is not None:
@@ -81,10 +95,59 @@ def estimate(
         least = least_mass(together["mass"].to_numpy(), together["signal"].to_numpy())
     reasons["minmass"] = least.reason
     kept = [table[table["mass"] > least.minmass].reset_index(drop=True) for table in found]
-    choice = choose_method(bright, kept, diameter)
-    reasons["method"] = choice.reason
+    chosen, template, reasons["method"] = _method(bright, kept, diameter, method)
     return LocateParameters(
-        diameter, least.minmass, separation, invert, choice.method, choice.template, None, reasons
+        diameter,
+        least.minmass,
+        separation,
+        invert,
+        chosen,
+        template,
+        least_centre=least_centre,
+        reasons=reasons,
+    )
+
+
+def _method(
+    bright: list[np.ndarray], kept: list[pd.DataFrame], diameter: int, method: Method
+) -> tuple[Method, Template | None, str]:
+    if method == "centroid":
+        return method, None, _GIVEN
+    if method == "joint":
+        return method, learn(bright, kept, diameter), _GIVEN
+    choice = choose_method(bright, kept, diameter)
+    return choice.method, choice.template, choice.reason
+
+
+def _circles(
+    frames: list[np.ndarray],
+    polarity: Polarity,
+    diameter_px: int | None,
+    separation_px: float | None,
+    radii_px: tuple[float, float] | None,
+) -> LocateParameters:
+    """Options of the method "circles": the kind of outline is found, the radii are the user's."""
+    if radii_px is None:
+        raise UsageError(
+            "the method circles needs the least and the largest radius; give --radius-min-px and --radius-max-px"
+        )
+    if not 0 < radii_px[0] <= radii_px[1]:
+        raise UsageError(
+            f"radii from {radii_px[0]:g} to {radii_px[1]:g} px are no range; give the smaller one first"
+        )
+    choice = choose_circles(frames, radii_px, dark=None if polarity == "auto" else polarity == "dark")
+    reasons = {"method": _GIVEN, "circles": choice.reason}
+    diameter, reasons["diameter_px"] = 2 * round(radii_px[1]) + 1, "the largest circle"
+    if diameter_px is not None:
+        diameter, reasons["diameter_px"] = check_diameter(diameter_px), _GIVEN
+    return LocateParameters(
+        diameter,
+        0.0,
+        separation_px or radii_px[0],
+        choice.invert,
+        "circles",
+        circles=choice.search,
+        reasons=reasons,
     )
 
 

@@ -108,6 +108,8 @@ def _locate_one(index: int, image: np.ndarray, parameters: LocateParameters) -> 
             invert=parameters.invert,
             method=parameters.method,
             template=parameters.template,
+            circles=parameters.circles,
+            least_centre=parameters.least_centre,
         )
     except InputError as error:
         raise InputError(f"frame {index}: {error}") from None

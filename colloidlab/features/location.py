@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from colloidlab.errors import UsageError
 from colloidlab.features.centroid import CENTROID_COLUMNS, PERCENTILE, Centroids, empty, measure_centroids
+from colloidlab.features.circles import CircleSearch, locate_circles
 from colloidlab.features.images import check_diameter, is_stack, touches, usable
 from colloidlab.features.joint_choice import choose_method
 from colloidlab.features.joint_features import joint_features
@@ -35,6 +37,8 @@ def locate(
     threshold: float | None = None,
     percentile: float = PERCENTILE,
     template: Template | None = None,
+    circles: CircleSearch | None = None,
+    least_centre: float | None = None,
 ) -> pd.DataFrame:
     """Positions, apparent radii and localisation errors of the particles in one image.
 
@@ -50,7 +54,7 @@ def locate(
         finite are left out.
     diameter_px : int, or (z, y, x) for a stack
         Odd size of a particle's image, px.
-    method : {"auto", "joint", "centroid"}
+    method : {"auto", "joint", "centroid", "circles"}
         See `Method`.
     minmass : float, optional
         Least integrated brightness after the band-pass [0].
@@ -65,6 +69,11 @@ def locate(
         Particles are brighter than this percentile of the band-passed pixels.
     template : Template, optional
         From `choose_method`; learned from the image where there is none.
+    circles : CircleSearch, optional
+        Radii and kind of outline; "circles" needs it.
+    least_centre : float, optional
+        Features whose centre, smoothed over a pixel, is darker than this grey level (for dark particles:
+        brighter) are left out: bright gaps between particles look like particles otherwise.
 
     Returns
     -------
@@ -81,8 +90,8 @@ def locate(
     InputError, UsageError
         The image is no grey image or has no finite pixel; the options are impossible.
     """
-    if method not in ("auto", "joint", "centroid"):
-        raise UsageError(f"method = {method!r} is unknown; choose auto, joint or centroid")
+    if method not in ("auto", "joint", "centroid", "circles"):
+        raise UsageError(f"method = {method!r} is unknown; choose auto, joint, centroid or circles")
     _check_options(minmass, separation_px)
     if method in ("auto", "centroid") and is_stack(image):
         return locate_volume(
@@ -96,6 +105,12 @@ def locate(
         )
     diameter = check_diameter(diameter_px)
     ready = usable(image, invert=invert)
+    if method == "circles":
+        if circles is None:
+            raise UsageError(
+                "method = 'circles' needs the radii: give circles=CircleSearch((least, largest))"
+            )
+        return locate_circles(ready.image, diameter, circles, separation_px=separation_px or 0.0)
     if separation_px is None:
         separation_px = diameter + 1 if method == "centroid" else default_separation(diameter)
     found = measure_centroids(
@@ -109,6 +124,8 @@ def locate(
     if ready.bad is not None and len(found):
         places = np.column_stack([found["y"], found["x"]])
         found = found.select(~touches(ready.bad, places, (diameter // 2,) * 2))
+    if least_centre is not None:
+        found = found.select(_bright_centre(image, found["x"], found["y"], least_centre, invert=invert))
     if len(found) == 0:
         return empty(FEATURE_COLUMNS)
     sigma = calibrate_sigma(found, diameter, sample_noise(ready.image))
@@ -121,7 +138,22 @@ def locate(
     values = joint_features(
         ready.image, found, sigma, template, diameter, minmass=minmass or 0.0, bad=ready.bad
     )
-    return pd.DataFrame(values, columns=_COLUMNS)
+    table = pd.DataFrame(values, columns=_COLUMNS)
+    if least_centre is not None:
+        x, y = table["x"].to_numpy(), table["y"].to_numpy()
+        table = table[_bright_centre(image, x, y, least_centre, invert=invert)].reset_index(drop=True)
+    return table
+
+
+def _bright_centre(
+    image: np.ndarray, x: np.ndarray, y: np.ndarray, least: float, *, invert: bool
+) -> np.ndarray:
+    """True where the image as recorded, smoothed over a pixel, reaches the level (dark: does not exceed it)."""
+    smooth = cv2.GaussianBlur(np.ascontiguousarray(image, dtype=np.float32), (0, 0), 1.0)
+    row = np.clip(np.rint(y).astype(int), 0, image.shape[0] - 1)
+    column = np.clip(np.rint(x).astype(int), 0, image.shape[1] - 1)
+    level = smooth[row, column]
+    return np.asarray(level <= least if invert else level >= least)
 
 
 def _learned(image: np.ndarray, found: Centroids, diameter_px: int, method: Method) -> Template | None:

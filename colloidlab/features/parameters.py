@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from colloidlab.features.circles import CircleSearch
 from colloidlab.features.template import Template
 
 Method = Literal["auto", "joint", "centroid", "circles"]
@@ -32,8 +33,10 @@ class LocateParameters:
         See `Method`; one choice for a whole recording keeps positions comparable between frames.
     template : Template, optional
         The image of a particle that "joint" fits; learned from each frame where there is none.
-    radii_px : (float, float), optional
-        Least and largest radius that "circles" looks for.
+    circles : CircleSearch, optional
+        Radii and outline that "circles" looks for.
+    least_centre : float, optional
+        Grey level that the smoothed centre of a particle must reach (of a dark one: must not exceed).
     reasons : dict
         For each value one sentence: how it was found, or that the user gave it.
     """
@@ -44,7 +47,8 @@ class LocateParameters:
     invert: bool = False
     method: Method = "auto"
     template: Template | None = None
-    radii_px: tuple[float, float] | None = None
+    circles: CircleSearch | None = None
+    least_centre: float | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 

@@ -98,12 +98,18 @@ def _estimate(video: Video, used: range, images: _Images, config: Config) -> fea
             f"none of the frames of {video.path} that were tried could be read; the file is damaged"
         )
     options = config.track
+    radii = None
+    if options.radius_min_px is not None and options.radius_max_px is not None:
+        radii = (options.radius_min_px, options.radius_max_px)
     return features.estimate(
         looked_at,
         polarity=options.polarity,
         diameter_px=options.diameter_px,
         minmass=options.minmass,
         separation_px=options.separation_px,
+        method=options.method,
+        radii_px=radii,
+        least_centre=options.least_centre,
     )
 
 
