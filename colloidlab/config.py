@@ -98,9 +98,11 @@ class TrackConfig(Section):
     polarity: Literal["auto", "bright", "dark"] = Field(
         "auto", description="Are the particles bright or dark?"
     )
-    least_centre: float | None = Field(
+    minsignal: float | None = Field(
         None,
-        description="Least grey level at a particle's centre (most, for dark ones); leaves out bright gaps [none]",
+        ge=0,
+        description="Least peak brightness above the surroundings, column signal; "
+        "leaves out bright gaps between particles [estimated]",
     )
     radius_min_px: float | None = Field(
         None, gt=0, description="Least radius that method circles looks for, px"

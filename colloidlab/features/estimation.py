@@ -11,6 +11,7 @@ import pandas as pd
 from colloidlab.errors import InputError, UsageError
 from colloidlab.features.centroid import find_centroids
 from colloidlab.features.circle_choice import choose_circles
+from colloidlab.features.gaps import LeastSignal, least_signal
 from colloidlab.features.images import check_diameter, usable
 from colloidlab.features.joint_choice import choose_method
 from colloidlab.features.masses import LeastMass, least_mass
@@ -36,19 +37,20 @@ def estimate(
     separation_px: float | None = None,
     method: Method = "auto",
     radii_px: tuple[float, float] | None = None,
-    least_centre: float | None = None,
+    minsignal: float | None = None,
 ) -> LocateParameters:
     """Find what `locate` needs to know, from some frames of a recording.
 
     Polarity is the one with more energy in round blobs; the diameter is that of the typical blob; the least
-    mass lies in a gap of the masses or cuts their light tail; the separation lets particles touch.
+    mass lies in a gap of the masses or cuts their light tail; the least signal leaves out bright gaps between
+    particles; the separation lets particles touch.
 
     Parameters
     ----------
     images : sequence of array, shape (height, width)
         Frames from the whole length of the recording; at most six are used.
     polarity : {"auto", "bright", "dark"}
-    diameter_px, minmass, separation_px, least_centre : optional
+    diameter_px, minmass, separation_px, minsignal : optional
         Values of the user, which are kept.
     method : {"auto", "joint", "centroid", "circles"}
         See `Method`.
@@ -88,13 +90,8 @@ def estimate(
         reasons["separation_px"] = "two thirds of the diameter, so that touching particles are kept apart"
     bright = [usable(image, invert=invert).image for image in frames]
     found = [find_centroids(i, diameter, minmass=0.0, separation_px=separation) for i in bright]
-    if minmass is not None:
-        least = LeastMass(float(minmass), _GIVEN)
-    else:
-        together = pd.concat(found, ignore_index=True)
-        least = least_mass(together["mass"].to_numpy(), together["signal"].to_numpy())
-    reasons["minmass"] = least.reason
-    kept = [table[table["mass"] > least.minmass].reset_index(drop=True) for table in found]
+    least, faintest, kept = _kept(found, minmass, minsignal)
+    reasons["minmass"], reasons["minsignal"] = least.reason, faintest.reason
     chosen, template, reasons["method"] = _method(bright, kept, diameter, method)
     return LocateParameters(
         diameter,
@@ -103,9 +100,28 @@ def estimate(
         invert,
         chosen,
         template,
-        least_centre=least_centre,
+        minsignal=faintest.minsignal,
         reasons=reasons,
     )
+
+
+def _kept(
+    found: list[pd.DataFrame], minmass: float | None, minsignal: float | None
+) -> tuple[LeastMass, LeastSignal, list[pd.DataFrame]]:
+    """Thresholds that were given or are estimated, and the features that reach them."""
+    if minmass is not None:
+        least = LeastMass(float(minmass), _GIVEN)
+    else:
+        together = pd.concat(found, ignore_index=True)
+        least = least_mass(together["mass"].to_numpy(), together["signal"].to_numpy())
+    heavy = [table[table["mass"] > least.minmass] for table in found]
+    if minsignal is not None:
+        faintest = LeastSignal(float(minsignal), _GIVEN)
+    else:
+        together = pd.concat(heavy, ignore_index=True)
+        faintest = least_signal(together["signal"].to_numpy(), together["size"].to_numpy())
+    bright = [table[table["signal"] >= faintest.minsignal].reset_index(drop=True) for table in heavy]
+    return least, faintest, bright
 
 
 def _method(

@@ -109,7 +109,7 @@ def _locate_one(index: int, image: np.ndarray, parameters: LocateParameters) -> 
             method=parameters.method,
             template=parameters.template,
             circles=parameters.circles,
-            least_centre=parameters.least_centre,
+            minsignal=parameters.minsignal,
         )
     except InputError as error:
         raise InputError(f"frame {index}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -38,7 +37,7 @@ def locate(
     percentile: float = PERCENTILE,
     template: Template | None = None,
     circles: CircleSearch | None = None,
-    least_centre: float | None = None,
+    minsignal: float = 0.0,
 ) -> pd.DataFrame:
     """Positions, apparent radii and localisation errors of the particles in one image.
 
@@ -71,9 +70,9 @@ def locate(
         From `choose_method`; learned from the image where there is none.
     circles : CircleSearch, optional
         Radii and kind of outline; "circles" needs it.
-    least_centre : float, optional
-        Features whose centre, smoothed over a pixel, is darker than this grey level (for dark particles:
-        brighter) are left out: bright gaps between particles look like particles otherwise.
+    minsignal : float
+        Features whose brightest pixel after the band-pass (column `signal`) is fainter are left out: bright gaps
+        between particles have the mass of particles, but are fainter.
 
     Returns
     -------
@@ -124,8 +123,8 @@ def locate(
     if ready.bad is not None and len(found):
         places = np.column_stack([found["y"], found["x"]])
         found = found.select(~touches(ready.bad, places, (diameter // 2,) * 2))
-    if least_centre is not None:
-        found = found.select(_bright_centre(image, found["x"], found["y"], least_centre, invert=invert))
+    if minsignal > 0:
+        found = found.select(found["signal"] >= minsignal)
     if len(found) == 0:
         return empty(FEATURE_COLUMNS)
     sigma = calibrate_sigma(found, diameter, sample_noise(ready.image))
@@ -139,21 +138,8 @@ def locate(
         ready.image, found, sigma, template, diameter, minmass=minmass or 0.0, bad=ready.bad
     )
     table = pd.DataFrame(values, columns=_COLUMNS)
-    if least_centre is not None:
-        x, y = table["x"].to_numpy(), table["y"].to_numpy()
-        table = table[_bright_centre(image, x, y, least_centre, invert=invert)].reset_index(drop=True)
-    return table
-
-
-def _bright_centre(
-    image: np.ndarray, x: np.ndarray, y: np.ndarray, least: float, *, invert: bool
-) -> np.ndarray:
-    """True where the image as recorded, smoothed over a pixel, reaches the level (dark: does not exceed it)."""
-    smooth = cv2.GaussianBlur(np.ascontiguousarray(image, dtype=np.float32), (0, 0), 1.0)
-    row = np.clip(np.rint(y).astype(int), 0, image.shape[0] - 1)
-    column = np.clip(np.rint(x).astype(int), 0, image.shape[1] - 1)
-    level = smooth[row, column]
-    return np.asarray(level <= least if invert else level >= least)
+    # What the fit finds anew has to be as bright.
+    return table[table["signal"] >= minsignal].reset_index(drop=True) if minsignal > 0 else table
 
 
 def _learned(image: np.ndarray, found: Centroids, diameter_px: int, method: Method) -> Template | None:

@@ -45,7 +45,7 @@ def least_mass(masses: np.ndarray, signals: np.ndarray) -> LeastMass:
     if len(logs) < _LEAST_FEATURES:
         least = 0.5 * float(np.exp(logs.min())) if len(logs) else 0.0
         return LeastMass(least, "half of the least mass, for too few features to tell particles from clutter")
-    faint = brightness < _split(brightness)
+    faint = brightness < split(brightness)
     if faint.any() and not faint.all() and _much_fainter(brightness[faint], brightness[~faint]):
         bound = _fewest_errors(logs, faint)
         bound = _past_rings(logs, brightness, bound)
@@ -63,7 +63,7 @@ def _much_fainter(faint: np.ndarray, bright: np.ndarray) -> bool:
     return bool(np.median(faint) < np.median(bright) + np.log(_FAINT))
 
 
-def _split(values: np.ndarray) -> float:
+def split(values: np.ndarray) -> float:
     """The value that separates two classes with the largest variance between them (Otsu 1979)."""
     ordered = np.sort(values)
     n = len(ordered)

@@ -35,8 +35,9 @@ class LocateParameters:
         The image of a particle that "joint" fits; learned from each frame where there is none.
     circles : CircleSearch, optional
         Radii and outline that "circles" looks for.
-    least_centre : float, optional
-        Grey level that the smoothed centre of a particle must reach (of a dark one: must not exceed).
+    minsignal : float
+        Least brightness of a particle's brightest pixel after the band-pass, grey levels; bright gaps between
+        particles are fainter.
     reasons : dict
         For each value one sentence: how it was found, or that the user gave it.
     """
@@ -48,7 +49,7 @@ class LocateParameters:
     method: Method = "auto"
     template: Template | None = None
     circles: CircleSearch | None = None
-    least_centre: float | None = None
+    minsignal: float = 0.0
     reasons: dict[str, str] = field(default_factory=dict)
 
 

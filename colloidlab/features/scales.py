@@ -16,7 +16,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_LEAST_SCALE_PX, _MOST_SCALE_PX = 0.9, 20.0
+_LEAST_SCALE_PX = 0.9
+_MOST_SCALE = 0.1
+"""Largest scale, in heights or widths of the view, whichever is less."""
+_REDUCED_SCALE_PX = 4.0
+"""Images are reduced to this scale before larger ones are looked for: the smoothing leaves nothing finer."""
+_OCTAVE = 4
+"""Scales that share a reduction."""
 _RATIO = 1.18
 """Ratio of neighbouring scales."""
 _LEAST_ROUNDNESS = 0.5
@@ -80,19 +86,30 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _blobs_of(image: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
-    most = min(_MOST_SCALE_PX, min(image.shape) / 10.0)
+    most = _MOST_SCALE * min(image.shape)
     count = max(int(np.log(most / _LEAST_SCALE_PX) / np.log(_RATIO)) + 1, 3)
     scales = _LEAST_SCALE_PX * _RATIO ** np.arange(count)
-    below, here = None, _response(image, scales[0], sign)
     found_scales, found_responses = [], []
-    for k in range(1, count):
-        above = _response(image, scales[k], sign)
-        if below is not None:
-            rows, columns = _maxima(below, here, above)
-            found_responses.append(here[rows, columns].astype(float))
-            found_scales.append(np.full(len(rows), scales[k - 1]))
-        below, here = here, above
+    for first in range(0, count - 1, _OCTAVE):
+        inner = range(first, min(first + _OCTAVE, count - 1))
+        factor = max(1, int(scales[first] / _REDUCED_SCALE_PX))
+        reduced = _reduced(image, factor)
+        # Below the least scale nothing is looked at: spots of a pixel respond most at the least itself.
+        used = scales[[max(k, 0) for k in range(first - 1, inner[-1] + 2)]]
+        responses = [_response(reduced, s / factor, sign) for s in used]
+        for i, k in enumerate(inner, start=1):
+            rows, columns = _maxima(*responses[i - 1 : i + 2])
+            found_responses.append(responses[i][rows, columns].astype(float))
+            found_scales.append(np.full(len(rows), scales[k]))
     return np.concatenate(found_scales), np.concatenate(found_responses)
+
+
+def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
+    if factor == 1:
+        return image
+    height, width = (n // factor for n in image.shape)
+    part = np.ascontiguousarray(image[: height * factor, : width * factor])
+    return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _response(image: np.ndarray, scale: float, sign: float) -> np.ndarray:

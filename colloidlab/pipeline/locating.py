@@ -109,7 +109,7 @@ def _estimate(video: Video, used: range, images: _Images, config: Config) -> fea
         separation_px=options.separation_px,
         method=options.method,
         radii_px=radii,
-        least_centre=options.least_centre,
+        minsignal=options.minsignal,
     )
 
 

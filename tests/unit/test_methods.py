@@ -54,14 +54,10 @@ def test_circles_are_found_with_their_radii() -> None:
     assert np.allclose(table[["x", "y", "radius_px"]], true, atol=0.3)
 
 
-def test_least_centre_leaves_out_what_is_darker(image: np.ndarray) -> None:
+def test_minsignal_leaves_out_what_is_fainter(image: np.ndarray) -> None:
     everything = locate(image, 15, method="centroid", separation_px=10)
-    level = float(
-        np.median(image[np.rint(everything["y"]).astype(int), np.rint(everything["x"]).astype(int)])
-    )
-    bright = locate(image, 15, method="centroid", separation_px=10, least_centre=level)
-    assert 0.3 < len(bright) / len(everything) < 0.7
-    inverted = locate(
-        255 - image, 15, method="centroid", separation_px=10, invert=True, least_centre=255 - level
-    )
+    level = float(everything["signal"].median())
+    bright = locate(image, 15, method="centroid", separation_px=10, minsignal=level)
+    assert len(bright) == (everything["signal"] >= level).sum() < len(everything)
+    inverted = locate(255 - image, 15, method="centroid", separation_px=10, invert=True, minsignal=level)
     assert len(inverted) == len(bright)
