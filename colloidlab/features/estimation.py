@@ -24,6 +24,9 @@ Polarity = Literal["auto", "bright", "dark"]
 
 _GIVEN = "given by the user"
 _FRAMES = 6
+_WIDE_PX = 41
+_ELONGATED = 0.35
+"""Mean eccentricity of the features of rods; spots and rings have less than 0.2."""
 _SCALE_FRAMES = 3
 """Frames for the sweep over scales, which costs most."""
 
@@ -90,9 +93,11 @@ def estimate(
         reasons["separation_px"] = "two thirds of the diameter, so that touching particles are kept apart"
     bright = [usable(image, invert=invert).image for image in frames]
     found = [find_centroids(i, diameter, minmass=0.0, separation_px=separation) for i in bright]
-    least, faintest, kept = _kept(found, minmass, minsignal)
+    least, faintest, kept = _kept(found, diameter, minmass, minsignal)
     reasons["minmass"], reasons["minsignal"] = least.reason, faintest.reason
     chosen, template, reasons["method"] = _method(bright, kept, diameter, method)
+    if chosen == "centroid":
+        reasons["method"] += _warning(diameter, kept)
     return LocateParameters(
         diameter,
         least.minmass,
@@ -105,8 +110,20 @@ def estimate(
     )
 
 
+def _warning(diameter_px: int, kept: list[pd.DataFrame]) -> str:
+    """What centroids do badly: wide discs, whose light has no peak, and rods, of which they say no direction."""
+    if diameter_px >= _WIDE_PX:
+        return "; particles this wide are better located by their outlines: try --method circles"
+    together = pd.concat(kept, ignore_index=True)
+    if len(together) and np.average(together["ecc"], weights=together["mass"]) > _ELONGATED:
+        return (
+            "; the particles are elongated: a centroid is that of their light, and long ones may count twice"
+        )
+    return ""
+
+
 def _kept(
-    found: list[pd.DataFrame], minmass: float | None, minsignal: float | None
+    found: list[pd.DataFrame], diameter_px: int, minmass: float | None, minsignal: float | None
 ) -> tuple[LeastMass, LeastSignal, list[pd.DataFrame]]:
     """Thresholds that were given or are estimated, and the features that reach them."""
     if minmass is not None:
@@ -118,8 +135,7 @@ def _kept(
     if minsignal is not None:
         faintest = LeastSignal(float(minsignal), _GIVEN)
     else:
-        together = pd.concat(heavy, ignore_index=True)
-        faintest = least_signal(together["signal"].to_numpy(), together["size"].to_numpy())
+        faintest = least_signal(heavy, diameter_px)
     bright = [table[table["signal"] >= faintest.minsignal].reset_index(drop=True) for table in heavy]
     return least, faintest, bright
 

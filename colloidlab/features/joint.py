@@ -9,12 +9,14 @@ that were missed; those that do not improve the fit are taken out again. The sea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from colloidlab.features.joint_core import core_weights
 from colloidlab.features.joint_kernels import AMPLITUDE, SCALE, draw_all, evidence, relax
 from colloidlab.features.joint_population import BACKGROUND
 from colloidlab.features.pixel_noise import PixelNoise
@@ -27,13 +29,15 @@ _SEEN_IN_BLUR = 0.3
 _FAINT = 0.6
 """A particle is at least this bright, in units of the faintest of the population."""
 _LEAST_SIGNIFICANCE = 6.0
-_TWIN = 0.6
+_TWIN = 0.4
 """Of two particles nearer than this fraction of their mean scale, the weaker goes."""
-_NEW = 0.8
+_NEW = 0.6
 """No particle is looked for in the residual nearer than this many scales to another."""
 _AT_BOUND = 0.995
-_OUTSIDE = 1.0
+_OUTSIDE = 1.2
 """A particle whose light reaches into view may be centred so many scales outside it."""
+_FLANK = 0.2
+"""Near the edge of the view, where only a flank may show, so much less is asked of a particle."""
 _TOLERANCE_PX = 2e-3
 _COARSE_PX = 0.05
 _ROUNDS = 3
@@ -59,7 +63,9 @@ class Fit:
     residual : float32 array, shape (height, width)
         Image minus background minus particles.
     weight : float32 array, shape (height, width)
-        Inverse variance of every pixel; 0 where it is not usable.
+        Inverse variance of every pixel, or `core_weights`; 0 where it is not usable.
+    noise_weight : float32 array, shape (height, width)
+        Inverse variance by the noise of the camera alone.
     steps, significance : float array, shape (n,)
         Last step (px) of every particle, and its amplitude over the standard deviation of the amplitude.
     restless : bool array, shape (n,)
@@ -70,6 +76,7 @@ class Fit:
     origin: np.ndarray
     residual: np.ndarray
     weight: np.ndarray
+    noise_weight: np.ndarray
     steps: np.ndarray = field(default_factory=lambda: np.empty(0))
     significance: np.ndarray = field(default_factory=lambda: np.empty(0))
     restless: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
@@ -95,7 +102,7 @@ def fit_image(
         residual = lit - cubic_image(template.background, image.shape)
     else:
         residual = lit - np.float32(np.percentile(lit, 5))
-    fit = Fit(np.empty((0, 4)), np.empty(0, int), residual, weight)
+    fit = Fit(np.empty((0, 4)), np.empty(0, int), residual, weight, weight)
     add(fit, suited(fit, template, starts), template, np.arange(len(starts)))
     sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
     level(fit)
@@ -109,6 +116,10 @@ def fit_image(
             break
     level(fit)
     fit.restless[:] = True
+    if template.cores:
+        sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX)
+        fit.weight = core_weights(fit.residual, fit.weight, fit.particles)
+        fit.restless[:] = True
     sweep(fit, template, _LAST_SWEEPS)
     kept = believable(fit, template)
     if not kept.all():
@@ -230,9 +241,12 @@ def missed(fit: Fit, template: Template) -> np.ndarray:
     blurred = cv2.GaussianBlur(known, (0, 0), _BLUR_PER_SCALE * scale, borderType=cv2.BORDER_REFLECT)
     size = 2 * max(int(0.6 * scale), 1) + 1
     least = _FAINT * template.faintest
-    peak = (blurred >= cv2.dilate(blurred, np.ones((size, size), np.uint8))) & (
-        blurred > _SEEN_IN_BLUR * least
-    )
+    peak = blurred >= cv2.dilate(blurred, np.ones((size, size), np.uint8))
+    bright = blurred > _SEEN_IN_BLUR * least
+    rim = math.ceil(0.5 * scale)
+    for edge in (np.s_[:rim], np.s_[-rim:], np.s_[:, :rim], np.s_[:, -rim:]):
+        bright[edge] = blurred[edge] > _FLANK * _SEEN_IN_BLUR * least
+    peak &= bright
     rows, columns = np.nonzero(peak)
     places = np.column_stack([columns, rows]).astype(float)
     if len(places) and len(fit.particles):
@@ -243,7 +257,11 @@ def missed(fit: Fit, template: Template) -> np.ndarray:
     found = suited(fit, template, places)
     _, precision = evidence(fit.residual, fit.weight, found, template.table, template.reach)
     amplitude = found[:, AMPLITUDE]
-    return found[(amplitude > least) & (amplitude * precision > _LEAST_SIGNIFICANCE)]
+    # A particle whose centre is out of view shows its flank only, and is faint where it is looked for.
+    height, width = fit.residual.shape
+    inside = np.minimum(found[:, :2], [width - 1, height - 1] - found[:, :2]).min(axis=1) > 0.5 * scale
+    enough = amplitude > np.where(inside, least, _FLANK * least)
+    return found[enough & (amplitude * precision > _LEAST_SIGNIFICANCE)]
 
 
 def believable(fit: Fit, template: Template) -> np.ndarray:

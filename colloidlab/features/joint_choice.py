@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from colloidlab.features.joint import fit_image
 from colloidlab.features.joint_errors import quality
 from colloidlab.features.joint_features import trusted
+from colloidlab.features.joint_kernels import SCALE
 from colloidlab.features.parameters import Method
 from colloidlab.features.template import Template
 from colloidlab.features.template_learning import learn
@@ -20,6 +22,8 @@ _LEAST_SHARE = 0.7
 _GOOD_MISFIT = 0.03
 _GOOD_CHI2 = 2.0
 """...and half of them so well: squared residual beyond the noise over squared light, or chi-square."""
+_NEARLY = 4.0
+"""Above this chi-square the template's misfit counts more than the noise; where rims touch, they hold most of it."""
 
 
 @dataclass(frozen=True)
@@ -71,4 +75,15 @@ def choose_method(
     words = f"chi-square {chi2:.3g}, {100 * misfit:.2g} % of a particle's squared light unexplained"
     if misfit > _GOOD_MISFIT and chi2 > _GOOD_CHI2:
         return MethodChoice("centroid", None, f"centroids, for no template describes the particles: {words}")
+    if chi2 > _NEARLY and _touching(fit.particles, template.reach):
+        template = replace(template, cores=True)
+        words += "; as touching rims leave more than noise, the cores of the particles decide"
     return MethodChoice("joint", template, f"joint fit, for one template describes the particles: {words}")
+
+
+def _touching(particles: np.ndarray, reach: float) -> bool:
+    """Do the images of most particles overlap with another's?"""
+    if len(particles) < 2:
+        return False
+    nearest = cKDTree(particles[:, :2]).query(particles[:, :2], k=2)[0][:, 1]
+    return bool(np.median(nearest / particles[:, SCALE]) < 2 * reach)

@@ -41,6 +41,9 @@ _MOST_STEEP = 1.5
 sees more of it than they do: by the ratio of m = 2 to m = 3, at most 1.5."""
 _UNLIKE = 5.0
 _MORE_LIGHT = 0.25
+_USUAL, _LOPSIDED = 2.0, 0.3
+"""What a particle leaves unexplained beyond twice the usual chi-square is light that the model lacks, such as a
+neighbour out of view. All on one side, a share m of the squared light moves the centre by some 0.3 radii sqrt(m)."""
 _UNRESOLVED = 0.3
 """Particles that are so many deviations from the population, with so much more light (in its logarithm), are
 several in one place; each of them is known to this fraction of the radius."""
@@ -78,12 +81,17 @@ def quality(fit: Fit, template: Template) -> Quality:
         (template.table, template.reach),
         (template.population, BACKGROUND),
     )
-    chi2, misfit = _goodness(fit.residual, fit.weight, fit.particles, template.table, template.reach, _JUDGED)
+    chi2, misfit = _goodness(
+        fit.residual, fit.noise_weight, fit.particles, template.table, template.reach, _JUDGED
+    )
     usual = float(np.nanmedian(chi2)) if np.isfinite(chi2).any() else 1.0
     # Compression is coarser here and finer there; a neighbour that the template does not fit shows, too.
     own = chi2 / max(usual, 1e-12)
-    unresolved = np.where(_several(fit, template), _UNRESOLVED * fit.particles[:, SCALE], 0.0)
-    sigma = np.sqrt(variance * (own * _growth(fit, template))[:, None] + unresolved[:, None] ** 2)
+    scale = fit.particles[:, SCALE]
+    unresolved = np.where(_several(fit, template), _UNRESOLVED * scale, 0.0)
+    strange = _LOPSIDED * scale * np.sqrt(misfit * np.clip((chi2 - _USUAL * usual) / (chi2 - 1.0), 0.0, 1.0))
+    systematic = (unresolved**2 + np.where(chi2 > _USUAL * max(usual, 1.0), strange, 0.0) ** 2)[:, None]
+    sigma = np.sqrt(variance * (own * _growth(fit, template))[:, None] + systematic)
     return Quality(sigma, chi2, misfit)
 
 
@@ -106,6 +114,9 @@ def _growth(fit: Fit, template: Template) -> float:
     power = (np.clip(modes / spread, -_CLIP, _CLIP) ** 2).mean(axis=0) * spread**2
     two, three = float(power[:2].mean()), float(power[2:].mean())
     mean = max(0.5 * (two + three), _LEAST_GROWTH)
+    # Within the scatter of so many modes the noise is what it should be.
+    if abs(mean - 1) < 2 * np.sqrt(2 / modes.size):
+        return 1.0
     return mean * min(max(two / three, 1.0), _MOST_STEEP) if mean > _CORRELATED else mean
 
 

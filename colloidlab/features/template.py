@@ -37,6 +37,12 @@ class Light:
         relative = 1.0 + sum(c * term for c, term in zip(self.coefficients, terms, strict=True))
         return np.asarray(np.maximum(relative, _LEAST_LIGHT))
 
+    def differs(self, other: Light) -> float:
+        """Largest difference of a coefficient from those of another light."""
+        if len(self.coefficients) != len(other.coefficients):
+            return float("inf")
+        return float(np.abs(self.coefficients - other.coefficients).max(initial=0.0))
+
     def image(self, shape: tuple[int, int]) -> np.ndarray | None:
         """Relative brightness of every pixel, float32; None where it is even or not known."""
         if len(self.coefficients) == 0 or tuple(shape) != tuple(self.shape):
@@ -72,6 +78,8 @@ class Template:
         Coefficients of `cubic` for the image without particles, divided by the light; for `light.shape`.
     noise : PixelNoise
         Of the recording.
+    cores : bool
+        The template is only nearly true: positions come from the cores of the particles (`joint_core`).
     """
 
     profile: np.ndarray
@@ -80,6 +88,7 @@ class Template:
     light: Light
     background: np.ndarray
     noise: PixelNoise
+    cores: bool = False
     table: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -17,17 +17,19 @@ import pandas as pd
 from colloidlab.features.joint import Fit, add, believable, keep, missed, prepare, sweep
 from colloidlab.features.joint_kernels import AMPLITUDE, SCALE, draw_all
 from colloidlab.features.joint_population import species
+from colloidlab.features.noise import noise_under_particles
 from colloidlab.features.pixel_noise import PixelNoise, sample_noise
 from colloidlab.features.template import Light, Template, cubic_image, edge, quadratic
 from colloidlab.features.template_kernels import BACKGROUND_TERMS, profile_system
 
-_TURNS = 12
+_TURNS = 14
 _FREE_SCALES = 1
 _SEARCH = 2
 _CUT = 4
 """Turns from which scales are free, missed particles are looked for, and at which the template is cut."""
 _STILL = 1e-3
 """Learning ends when no value of the profile changes more."""
+_STILL_LIGHT = 0.01
 _NODES = 40
 _FIRST_REACH = 1.9
 """The template is looked for out to so many half diameters."""
@@ -80,13 +82,16 @@ def learn(images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter
             _fit_again(frame, template, turn)
         if sum(len(frame.fit.particles) for frame in frames) < _LEAST_PARTICLES:
             return None
-        if turn > _CUT + 1 and np.abs(template.profile - before).max() < _STILL:
-            break
+        still = np.abs(template.profile - before).max() < _STILL
         before = template.profile
         if turn == _CUT:
             reach *= _end(template.profile)
+        if turn >= _CUT:
+            noise = _noise_left(frames, light, noise)
         if turn >= _SEARCH:
-            light = _relit(frames, light)
+            was, light = light, _relit(frames, light)
+            if turn > _CUT + 1 and still and light.differs(was) < _STILL_LIGHT:
+                break
     return _normalised(template, frames) if template is not None else None
 
 
@@ -116,7 +121,9 @@ def _start(
 
 def _unfitted(particles: np.ndarray) -> Fit:
     n, nothing = len(particles), np.empty((0, 0), np.float32)
-    return Fit(particles, np.arange(n), nothing, nothing, np.full(n, np.inf), np.zeros(n), np.ones(n, bool))
+    return Fit(
+        particles, np.arange(n), nothing, nothing, nothing, np.full(n, np.inf), np.zeros(n), np.ones(n, bool)
+    )
 
 
 def _fit_again(frame: _Frame, template: Template, turn: int) -> None:
@@ -192,6 +199,16 @@ def _relit(frames: list[_Frame], light: Light) -> Light:
         at = frame.fit.particles[:, 0], frame.fit.particles[:, 1]
         frame.fit.particles[:, AMPLITUDE] *= light.at(*at) / found.at(*at)
     return found
+
+
+def _noise_left(frames: list[_Frame], light: Light, noise: PixelNoise) -> PixelNoise:
+    levels, residuals = [], []
+    for frame in frames:
+        relative = light.image(frame.image.shape)
+        residual = frame.fit.residual if relative is None else frame.fit.residual * relative
+        residuals.append(residual)
+        levels.append(frame.image.astype(np.float32) - residual)
+    return noise_under_particles(levels, residuals, noise)
 
 
 def _normalised(template: Template, frames: list[_Frame]) -> Template:
