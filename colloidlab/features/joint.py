@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from colloidlab.features.joint_core import core_weights
 from colloidlab.features.joint_kernels import AMPLITUDE, SCALE, draw_all, evidence, relax
 from colloidlab.features.joint_population import BACKGROUND
+from colloidlab.features.joint_split import halves
 from colloidlab.features.pixel_noise import PixelNoise
 from colloidlab.features.template import Light, Template, cubic_image, cubic_terms
 
@@ -107,12 +108,13 @@ def fit_image(
     sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
     level(fit)
     for _ in range(_ROUNDS):
+        parted = part(fit, template)
         found = missed(fit, template)
         add(fit, found, template)
         sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
-        kept = believable(fit, template) & unbound(fit, template)
+        kept = believable(fit, template)
         keep(fit, kept, template)
-        if len(found) == 0 and kept.all():
+        if len(found) == parted == 0 and kept.all():
             break
     level(fit)
     fit.restless[:] = True
@@ -283,12 +285,20 @@ def believable(fit: Fit, template: Template) -> np.ndarray:
     return np.asarray(good)
 
 
-def unbound(fit: Fit, template: Template) -> np.ndarray:
-    """True for particles that are smaller than the largest of the population.
+def part(fit: Fit, template: Template) -> int:
+    """Replace particles that want to be larger than the population by two each, in place; how many there were.
 
-    A particle that would be larger stands between two others; without it the residual shows both.
+    Such a particle stands between two others. Halves that are nothing do not survive `believable`.
     """
-    return np.asarray(fit.particles[:, SCALE] < _AT_BOUND * template.scales[1])
+    large = fit.particles[:, SCALE] > _AT_BOUND * template.scales[1]
+    if not large.any():
+        return 0
+    places = halves(fit.residual, fit.weight, fit.particles[large], template.reach)
+    origin = np.tile(fit.origin[large], 2)
+    origin[large.sum() :] = -1
+    keep(fit, ~large, template)
+    add(fit, suited(fit, template, places), template, origin)
+    return int(large.sum())
 
 
 def level(fit: Fit) -> None:
