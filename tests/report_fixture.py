@@ -16,6 +16,7 @@ from PIL import Image
 
 from colloidlab.config import Config
 from colloidlab.run import Run
+from colloidlab.tracks import track_quality
 from colloidlab.units import Calibration
 
 SPACING_PX = 16.0
@@ -111,6 +112,7 @@ def _track(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generato
     run.write_table("frames", frames.assign(mean=60.0, std=20.0, saturated=0.0))
     run.write_table("features", tracks.drop(columns="particle"))
     run.write_table("tracks", tracks)
+    run.write_table("quality", track_quality(tracks))
     with run.writing("preview.png") as path:
         _draw(layer, tracks[tracks["frame"] == 0], rng).save(path, format="PNG")
     reasons = {
