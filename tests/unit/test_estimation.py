@@ -165,17 +165,12 @@ def test_no_valley_is_no_limit() -> None:
     assert least_signal([cores[:10]], 9).minsignal == 0
 
 
-def test_wide_discs_and_rods_are_pointed_out() -> None:
-    """The centroid of a wide, flat disc follows noise (in trackpy, too), and that of a rod has no direction."""
+def test_wide_discs_are_pointed_out() -> None:
+    """The centroid of a wide, flat disc follows noise (in trackpy, too)."""
     rng = np.random.default_rng(8)
     places = scatter(rng, 600, 6, 150.0, 90.0)
     wide = estimate([film(draw(600, places, 55.0), rng)], method="centroid")
     assert wide.diameter_px > 90 and "--method circles" in wide.reasons["method"]
-    y, x = np.mgrid[:200, :200].astype(float)
-    light = np.zeros((200, 200))
-    for a, b in scatter(rng, 200, 12, 35.0, 15.0):
-        light += np.exp(-0.5 * (((x - a) / 4.5) ** 2 + ((y - b) / 2) ** 2))
-    assert "elongated" in estimate([film(light, rng)], method="centroid").reasons["method"]
 
 
 def test_what_the_user_gives_is_kept_and_said(plain: tuple[np.ndarray, Points]) -> None:
