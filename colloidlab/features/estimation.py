@@ -196,7 +196,7 @@ def _polarity(
 ) -> tuple[bool, Blobs]:
     """Are the particles dark? And the blobs of that polarity (empty when nobody needs them)."""
     looked_at = frames[:: max(1, len(frames) // _SCALE_FRAMES)][:_SCALE_FRAMES]
-    nothing = Blobs(np.empty(0), np.empty(0), np.empty(0))
+    nothing = Blobs(np.empty(0), np.empty(0))
     if polarity == "auto":
         bright, dark = find_blobs(looked_at, dark=False), find_blobs(looked_at, dark=True)
         if bright.energy == dark.energy == 0:

@@ -25,26 +25,18 @@ _OCTAVE = 4
 """Scales that share a reduction."""
 _RATIO = 1.18
 """Ratio of neighbouring scales."""
-_LEAST_ROUNDNESS = 0.25
-"""Ratio of the two curvatures of the response at a blob; lines and edges have less, short rods do not."""
-_ROUND = 0.5
-"""Blobs that tell the typical scale are at least this round, if any is: shadows and flares are less so."""
-_MOSTLY_LEAST = 2.0
-"""Blobs of the least scale count where they hold so many times the energy of all others; else they are noise."""
+_LEAST_ROUNDNESS = 0.5
+"""Ratio of the two curvatures of the response at a blob; lines and edges have less."""
 _STRONG = 0.5
 """A blob counts when its response is at least this fraction of the typical one."""
 
 
 @dataclass(frozen=True)
 class Blobs:
-    """Round maxima of the response in space and scale: scales in px, responses in grey levels, roundness 0 to 1."""
+    """Round maxima of the response in space and scale: scales in px and responses in grey levels."""
 
     scales: np.ndarray
     responses: np.ndarray
-    roundness: np.ndarray
-
-    def __getitem__(self, chosen: np.ndarray) -> Blobs:
-        return Blobs(self.scales[chosen], self.responses[chosen], self.roundness[chosen])
 
     @property
     def strong(self) -> np.ndarray:
@@ -63,27 +55,18 @@ class Blobs:
     @property
     def scale(self) -> float:
         """Typical scale of the strong blobs, px: the median weighted by energy."""
-        is_round = self.roundness >= _ROUND
-        round_ones = self[is_round] if is_round.any() else self
-        strong = round_ones[round_ones.strong]
-        return weighted_median(strong.scales, strong.responses**2 * strong.scales**2)
+        chosen = self.strong
+        return weighted_median(self.scales[chosen], self.responses[chosen] ** 2 * self.scales[chosen] ** 2)
 
 
 def find_blobs(images: Sequence[np.ndarray], *, dark: bool) -> Blobs:
     """Bright (or dark) round blobs of several images, at all scales from 1 px to a tenth of the view."""
-    sign = -1.0 if dark else 1.0
-    found = [_blobs_of(np.ascontiguousarray(image, dtype=np.float32), sign) for image in images]
-    every = _together(found)
-    least = every.scales <= _LEAST_SCALE_PX
-    return every if every[least].energy > _MOSTLY_LEAST * every[~least].energy else every[~least]
-
-
-def _together(parts: Sequence[Blobs]) -> Blobs:
-    return Blobs(
-        np.concatenate([part.scales for part in parts]),
-        np.concatenate([part.responses for part in parts]),
-        np.concatenate([part.roundness for part in parts]),
-    )
+    scales, responses = [], []
+    for image in images:
+        s, r = _blobs_of(np.ascontiguousarray(image, dtype=np.float32), -1.0 if dark else 1.0)
+        scales.append(s)
+        responses.append(r)
+    return Blobs(np.concatenate(scales), np.concatenate(responses))
 
 
 def diameter_from_scale(scale_px: float) -> int:
@@ -102,11 +85,11 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
 
 
-def _blobs_of(image: np.ndarray, sign: float) -> Blobs:
+def _blobs_of(image: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
     most = _MOST_SCALE * min(image.shape)
     count = max(int(np.log(most / _LEAST_SCALE_PX) / np.log(_RATIO)) + 1, 3)
     scales = _LEAST_SCALE_PX * _RATIO ** np.arange(count)
-    found = []
+    found_scales, found_responses = [], []
     for first in range(0, count - 1, _OCTAVE):
         inner = range(first, min(first + _OCTAVE, count - 1))
         factor = max(1, int(scales[first] / _REDUCED_SCALE_PX))
@@ -115,11 +98,10 @@ def _blobs_of(image: np.ndarray, sign: float) -> Blobs:
         used = scales[[max(k, 0) for k in range(first - 1, inner[-1] + 2)]]
         responses = [_response(reduced, s / factor, sign) for s in used]
         for i, k in enumerate(inner, start=1):
-            rows, columns, roundness = _maxima(*responses[i - 1 : i + 2])
-            found.append(
-                Blobs(np.full(len(rows), scales[k]), responses[i][rows, columns].astype(float), roundness)
-            )
-    return _together(found)
+            rows, columns = _maxima(*responses[i - 1 : i + 2])
+            found_responses.append(responses[i][rows, columns].astype(float))
+            found_scales.append(np.full(len(rows), scales[k]))
+    return np.concatenate(found_scales), np.concatenate(found_responses)
 
 
 def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
@@ -139,10 +121,8 @@ def _response(image: np.ndarray, scale: float, sign: float) -> np.ndarray:
 _LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float32)
 
 
-def _maxima(
-    below: np.ndarray, here: np.ndarray, above: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and roundness of the maxima of `here` over a 5 x 5 neighbourhood and the two neighbouring scales."""
+def _maxima(below: np.ndarray, here: np.ndarray, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round maxima of `here` over a 5 x 5 neighbourhood and the two neighbouring scales."""
     square = np.ones((5, 5), np.uint8)
     highest = cv2.dilate(np.maximum(np.maximum(below, above), here), square)
     # Rounding of the response leaves maxima in flat images; they are no blobs.
@@ -159,6 +139,5 @@ def _maxima(
         - here[row - 1, column + 1]
     )
     mean, spread = -0.5 * (xx + yy), np.sqrt(0.25 * (xx - yy) ** 2 + xy**2)
-    roundness = (mean - spread) / np.maximum(mean + spread, 1e-30)
-    is_round = roundness >= _LEAST_ROUNDNESS
-    return row[is_round], column[is_round], roundness[is_round].astype(float)
+    is_round = mean - spread >= _LEAST_ROUNDNESS * np.maximum(mean + spread, 1e-30)
+    return row[is_round], column[is_round]
