@@ -17,7 +17,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from colloidlab.features.joint_core import core_weights
-from colloidlab.features.joint_kernels import AMPLITUDE, SCALE, draw_all, evidence, relax
+from colloidlab.features.joint_kernels import AMPLITUDE, SCALE, draw_all, evidence, invert_variance, relax
 from colloidlab.features.joint_population import BACKGROUND
 from colloidlab.features.joint_split import halves
 from colloidlab.features.pixel_noise import PixelNoise
@@ -40,12 +40,14 @@ _OUTSIDE = 1.2
 _FLANK = 0.2
 """Near the edge of the view, where only a flank may show, so much less is asked of a particle."""
 _TOLERANCE_PX = 2e-3
-_COARSE_PX = 0.05
+_COARSE_PX = 0.03
+_HALVED_FROM = 4.0
+"""Where the smallest particle is larger than this, half the resolution is enough to find all."""
 _ROUNDS = 3
 _UNBOUNDED = (1e-3, 1e6)
 _SWEEPS = 4
 _LAST_SWEEPS = 20
-_BACKGROUND_PIXELS = 20_000
+_BACKGROUND_PIXELS = 10_000
 _FEW_SATURATED = 0.002
 _CLIP = 4.0
 """Pixels farther than so many standard deviations from the model have no say in the background."""
@@ -103,19 +105,19 @@ def fit_image(
         residual = lit - cubic_image(template.background, image.shape)
     else:
         residual = lit - np.float32(np.percentile(lit, 5))
-    fit = Fit(np.empty((0, 4)), np.empty(0, int), residual, weight, weight)
-    add(fit, suited(fit, template, starts), template, np.arange(len(starts)))
-    sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
+    if template.scales[0] > _HALVED_FROM:
+        fit = _found(*_halved(residual, weight), template.halved(), 0.5 * (starts - 0.5))
+        # The middle of the first coarse pixel is half a pixel from that of the first fine one.
+        fit.particles[:, :2] = 2.0 * fit.particles[:, :2] + 0.5
+        fit.particles[:, SCALE] *= 2.0
+        fit.residual, fit.weight, fit.noise_weight = residual, weight, weight
+        draw_all(fit.residual, fit.particles, template.table, template.reach, -1.0)
+    else:
+        fit = _found(residual, weight, template, starts)
     level(fit)
-    for _ in range(_ROUNDS):
-        parted = part(fit, template)
-        found = missed(fit, template)
-        add(fit, found, template)
-        sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
-        kept = believable(fit, template)
-        keep(fit, kept, template)
-        if len(found) == parted == 0 and kept.all():
-            break
+    fit.restless[:] = True
+    sweep(fit, template, 1)
+    # The background is best known once the particles are.
     level(fit)
     fit.restless[:] = True
     if template.cores:
@@ -130,28 +132,52 @@ def fit_image(
     return fit
 
 
+def _found(residual: np.ndarray, weight: np.ndarray, template: Template, starts: np.ndarray) -> Fit:
+    """All particles, roughly placed: those at `starts`, and those that the residual shows."""
+    fit = Fit(np.empty((0, 4)), np.empty(0, int), residual, weight, weight)
+    add(fit, suited(fit, template, starts), template, np.arange(len(starts)))
+    sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
+    level(fit)
+    for _ in range(_ROUNDS):
+        parted = part(fit, template)
+        found = missed(fit, template)
+        add(fit, found, template)
+        sweep(fit, template, _SWEEPS, tolerance_px=_COARSE_PX, prior=False)
+        kept = believable(fit, template)
+        keep(fit, kept, template)
+        if len(found) == parted == 0 and kept.all():
+            break
+    return fit
+
+
+def _halved(residual: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residual and weight at half the resolution, by weighted means of 2 x 2 pixels."""
+    size = residual.shape[1] // 2, residual.shape[0] // 2
+    even = np.s_[: 2 * size[1], : 2 * size[0]]
+    known = cv2.resize(weight[even], size, interpolation=cv2.INTER_AREA)
+    light = cv2.resize((weight * residual)[even], size, interpolation=cv2.INTER_AREA)
+    return light / np.maximum(known, np.float32(1e-30)), 4 * known
+
+
 def prepare(
     image: np.ndarray, light: Light, noise: PixelNoise, bad: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The image divided by its light, and the inverse variance of its pixels; both float32."""
     grey = np.ascontiguousarray(image, dtype=np.float32)
     # Smoothed, so that a pixel's own noise does not set its weight.
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
-    weight = np.maximum(
-        np.float32(noise.read) + np.float32(noise.gain) * smooth, np.float32(max(noise.least, 1e-6))
-    )
-    np.reciprocal(weight, out=weight)
+    weight = cv2.GaussianBlur(grey, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
+    invert_variance(weight, noise.read, noise.gain, max(noise.least, 1e-6))
     if image.dtype.kind == "u":
         saturated = image == np.iinfo(image.dtype).max
         # Where most particles are cut off, the plateau is how they look.
-        if np.count_nonzero(saturated) < _FEW_SATURATED * image.size:
+        if 0 < np.count_nonzero(saturated) < _FEW_SATURATED * image.size:
             weight[saturated] = 0.0
     if bad is not None:
         weight[bad] = 0.0
     relative = light.image(image.shape)
     if relative is None:
         return grey, weight
-    return grey / relative, weight * relative * relative
+    return cv2.divide(grey, relative), cv2.multiply(weight, cv2.multiply(relative, relative))
 
 
 def sweep(

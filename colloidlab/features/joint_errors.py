@@ -32,6 +32,7 @@ from colloidlab.features.template import Template
 
 _JUDGED = 1.2
 """Residuals are judged inside so many scales."""
+_SAMPLED = 1000
 _LEAST_FOR_GROWTH = 10
 _CLIP = 4.0
 _LEAST_GROWTH = 0.25
@@ -106,7 +107,8 @@ def _several(fit: Fit, template: Template) -> np.ndarray:
 
 def _growth(fit: Fit, template: Template) -> float:
     """Power of the residual in the modes next to that of a displacement, in units of white noise."""
-    modes = _modes(fit.residual, fit.weight, fit.particles, template.table, template.reach)
+    sample = fit.particles[:: max(1, len(fit.particles) // _SAMPLED)]
+    modes = _modes(fit.residual, fit.weight, sample, template.table, template.reach)
     modes = modes[np.isfinite(modes).all(axis=1)]
     if len(modes) < _LEAST_FOR_GROWTH:
         return 1.0
@@ -197,6 +199,12 @@ def _goodness(
     return chi2, misfit
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _stride(particle: np.ndarray) -> int:
+    """Every second row of large particles will do: the information is smooth."""
+    return 2 if particle[SCALE] > 4.0 else 1
+
+
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _fill_cross(
     weight: np.ndarray, one: np.ndarray, other: np.ndarray, table: np.ndarray, reach: float, cross: np.ndarray
@@ -208,8 +216,7 @@ def _fill_cross(
     factor_one = np.float32((len(table) - 2) / (reach_one * reach_one))
     factor_other = np.float32((len(table) - 2) / (reach_other * reach_other))
     limit = len(table) - 2
-    # Every second row of large particles will do: the information is smooth.
-    stride = 2 if min(one[SCALE], other[SCALE]) > 4.0 else 1
+    stride = min(_stride(one), _stride(other))
     top = max(0, math.ceil(max(one[1] - reach_one, other[1] - reach_other)))
     bottom = min(height - 1, math.floor(min(one[1] + reach_one, other[1] + reach_other)))
     left = max(0, math.ceil(max(one[0] - reach_one, other[0] - reach_other)))
@@ -253,7 +260,9 @@ def _marginal_variances(
     information = np.empty((n, 4, 4))
     gradient = np.empty(4)
     for k in range(n):
-        fill_normal(residual, weight, particles[k], table, reach, information[k], gradient)
+        fill_normal(
+            residual, weight, particles[k], table, reach, _stride(particles[k]), information[k], gradient
+        )
         add_prior(particles[k], prior[0], prior[1], information[k], gradient)
     left = information.copy()
     cross, factor, column = np.empty((4, 4)), np.empty((4, 4)), np.empty(4)

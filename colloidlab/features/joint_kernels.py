@@ -55,6 +55,16 @@ def draw(
             line[column] += strength * (table[i, 0] + (q - np.float32(i)) * (table[i + 1, 0] - table[i, 0]))
 
 
+@njit(cache=True, nogil=True, fastmath=True)
+def invert_variance(image: np.ndarray, read: float, gain: float, least: float) -> None:
+    """Replace every brightness I of a float32 image by 1 / max(read + gain I, least)."""
+    a, b, c, one = np.float32(read), np.float32(gain), np.float32(least), np.float32(1)
+    for row in range(image.shape[0]):
+        line = image[row]
+        for column in range(len(line)):
+            line[column] = one / max(a + b * line[column], c)
+
+
 @njit(cache=True, nogil=True)
 def draw_all(image: np.ndarray, particles: np.ndarray, table: np.ndarray, reach: float, sign: float) -> None:
     """Add (sign 1) or remove (-1) all particles."""
@@ -70,10 +80,11 @@ def fill_normal(
     particle: np.ndarray,
     table: np.ndarray,
     reach: float,
+    stride: int,
     normal: np.ndarray,
     gradient: np.ndarray,
 ) -> None:
-    """Fill J^T w J and J^T w R of one particle, for (x, y, ln A, ln s)."""
+    """Fill J^T w J and J^T w R of one particle, for (x, y, ln A, ln s), from every `stride`-th row."""
     height, width = residual.shape
     x, y, amplitude, scale = particle
     extent = reach * scale
@@ -83,7 +94,7 @@ def fill_normal(
     zero = np.float32(0)
     bx = by = ba = bs = xx = xy = xa = xs = yy = ya = ys = aa = az = ss = zero
     top, bottom = _rows(y, extent, height)
-    for row in range(top, bottom + 1):
+    for row in range(top, bottom + 1, stride):
         dy = np.float32(row - y)
         half = math.sqrt(max(square - dy * dy, zero))
         left = max(0, math.ceil(x - half))
@@ -128,8 +139,10 @@ def fill_normal(
     normal[1, 1], normal[1, 2], normal[1, 3] = cx * cx * yy, cx * amplitude * ya, cx * cs * ys
     normal[2, 2], normal[2, 3], normal[3, 3] = amplitude * amplitude * aa, amplitude * cs * az, cs * cs * ss
     for i in range(4):
-        for j in range(i):
-            normal[i, j] = normal[j, i]
+        gradient[i] *= stride
+        for j in range(i, 4):
+            normal[i, j] *= stride
+            normal[j, i] = normal[i, j]
 
 
 @njit(cache=True, nogil=True)
@@ -226,7 +239,7 @@ def relax(
                 continue
             restless[k] = False
             particle = particles[k]
-            fill_normal(residual, weight, particle, table, reach, normal, gradient)
+            fill_normal(residual, weight, particle, table, reach, 1, normal, gradient)
             significance[k] = math.sqrt(normal[2, 2])
             add_prior(particle, population, background, normal, gradient)
             if not fit_scale:
@@ -263,7 +276,11 @@ def relax(
 
 @njit(cache=True, nogil=True)
 def evidence(
-    residual: np.ndarray, weight: np.ndarray, particles: np.ndarray, table: np.ndarray, reach: float
+    residual: np.ndarray,
+    weight: np.ndarray,
+    particles: np.ndarray,
+    table: np.ndarray,
+    reach: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Amplitude that the residual shows at each place beyond what is fitted, and its inverse standard deviation.
 
@@ -276,7 +293,7 @@ def evidence(
     for k in range(n):
         unit[:] = particles[k]
         unit[AMPLITUDE] = 1.0
-        fill_normal(residual, weight, unit, table, reach, normal, gradient)
+        fill_normal(residual, weight, unit, table, reach, 1, normal, gradient)
         if normal[2, 2] > 0:
             amplitude[k] = gradient[2] / normal[2, 2]
             precision[k] = math.sqrt(normal[2, 2])

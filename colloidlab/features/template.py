@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -104,6 +104,12 @@ class Template:
         """Least and largest scale of the population: five deviations from the means of its species."""
         mean, deviation = self.population[:, 2], self.population[:, 4]
         return float(np.exp((mean - 5 * deviation).min())), float(np.exp((mean + 5 * deviation).max()))
+
+    def halved(self) -> Template:
+        """The template for an image at half the resolution."""
+        population = self.population.copy()
+        population[:, 2] -= np.log(2.0)
+        return replace(self, population=population)
 
     @property
     def scale_px(self) -> float:

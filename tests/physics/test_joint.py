@@ -265,7 +265,7 @@ def test_derivatives_of_the_model_are_its_differences() -> None:
     h = 0.01
     jacobian = np.array([(image(h * e) - image(-h * e)).ravel() / (2 * h) for e in np.eye(4)])
     normal, gradient = np.empty((4, 4)), np.empty(4)
-    fill_normal(residual, weight, particle, table, reach, normal, gradient)
+    fill_normal(residual, weight, particle, table, reach, 1, normal, gradient)
     expected = (jacobian * weight.ravel()) @ jacobian.T
     np.testing.assert_allclose(normal, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
     np.testing.assert_allclose(
