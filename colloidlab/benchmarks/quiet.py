@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,3 +21,16 @@ def quiet_trackpy() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def mortal_workers() -> Iterator[None]:
+    """Let processes that are forked inside end at SIGTERM without a word, as `multiprocessing` ends them.
+
+    They would inherit the command line's handler, which raises. For the main thread.
+    """
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

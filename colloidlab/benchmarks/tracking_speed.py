@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from colloidlab import features
 from colloidlab.benchmarks.cost import cpu_ratio, in_fresh_process, peak_growth_mb, wall_ratio
-from colloidlab.benchmarks.quiet import quiet_trackpy
+from colloidlab.benchmarks.quiet import mortal_workers, quiet_trackpy
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.synthetic.crowded import SCENES, film
@@ -80,7 +80,7 @@ def _cost(name: str, frames: list[np.ndarray], diameter_px: int) -> list[Row]:
             pass
 
     def theirs_in_processes() -> None:
-        with quiet_trackpy():
+        with quiet_trackpy(), mortal_workers():
             trackpy.batch(frames, diameter_px, processes=_WORKERS, engine="numba")
 
     ours()  # compilation

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -84,18 +86,30 @@ def _side_by_side(
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     waiting: deque[tuple[int, Future[pd.DataFrame]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="locate")
-    try:
-        for index, image in frames:
-            waiting.append((index, pool.submit(work, index, image)))
-            while waiting and (len(waiting) > _WAITING_PER_THREAD * threads or waiting[0][1].done()):
+    with _opencv_in_one_thread():
+        try:
+            for index, image in frames:
+                waiting.append((index, pool.submit(work, index, image)))
+                while waiting and (len(waiting) > _WAITING_PER_THREAD * threads or waiting[0][1].done()):
+                    first, result = waiting.popleft()
+                    yield first, result.result()
+            while waiting:
                 first, result = waiting.popleft()
                 yield first, result.result()
-        while waiting:
-            first, result = waiting.popleft()
-            yield first, result.result()
+        finally:
+            # Also when the caller stops early or is interrupted: what has not begun never will.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    """Whole images side by side leave no core idle; OpenCV's own threads would only take it from each other."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
     finally:
-        # Also when the caller stops early or is interrupted: what has not begun never will.
-        pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(before)
 
 
 def _locate_one(index: int, image: np.ndarray, parameters: LocateParameters) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numba import njit
 
@@ -44,13 +45,24 @@ def local_maxima(
         Maxima nearer to an edge are left out.
     """
     side = int(2 * separation_px / np.sqrt(2))
-    window = np.array([(side - 1) // 2, side // 2, peak_px])
-    found = [scratch(name, (levels.size // 4 + 16, 2), np.int32) for name in ("maxima", "peaks")]
     # In the type of the pixels, or every comparison would widen them.
     least = levels.dtype.type(np.floor(threshold))
-    counts = _search(levels, window, least, margin, found[0], found[1])
-    maxima, peaks = (array[:n].copy() for array, n in zip(found, counts, strict=True))
-    return Maxima(maxima, peaks)
+    peaks = _highest(levels, peak_px, peak_px, least)
+    maxima = _highest(levels, max(side - 1, 0) // 2, side // 2, least)
+    inside = (maxima >= margin) & (maxima < np.array(levels.shape) - margin)
+    return Maxima(maxima[inside.all(axis=1)], peaks[_first(levels, peaks, peak_px)])
+
+
+def _highest(levels: np.ndarray, before: int, after: int, least: int) -> np.ndarray:
+    """Row and column of the pixels above `least` that none in the square around them exceeds, row after row."""
+    window = np.ones((before + after + 1, before + after + 1), np.uint8)
+    largest, high = scratch("largest", levels.shape, levels.dtype), scratch("high", levels.shape, np.bool_)
+    above = scratch("above", levels.shape, np.bool_)
+    cv2.dilate(levels, window, dst=largest, anchor=(before, before))
+    np.equal(levels, largest, out=high)
+    np.logical_and(high, np.greater(levels, least, out=above), out=high)
+    rows, columns = np.divmod(np.flatnonzero(high).astype(np.int32), np.int32(levels.shape[1]))
+    return np.column_stack([rows, columns])
 
 
 def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -> np.ndarray:
@@ -69,84 +81,12 @@ def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -
 
 
 @njit(cache=True, nogil=True)
-def _search(
-    levels: np.ndarray,
-    window: np.ndarray,
-    threshold: int,
-    margin: int,
-    maxima: np.ndarray,
-    peaks: np.ndarray,
-) -> tuple[int, int]:
-    height, width = levels.shape
-    before, after, close = window
-    flags = np.zeros((width + 7) // 8 * 8, np.uint8)
-    eights = flags.view(np.uint64)
-    column = np.empty(width, levels.dtype)
-    n = m = 0
-    near = min(before, 1), min(after, 1)
-    for y in range(height):
-        # First against the next pixels only, for a whole row at once: few are left to be looked at closely.
-        here = levels[y]
-        above, below = levels[max(y - near[0], 0)], levels[min(y + near[1], height - 1)]
-        _flag_row(here, above, below, threshold, near[0], near[1], column, flags)
-        for k in range(len(eights)):
-            if eights[k] == 0:
-                continue
-            for x in range(8 * k, min(8 * k + 8, width)):
-                if not flags[x]:
-                    continue
-                peak = _is_highest(levels, y, x, close, close)
-                if peak and m < len(peaks) and _is_first(levels, y, x, close):
-                    peaks[m, 0], peaks[m, 1] = y, x
-                    m += 1
-                inside = margin <= y < height - margin and margin <= x < width - margin
-                # A peak is all that a wider square can hold.
-                if inside and (peak or before < close) and _is_highest(levels, y, x, before, after):
-                    maxima[n, 0], maxima[n, 1] = y, x
-                    n += 1
-                    if n == len(maxima):
-                        return n, m
-    return n, m
-
-
-@njit(cache=True, nogil=True)
-def _flag_row(
-    here: np.ndarray,
-    above: np.ndarray,
-    below: np.ndarray,
-    threshold: int,
-    left: int,
-    right: int,
-    column: np.ndarray,
-    flags: np.ndarray,
-) -> None:
-    """Flag pixels above the threshold that none of the pixels around them exceeds."""
-    for x in range(len(here)):
-        column[x] = max(max(above[x], here[x]), below[x])
-        flags[x] = (here[x] > threshold) & (here[x] == column[x])
-    if left:
-        later, inner = here[1:], flags[1:]
-        for x in range(len(later)):
-            inner[x] &= later[x] >= column[x]
-    if right:
-        before = column[1:]
-        for x in range(len(before)):
-            flags[x] &= here[x] >= before[x]
-
-
-@njit(cache=True, nogil=True)
-def _is_highest(levels: np.ndarray, y: int, x: int, before: int, after: int) -> bool:
-    height, width = levels.shape
-    value = levels[y, x]
-    left, right = max(x - before, 0), min(x + after + 1, width)
-    for row in range(max(y - before, 0), min(y + after + 1, height)):
-        window = levels[row, left:right]
-        higher = False
-        for k in range(len(window)):
-            higher |= window[k] > value
-        if higher:
-            return False
-    return True
+def _first(levels: np.ndarray, peaks: np.ndarray, reach: int) -> np.ndarray:
+    """True for peaks that are the first pixel of their plateau."""
+    first = np.empty(len(peaks), np.bool_)
+    for k in range(len(peaks)):
+        first[k] = _is_first(levels, peaks[k, 0], peaks[k, 1], reach)
+    return first
 
 
 @njit(cache=True, nogil=True)

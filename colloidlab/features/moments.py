@@ -29,6 +29,7 @@ SHIFT = 0.6
 """A disc moves when its centroid is farther than this from its centre; more than a half, or it might not rest."""
 _TINY = 1e-6
 """trackpy's guard against a division by zero in the eccentricity."""
+_EXACT_IN_32_BIT = 2**24
 
 
 @lru_cache(maxsize=32)
@@ -49,14 +50,21 @@ class _Disc:
     sine: np.ndarray
 
 
+def _real(levels: np.ndarray, radius: int) -> np.dtype:
+    """The float type whose sums over a disc are exact: twice as fast with 32 bit, where those are enough."""
+    largest = np.iinfo(levels.dtype).max * (2 * radius + 1) ** 3
+    return np.dtype(np.float32 if largest < _EXACT_IN_32_BIT else np.float64)
+
+
 @lru_cache(maxsize=32)
-def _weights(radius: int) -> _Disc:
+def _weights(radius: int, real: np.dtype) -> _Disc:
     """Row and column from the corner of the square, r^2, cos(2 phi) and sin(2 phi)."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     inside = np.abs(x) <= disc(radius)[:, None]
     y, x = y[inside].astype(float), x[inside].astype(float)
     angle = 2 * np.arctan2(y, x)
-    return _Disc(y + radius, x + radius, x**2 + y**2, np.cos(angle), np.sin(angle))
+    values = (y + radius, x + radius, x**2 + y**2, np.cos(angle), np.sin(angle))
+    return _Disc(*(value.astype(real) for value in values))
 
 
 def centre(
@@ -72,7 +80,7 @@ def centre(
         Row and column of the disc's centre pixel.
     """
     found, centres = np.empty((len(maxima), 3)), np.empty((len(maxima), 2), np.int32)
-    pixels = _weights(radius)
+    pixels = _weights(radius, _real(levels, radius))
     _centre(levels, maxima, disc(radius), pixels.row, pixels.column, max_moves, found, centres)
     return found, centres
 
@@ -84,7 +92,7 @@ def characterise_discs(raw: np.ndarray, levels: np.ndarray, centres: np.ndarray,
     of the disc's sum r^2 whose pixels are not zero: where noise reaches the centroid.
     """
     out = np.empty((len(centres), LIT + 1))
-    pixels = _weights(radius)
+    pixels = _weights(radius, _real(levels, radius))
     _moments(raw, levels, centres, disc(radius), pixels.square, pixels.cosine, pixels.sine, out)
     return out
 
@@ -105,7 +113,7 @@ def _gather(image: np.ndarray, y: int, x: int, reach: np.ndarray, values: np.nda
 @njit(cache=True, nogil=True, fastmath=True)
 def _first_moments(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[float, float, float]:
     # Sums of whole numbers: exact in any order.
-    mass = along_y = along_x = 0.0
+    mass = along_y = along_x = values.dtype.type(0)
     for i in range(len(values)):
         mass += values[i]
         along_y += values[i] * rows[i]
@@ -126,14 +134,15 @@ def _centre(
 ) -> None:
     height, width = levels.shape
     radius = len(reach) // 2
-    values = np.empty(len(rows))
+    values = np.empty(len(rows), rows.dtype)
     for k in range(len(maxima)):
         y, x = maxima[k, 0], maxima[k, 1]
         at_y, at_x = y, x
         off_y = off_x = mass = 0.0
         for _ in range(max_moves):
             _gather(levels, y, x, reach, values)
-            mass, moment_y, moment_x = _first_moments(values, rows, columns)
+            sums = _first_moments(values, rows, columns)
+            mass, moment_y, moment_x = np.float64(sums[0]), np.float64(sums[1]), np.float64(sums[2])
             at_y, at_x = y, x
             off_y = off_x = 0.0
             if mass > 0:
@@ -160,29 +169,39 @@ def _moments(
     sines: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    values = np.empty(len(squares))
+    zero = squares.dtype.type(0)
+    values = np.empty(len(squares), squares.dtype)
     whole = squares.sum()
     for k in range(len(centres)):
         y, x = centres[k, 0], centres[k, 1]
-        _gather(raw, y, x, reach, values)
-        out[k, RAW_MASS] = values.sum()
+        out[k, RAW_MASS] = _total(raw, y, x, reach)
         _gather(levels, y, x, reach, values)
-        mass = gyration = along = across = lit = signal = 0.0
+        mass = gyration = along = across = lit = zero
         for i in range(len(values)):
             value = values[i]
             mass += value
             gyration += squares[i] * value
             along += cosines[i] * value
             across += sines[i] * value
-            lit += squares[i] if value > 0 else 0.0
-            if value > signal:
-                signal = value
+            lit += squares[i] if value > 0 else zero
         out[k, MASS] = mass
         out[k, SIZE] = np.sqrt(gyration / mass) if mass > 0 else np.nan
         out[k, ECC] = np.sqrt(along**2 + across**2) / (mass - levels[y, x] + _TINY)
-        out[k, SIGNAL] = signal
+        out[k, SIGNAL] = values.max()
         out[k, RIM] = _rim(levels, y, x, reach)
         out[k, LIT] = lit / whole
+
+
+@njit(cache=True, nogil=True)
+def _total(image: np.ndarray, y: int, x: int, reach: np.ndarray) -> float:
+    """Sum over a disc."""
+    radius = len(reach) // 2
+    total = 0.0
+    for j in range(len(reach)):
+        row = image[y - radius + j, x - reach[j] : x + reach[j] + 1]
+        for i in range(len(row)):
+            total += row[i]
+    return total
 
 
 @njit(cache=True, nogil=True)
