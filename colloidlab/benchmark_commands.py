@@ -58,6 +58,7 @@ def tracking(
     *,
     data: Path | None = None,
     seed: int = 100,
+    picture: Path | None = None,
     output: Save = Path("benchmark_tracking.json"),
     json: Json = False,
 ) -> None:
@@ -69,9 +70,18 @@ def tracking(
         Folder of real recordings (quasi2d_crystallites, bulk_water, foam, brightfield, colloids), compared as well.
     seed
         Of the scenes.
+    picture
+        Draw what is found in the recordings into this PNG, and measure nothing; needs --data.
     """
     from colloidlab.benchmarks.tracking import benchmark_tracking
+    from colloidlab.benchmarks.tracking_pictures import draw_folders
 
+    if picture is not None:
+        if data is None:
+            raise UsageError("--picture draws real recordings; give their folder with --data")
+        with_bars(lambda monitor: draw_folders(data, picture, monitor))
+        print(picture)
+        return
     rows = with_bars(lambda monitor: benchmark_tracking(seed=seed, data=data, monitor=monitor))
     _say(rows, output, json)
 

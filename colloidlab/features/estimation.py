@@ -16,7 +16,7 @@ from colloidlab.features.images import check_diameter, usable
 from colloidlab.features.joint_choice import choose_method
 from colloidlab.features.masses import LeastMass, least_mass
 from colloidlab.features.parameters import LocateParameters, Method, default_separation
-from colloidlab.features.scales import Blobs, diameter_from_scale, find_blobs
+from colloidlab.features.scales import Blobs, Neighbours, diameter_from_scale, diameter_in_contact, find_blobs
 from colloidlab.features.template import Template
 from colloidlab.features.template_learning import learn
 
@@ -27,6 +27,10 @@ _FRAMES = 6
 _WIDE_PX = 41
 _ELONGATED = 0.35
 """Mean eccentricity of the features of rods; spots and rings have less than 0.2."""
+_IN_CONTACT = 0.85
+"""Separation in typical distances of touching particles, some of which are a little nearer."""
+_SPARSE = 1.3
+"""Where scattered particles stay farther apart than so many diameters, what is nearer is one particle's own rings."""
 _SCALE_FRAMES = 3
 """Frames for the sweep over scales, which costs most."""
 
@@ -81,16 +85,19 @@ def estimate(
         return _circles(frames, polarity, diameter_px, separation_px, radii_px)
     reasons: dict[str, str] = {}
     invert, blobs = _polarity(frames, polarity, need_blobs=diameter_px is None, reasons=reasons)
+    neighbours = blobs.neighbours
     if diameter_px is not None:
         diameter, reasons["diameter_px"] = check_diameter(diameter_px), _GIVEN
     else:
-        diameter = diameter_from_scale(blobs.scale)
+        wide = diameter_from_scale(blobs.scale)
+        diameter = diameter_in_contact(wide, neighbours.contact_px)
         reasons["diameter_px"] = f"blobs of width {blobs.scale:.2g} px respond most; three widths and 5 px"
+        if diameter < wide:
+            reasons["diameter_px"] += f", but neighbours are {neighbours.contact_px:.2g} px apart"
     if separation_px is not None:
         separation, reasons["separation_px"] = float(separation_px), _GIVEN
     else:
-        separation = default_separation(diameter)
-        reasons["separation_px"] = "two thirds of the diameter, so that touching particles are kept apart"
+        separation, reasons["separation_px"] = _separation(diameter, neighbours)
     bright = [usable(image, invert=invert).image for image in frames]
     found = [find_centroids(i, diameter, minmass=0.0, separation_px=separation) for i in bright]
     least, faintest, kept = _kept(found, diameter, minmass, minsignal)
@@ -108,6 +115,17 @@ def estimate(
         minsignal=faintest.minsignal,
         reasons=reasons,
     )
+
+
+def _separation(diameter_px: int, neighbours: Neighbours) -> tuple[float, str]:
+    """Least distance between centres for neighbours that are this near, and why."""
+    contact_px = neighbours.contact_px
+    touching, sparse = default_separation(diameter_px), float(diameter_px + 1)
+    if _IN_CONTACT * contact_px < touching:
+        return _IN_CONTACT * contact_px, f"a little less than the {contact_px:.2g} px between neighbours"
+    if neighbours.scattered and contact_px > _SPARSE * sparse:
+        return sparse, f"a diameter and a pixel, for neighbours are {contact_px:.2g} px apart"
+    return touching, "two thirds of the diameter, so that touching particles are kept apart"
 
 
 def _warning(diameter_px: int, kept: list[pd.DataFrame]) -> str:
@@ -196,7 +214,7 @@ def _polarity(
 ) -> tuple[bool, Blobs]:
     """Are the particles dark? And the blobs of that polarity (empty when nobody needs them)."""
     looked_at = frames[:: max(1, len(frames) // _SCALE_FRAMES)][:_SCALE_FRAMES]
-    nothing = Blobs(np.empty(0), np.empty(0))
+    nothing = Blobs(np.empty(0), np.empty(0), np.empty((0, 3)))
     if polarity == "auto":
         bright, dark = find_blobs(looked_at, dark=False), find_blobs(looked_at, dark=True)
         if bright.energy == dark.energy == 0:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 _LEAST_SCALE_PX = 0.9
 _MOST_SCALE = 0.1
@@ -31,12 +32,49 @@ _STRONG = 0.5
 """A blob counts when its response is at least this fraction of the typical one."""
 
 
+_ALIKE = 1.5
+"""Blobs of the same kind of particle differ in scale by less than this factor."""
+_APART = 1.5
+"""Blobs nearer than so many scales are two maxima of one particle."""
+_NEIGHBOURS = 6
+_IN_CONTACT = 10.0
+"""Percentage of the nearest neighbours that touch: enough not to hang on accidents."""
+_LEAST_PAIRS = 50
+_GAS = 1.5
+_MOST_IN_DISC = 1.6
+"""A disc wider than so many distances of contact holds most of a neighbour."""
+_DISC_IN_CONTACT = 1.25
+_LEAST_DIAMETER_PX = 3
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Distances of nearest neighbours, px: tenth percentile and median; infinite where too few are seen."""
+
+    contact_px: float = np.inf
+    median_px: float = np.inf
+
+    @property
+    def scattered(self) -> bool:
+        """Is the arrangement that of a gas, whose median is 2.6 times the tenth percentile, not of a layer?"""
+        return np.isfinite(self.contact_px) and self.median_px > _GAS * self.contact_px
+
+
 @dataclass(frozen=True)
 class Blobs:
-    """Round maxima of the response in space and scale: scales in px and responses in grey levels."""
+    """Round maxima of the response in space and scale.
+
+    Attributes
+    ----------
+    scales : float array, shape (n,), px
+    responses : float array, shape (n,), grey levels
+    places : float array, shape (n, 3)
+        Number of the image, row and column (px).
+    """
 
     scales: np.ndarray
     responses: np.ndarray
+    places: np.ndarray
 
     @property
     def strong(self) -> np.ndarray:
@@ -58,15 +96,41 @@ class Blobs:
         chosen = self.strong
         return weighted_median(self.scales[chosen], self.responses[chosen] ** 2 * self.scales[chosen] ** 2)
 
+    @property
+    def neighbours(self) -> Neighbours:
+        """Distances between nearest neighbours of the same kind."""
+        if len(self.scales) == 0:
+            return Neighbours()
+        typical = self.scale
+        alike = self.strong & (self.scales > typical / _ALIKE) & (self.scales < typical * _ALIKE)
+        nearest = np.concatenate(
+            [
+                _nearest(self.places[alike & (self.places[:, 0] == image), 1:], _APART * typical)
+                for image in np.unique(self.places[:, 0])
+            ]
+        )
+        if len(nearest) < _LEAST_PAIRS:
+            return Neighbours()
+        contact, median = np.percentile(nearest, [_IN_CONTACT, 50.0])
+        return Neighbours(float(contact), float(median))
+
 
 def find_blobs(images: Sequence[np.ndarray], *, dark: bool) -> Blobs:
     """Bright (or dark) round blobs of several images, at all scales from 1 px to a tenth of the view."""
-    scales, responses = [], []
-    for image in images:
-        s, r = _blobs_of(np.ascontiguousarray(image, dtype=np.float32), -1.0 if dark else 1.0)
-        scales.append(s)
-        responses.append(r)
-    return Blobs(np.concatenate(scales), np.concatenate(responses))
+    sign = -1.0 if dark else 1.0
+    found = [_blobs_of(np.ascontiguousarray(image, dtype=np.float32), sign) for image in images]
+    scales, responses, places = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    which = np.repeat(np.arange(len(images)), [len(parts[0]) for parts in found])
+    return Blobs(scales, responses, np.column_stack([which, places]))
+
+
+def _nearest(places: np.ndarray, least: float) -> np.ndarray:
+    """Distance from every place to the nearest one that is farther than `least`, where there is one."""
+    if len(places) < 2:
+        return np.empty(0)
+    distance, _ = cKDTree(places).query(places, k=min(_NEIGHBOURS, len(places)))
+    distance = np.where(distance > least, distance, np.inf).min(axis=1)
+    return np.asarray(distance[np.isfinite(distance)])
 
 
 def diameter_from_scale(scale_px: float) -> int:
@@ -78,6 +142,13 @@ def diameter_from_scale(scale_px: float) -> int:
     return int(2 * round((3.0 * scale_px + 4.0) / 2.0) + 1)
 
 
+def diameter_in_contact(diameter_px: int, contact_px: float) -> int:
+    """The diameter, or a smaller one where the disc would hold the neighbours that touch the particle."""
+    if diameter_px <= _MOST_IN_DISC * contact_px:
+        return diameter_px
+    return max(int(2 * ((_DISC_IN_CONTACT * contact_px - 1) // 2) + 1), _LEAST_DIAMETER_PX)
+
+
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     """Value below which half of the weight lies."""
     order = np.argsort(values)
@@ -85,11 +156,12 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
 
 
-def _blobs_of(image: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
+def _blobs_of(image: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scales, responses and places (row, column) of the blobs of one image."""
     most = _MOST_SCALE * min(image.shape)
     count = max(int(np.log(most / _LEAST_SCALE_PX) / np.log(_RATIO)) + 1, 3)
     scales = _LEAST_SCALE_PX * _RATIO ** np.arange(count)
-    found_scales, found_responses = [], []
+    found_scales, found_responses, places = [], [], []
     for first in range(0, count - 1, _OCTAVE):
         inner = range(first, min(first + _OCTAVE, count - 1))
         factor = max(1, int(scales[first] / _REDUCED_SCALE_PX))
@@ -101,7 +173,8 @@ def _blobs_of(image: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
             rows, columns = _maxima(*responses[i - 1 : i + 2])
             found_responses.append(responses[i][rows, columns].astype(float))
             found_scales.append(np.full(len(rows), scales[k]))
-    return np.concatenate(found_scales), np.concatenate(found_responses)
+            places.append(factor * np.column_stack([rows, columns]).astype(float))
+    return np.concatenate(found_scales), np.concatenate(found_responses), np.concatenate(places)
 
 
 def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
