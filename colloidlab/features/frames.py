@@ -70,7 +70,8 @@ def locate_frames(
         return _locate_one(index, image if prepare is None else prepare(index, image), parameters)
 
     located = _in_turn(frames, work) if threads == 1 else _side_by_side(frames, work, threads)
-    yield from monitor.track(located, "locate", total)
+    with _opencv_in_one_thread():
+        yield from monitor.track(located, "locate", total)
 
 
 Work = Callable[[int, np.ndarray], pd.DataFrame]
@@ -86,24 +87,23 @@ def _side_by_side(
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     waiting: deque[tuple[int, Future[pd.DataFrame]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="locate")
-    with _opencv_in_one_thread():
-        try:
-            for index, image in frames:
-                waiting.append((index, pool.submit(work, index, image)))
-                while waiting and (len(waiting) > _WAITING_PER_THREAD * threads or waiting[0][1].done()):
-                    first, result = waiting.popleft()
-                    yield first, result.result()
-            while waiting:
+    try:
+        for index, image in frames:
+            waiting.append((index, pool.submit(work, index, image)))
+            while waiting and (len(waiting) > _WAITING_PER_THREAD * threads or waiting[0][1].done()):
                 first, result = waiting.popleft()
                 yield first, result.result()
-        finally:
-            # Also when the caller stops early or is interrupted: what has not begun never will.
-            pool.shutdown(wait=True, cancel_futures=True)
+        while waiting:
+            first, result = waiting.popleft()
+            yield first, result.result()
+    finally:
+        # Also when the caller stops early or is interrupted: what has not begun never will.
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
 def _opencv_in_one_thread() -> Iterator[None]:
-    """Whole images side by side leave no core idle; OpenCV's own threads would only take it from each other."""
+    """The caller says how many threads there are: OpenCV's own would take the cores from those beside them."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

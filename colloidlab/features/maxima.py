@@ -47,22 +47,26 @@ def local_maxima(
     side = int(2 * separation_px / np.sqrt(2))
     # In the type of the pixels, or every comparison would widen them.
     least = levels.dtype.type(np.floor(threshold))
-    peaks = _highest(levels, peak_px, peak_px, least)
-    maxima = _highest(levels, max(side - 1, 0) // 2, side // 2, least)
-    inside = (maxima >= margin) & (maxima < np.array(levels.shape) - margin)
-    return Maxima(maxima[inside.all(axis=1)], peaks[_first(levels, peaks, peak_px)])
+    before, after = max(side - 1, 0) // 2, side // 2
+    peaks = _collect(levels, _highest(levels, peak_px, peak_px, least), 0, peak_px)
+    return Maxima(_collect(levels, _highest(levels, before, after, least), margin, 0), peaks)
 
 
 def _highest(levels: np.ndarray, before: int, after: int, least: int) -> np.ndarray:
-    """Row and column of the pixels above `least` that none in the square around them exceeds, row after row."""
+    """True for the pixels above `least` that none in the square around them exceeds; overwritten by the next call."""
     window = np.ones((before + after + 1, before + after + 1), np.uint8)
     largest, high = scratch("largest", levels.shape, levels.dtype), scratch("high", levels.shape, np.bool_)
     above = scratch("above", levels.shape, np.bool_)
     cv2.dilate(levels, window, dst=largest, anchor=(before, before))
     np.equal(levels, largest, out=high)
-    np.logical_and(high, np.greater(levels, least, out=above), out=high)
-    rows, columns = np.divmod(np.flatnonzero(high).astype(np.int32), np.int32(levels.shape[1]))
-    return np.column_stack([rows, columns])
+    return np.logical_and(high, np.greater(levels, least, out=above), out=high)
+
+
+def _collect(levels: np.ndarray, high: np.ndarray, margin: int, plateau: int) -> np.ndarray:
+    """Row and column of what is high, no nearer to an edge than `margin`; see `_gather_high`."""
+    found = scratch("found", (levels.size // 4 + 16, 2), np.int32)
+    n = _gather_high(levels, high.reshape(-1).view(np.uint8), margin, plateau, found)
+    return found[:n].copy()
 
 
 def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -> np.ndarray:
@@ -81,12 +85,24 @@ def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -
 
 
 @njit(cache=True, nogil=True)
-def _first(levels: np.ndarray, peaks: np.ndarray, reach: int) -> np.ndarray:
-    """True for peaks that are the first pixel of their plateau."""
-    first = np.empty(len(peaks), np.bool_)
-    for k in range(len(peaks)):
-        first[k] = _is_first(levels, peaks[k, 0], peaks[k, 1], reach)
-    return first
+def _gather_high(levels: np.ndarray, high: np.ndarray, margin: int, plateau: int, found: np.ndarray) -> int:
+    """Write the places of what is high; where `plateau` is not 0, only the first one within so many pixels."""
+    height, width = levels.shape
+    # Eight pixels at a time: few are high.
+    eights = high[: len(high) // 8 * 8].view(np.uint64)
+    n = 0
+    for k in range(len(eights) + 1):
+        if k < len(eights) and eights[k] == 0:
+            continue
+        for i in range(8 * k, min(8 * k + 8, len(high))):
+            if not high[i] or n == len(found):
+                continue
+            y, x = i // width, i % width
+            inside = margin <= y < height - margin and margin <= x < width - margin
+            if inside and (plateau == 0 or _is_first(levels, y, x, plateau)):
+                found[n, 0], found[n, 1] = y, x
+                n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)

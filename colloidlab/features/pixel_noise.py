@@ -53,13 +53,11 @@ def sample_noise(image: np.ndarray) -> PixelNoise:
     size = len(rows) * (width - 2)
     level, difference = np.empty(size, np.float32), np.empty(size, np.float32)
     _second_differences(image, rows, level, difference)
-    middle, variance = np.empty(_CLASSES), np.empty(_CLASSES)
-    for k, group in enumerate(np.array_split(np.argsort(level), _CLASSES)):
-        middle[k] = level[group].mean() if len(group) else np.nan
-        variance[k] = max(_spread(difference[group]) ** 2, least) if len(group) else np.nan
-    known = np.isfinite(middle)
-    read, gain = _line(middle[known], variance[known])
-    return PixelNoise(read, gain, max(least, 0.5 * float(variance[known].min())))
+    classes = min(_CLASSES, size)
+    order = _order(level)[: size // classes * classes].reshape(classes, -1)
+    middle, variance = level[order].mean(axis=1), np.maximum(_spread(difference[order]) ** 2, least)
+    read, gain = _line(middle.astype(float), variance.astype(float))
+    return PixelNoise(read, gain, max(least, 0.5 * float(variance.min())))
 
 
 @njit(cache=True, nogil=True)
@@ -80,11 +78,19 @@ def _second_differences(
             n += 1
 
 
-def _spread(values: np.ndarray) -> float:
-    half = len(values) // 2
-    robust = _MAD_TO_STD * float(np.partition(np.abs(values), half)[half])
+def _order(level: np.ndarray) -> np.ndarray:
+    """Order of rising brightness, to a part in 65 535 of the range: 16 bit are sorted three times as fast."""
+    low, high = level.min(), level.max()
+    steps = (level - low) * np.float32(np.iinfo(np.uint16).max / max(high - low, 1e-30))
+    return np.argsort(steps.astype(np.uint16), kind="stable")
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Robust standard deviation of every row."""
+    half = values.shape[1] // 2
+    robust = _MAD_TO_STD * np.partition(np.abs(values), half, axis=1)[:, half]
     # Whole grey levels can make the median zero although there is noise.
-    return robust if robust > 0 else float(np.std(values))
+    return np.asarray(np.where(robust > 0, robust, values.std(axis=1)))
 
 
 def _line(middle: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
