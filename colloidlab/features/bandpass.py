@@ -23,6 +23,8 @@ from colloidlab.features.scratch import scratch
 _CV_DEPTH = {np.dtype(np.float32): cv2.CV_32F, np.dtype(np.float64): cv2.CV_64F}
 _STRIP = 131_072
 """Pixels of one strip, so that its floats fit into the processor's cache."""
+_SHORT_BOX = 16
+"""Boxes up to this wide are summed pixel by pixel, many columns at once; each step of a running sum waits for the last."""
 _DOUBT = 1e-4
 """Grey levels by which a band-passed 8-bit pixel may be wrong in 32-bit floats."""
 _TRUNCATE = 4.0
@@ -83,19 +85,17 @@ def band_pass(image: np.ndarray, box_px: int, noise_px: float, threshold: float)
     filtered = scratch("band-pass", image.shape, real)
     tops = np.zeros(len(image), real)
     sums = np.zeros(image.shape[1], np.int32 if image.dtype.kind == "u" else np.float64)
-    subtract = _subtract_whole_box if image.dtype.kind == "u" else _subtract_box
+    # 16-bit sums are added sixteen at a time.
+    short = image.dtype == np.uint8 and box_px <= _SHORT_BOX
+    across = np.empty(image.shape[1], np.int16 if short else np.int32)
+    least = real.type(threshold - doubt)
     for first, last, smooth in _smooth_strips(image, weights.astype(real)):
         # A strip is still in the cache when its box average is taken off.
-        subtract(
-            image,
-            box_px,
-            real.type(threshold - doubt),
-            first,
-            smooth,
-            sums,
-            filtered[first:last],
-            tops[first:last],
-        )
+        part, highest = filtered[first:last], tops[first:last]
+        if image.dtype.kind == "u":
+            _subtract_whole_box(image, box_px, least, first, smooth, sums, part, highest, across)
+        else:
+            _subtract_box(image, box_px, least, first, smooth, sums, part, highest)
     top = float(tops.max())
     if doubt and top > 0:
         top = _exact_top(image, weights, tops, filtered)
@@ -145,20 +145,21 @@ def _subtract_whole_box(
     sums: np.ndarray,
     filtered: np.ndarray,
     tops: np.ndarray,
+    across: np.ndarray,
 ) -> None:
     """Subtract the box average, cut to whole numbers along each axis, from the rows of a strip; largest values.
 
-    `sums` of each column over the box's height go on from strip to strip.
+    `sums` of each column over the box's height go on from strip to strip. `across` is working memory for one row, of
+    a type that holds a sum over the box.
     """
     height, width = image.shape
     half = box // 2
     # A quarter of a unit before the cut makes the product with 1 / box as exact as a division.
     inverse, guard = filtered.dtype.type(1.0 / box), filtered.dtype.type(0.25 / box)
     real = np.empty(width, filtered.dtype)
-    averages = np.zeros(width + 2 * half + 1, np.int32)
+    averages = np.zeros(width + 2 * half + 1, across.dtype)
     # Slices instead of sums as indices, whose sign the compiler would test for every pixel.
     inner, entering = averages[half : half + width], averages[box:]
-    across = np.empty(width, np.int32)
     if first == 0:
         _start_sums(image, half, sums)
     for i in range(len(smooth)):
@@ -173,20 +174,28 @@ def _subtract_whole_box(
         for x in range(half):
             averages[x] = averages[half]
             averages[half + width + x] = averages[half + width - 1]
-        running = np.int32(0)
-        for k in range(box):
-            running += averages[k]
-        for x in range(width):
-            across[x] = running
-            running = np.int32(running + entering[x] - averages[x])
+        if box <= _SHORT_BOX:
+            across[:] = averages[:width]
+            for k in range(1, box):
+                shifted = averages[k : k + width]
+                for x in range(width):
+                    across[x] += shifted[x]
+        else:
+            running = np.int32(0)
+            for k in range(box):
+                running += averages[k]
+            for x in range(width):
+                across[x] = running
+                running = np.int32(running + entering[x] - averages[x])
         for x in range(width):
             real[x] = across[x]
         row, result = smooth[i], filtered[i]
         top = tops[i]
         for x in range(width):
             value = row[x] - np.int32(real[x] * inverse + guard)
-            result[x] = value if value >= threshold else 0
-            top = max(top, value)
+            kept = value if value >= threshold else 0
+            result[x] = kept
+            top = max(top, kept)
         tops[i] = top
 
 

@@ -13,6 +13,7 @@ Immerkaer, Comput. Vis. Image Underst. 64, 300 (1996). Janesick, Photon Transfer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -48,8 +49,7 @@ def sample_noise(image: np.ndarray) -> PixelNoise:
     height, width = image.shape
     if min(height, width) < 3:
         return PixelNoise(least, 0.0, least)
-    count = int(np.clip(_PIXELS // (width - 2), 1, height - 2))
-    rows = np.unique(np.linspace(1, height - 2, count).astype(int))
+    rows = _rows(height, width)
     size = len(rows) * (width - 2)
     level, difference = np.empty(size, np.float32), np.empty(size, np.float32)
     _second_differences(image, rows, level, difference)
@@ -58,6 +58,13 @@ def sample_noise(image: np.ndarray) -> PixelNoise:
     middle, variance = level[order].mean(axis=1), np.maximum(_spread(difference[order]) ** 2, least)
     read, gain = _line(middle.astype(float), variance.astype(float))
     return PixelNoise(read, gain, max(least, 0.5 * float(variance.min())))
+
+
+@lru_cache(maxsize=8)
+def _rows(height: int, width: int) -> np.ndarray:
+    """Rows evenly over the image that hold the sample."""
+    count = int(np.clip(_PIXELS // (width - 2), 1, height - 2))
+    return np.unique(np.linspace(1, height - 2, count).astype(int))
 
 
 @njit(cache=True, nogil=True)

@@ -180,3 +180,11 @@ def test_same_as_trackpy_on_real_recordings(path: str, diameter: int, minmass: f
     with open_video(folder / path) as video:
         image = video.frame(0).image
     assert_same(255 - image if dark else image, diameter, minmass=minmass)
+
+
+def test_nothing_above_the_threshold_is_no_particle() -> None:
+    """Whole image fainter than one grey level after the band-pass."""
+    image = np.full((64, 64), 100, np.uint8)
+    image[::9, ::7] = 101
+    assert len(find_centroids(image, 9, minmass=0, separation_px=10)) == 0
+    assert len(trackpy.locate(image, 9, engine="numba")) == 0
