@@ -20,9 +20,9 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
 from colloidlab.errors import InputError
 from colloidlab.model.energy import Isothermal, SumOfExponentials
-from colloidlab.model.evaluate import Comparison, Pass, compare, follow
 from colloidlab.model.filter import EntropyGain, Filter
 from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.held_out import Comparison, Pass, compare, follow
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit

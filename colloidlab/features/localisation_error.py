@@ -32,10 +32,13 @@ import numpy as np
 from numba import njit
 from scipy import ndimage
 
-from colloidlab.features.centroid import NOISE_PX, Centroids
+from colloidlab.features.centroid import MEASURED_COLUMNS, NOISE_PX, Centroids
 from colloidlab.features.moments import disc
 from colloidlab.features.pixel_noise import PixelNoise
 
+_MASS, _SIGNAL, _RAW_MASS, _RIM, _LIT = (
+    MEASURED_COLUMNS.index(name) for name in ("mass", "signal", "raw_mass", "rim", "lit")
+)
 _FAR = 2.5
 """Neighbours are asked up to so many mask radii away."""
 _SAME = 0.7
@@ -73,16 +76,35 @@ def calibrate_sigma(found: Centroids, diameter_px: int, noise: PixelNoise) -> np
     if len(found) == 0:
         return np.empty((0, 2))
     radius = diameter_px // 2
-    positions = np.column_stack([found["x"], found["y"]])
-    mass = np.maximum(found["mass"], 1e-300)
-    brightness = found["raw_mass"] / (2 * disc(radius) + 1).sum()
-    lit = found["lit"] ** LIT_POWER
-    carried = noise.variance(brightness) * _noise_gain(diameter_px) * lit / mass**2
-    cut = np.clip(np.pi * radius**2 * found["rim"] / mass, 0.0, MOST_CUT)
-    rim = (positions - np.rint(positions)) * (cut / (1 - cut))[:, None]
-    heights = np.column_stack([positions, np.maximum(found["signal"], 1e-300)])
-    moved = _neighbours(heights, found.seen, float(np.median(found["size"])), diameter_px)
-    return np.asarray(np.sqrt(carried[:, None] + rim**2 + moved[:, :2] ** 2 + moved[:, 2:] ** 2))
+    moved = _neighbours(found.values, found.seen, float(np.median(found["size"])), diameter_px)
+    pixel = noise.read, noise.gain, noise.least
+    sigma = np.empty((len(found), 2))
+    _add_up(
+        found.values, moved, pixel, _noise_gain(diameter_px), radius, int((2 * disc(radius) + 1).sum()), sigma
+    )
+    return sigma
+
+
+@njit(cache=True, nogil=True)
+def _add_up(
+    found: np.ndarray,
+    moved: np.ndarray,
+    pixel: tuple[float, float, float],
+    gain: float,
+    radius: int,
+    pixels: int,
+    sigma: np.ndarray,
+) -> None:
+    """Noise, rim and neighbours in quadrature; see the top of this module."""
+    for i in range(len(found)):
+        mass = max(found[i, _MASS], 1e-300)
+        variance = max(pixel[0] + pixel[1] * found[i, _RAW_MASS] / pixels, pixel[2])
+        carried = variance * gain * found[i, _LIT] ** LIT_POWER / mass**2
+        cut = min(max(np.pi * radius**2 * found[i, _RIM] / mass, 0.0), MOST_CUT)
+        for axis in range(2):
+            rim = (found[i, axis] - np.rint(found[i, axis])) * cut / (1 - cut)
+            light, box = moved[i, axis], moved[i, axis + 2]
+            sigma[i, axis] = np.sqrt(carried + rim**2 + light**2 + box**2)
 
 
 @lru_cache(maxsize=32)
@@ -170,7 +192,8 @@ def _add_pulls(
         head[cell] = i
     scale = (moments.shape[1] - 1) / reach
     for i in range(len(found)):
-        x, y, faint = found[i, 0], found[i, 1], _FAINT * found[i, 2]
+        x, y, height = found[i, 0], found[i, 1], max(found[i, _SIGNAL], 1e-300)
+        faint = _FAINT * height
         column, row = int((x - low_x) / reach), int((y - low_y) / reach)
         for r in range(max(row - 1, 0), min(row + 2, rows)):
             for c in range(max(column - 1, 0), min(column + 2, columns)):
@@ -182,7 +205,7 @@ def _add_pulls(
                         distance = np.sqrt(square)
                         place = distance * scale
                         k = min(int(place), moments.shape[1] - 2)
-                        factor = seen[j, 2] / (found[i, 2] * distance)
+                        factor = seen[j, 2] / (height * distance)
                         for m in range(2):
                             moment = moments[m, k] + (place - k) * (moments[m, k + 1] - moments[m, k])
                             pull[i, 2 * m] += moment * factor * dx

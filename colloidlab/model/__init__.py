@@ -7,3 +7,8 @@ Data flows through small parts with one job each:
 The brackets know nothing about how the functions were obtained: analytic laws
 (the ground truth of the samples) and learned ones plug into the same code.
 """
+
+from colloidlab.model.arrays import Fields, evaluate
+from colloidlab.model.published import PublishedLaws, load_published
+
+__all__ = ["Fields", "PublishedLaws", "evaluate", "load_published"]

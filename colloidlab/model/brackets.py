@@ -63,8 +63,7 @@ def evaluate(laws: Laws, pairs: Pairs, S: Tensor, *, volume: Tensor | None = Non
         Volumes that replace the computed ones where finite (particles whose neighbours lie outside the view).
     """
     kernel = laws.kernel(pairs.x)
-    density = 1.0 + pairs.sum_symmetric(kernel.w)
-    V = 1.0 / density
+    V = 1.0 / (laws.kernel.at_zero() + pairs.sum_symmetric(kernel.w))
     if volume is not None:
         V = torch.where(torch.isfinite(volume), volume, V)
     thermo = laws.energy(S, V)

@@ -211,7 +211,9 @@ class Filter:
         if bool((complete | ~present).all()):
             return brackets.evaluate(self.laws, pairs, S)
         # Neighbours beyond the edge of the view are not seen: such particles get the mean density of the others.
-        density = 1.0 + pairs.sum_symmetric(self.laws.kernel(pairs.x).w.detach())
+        density = self.laws.kernel.at_zero().detach() + pairs.sum_symmetric(
+            self.laws.kernel(pairs.x).w.detach()
+        )
         mean = density[complete].mean() if bool(complete.any()) else density[present].mean()
         volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
         return brackets.evaluate(self.laws, pairs, S, volume=volume)

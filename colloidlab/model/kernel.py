@@ -31,6 +31,10 @@ class RadialKernel(nn.Module):
         super().__init__()
         self.coefficients = nn.Parameter(float64([0.0] * n_terms))
 
+    def at_zero(self) -> Tensor:
+        """W(0) = 1."""
+        return self.coefficients.new_ones(())
+
     def forward(self, x: Tensor) -> KernelValues:
         y = 1 - x
         w0 = y**4 * (1 + 4 * x)

@@ -20,9 +20,11 @@ class Energy(Protocol):
 
 
 class Kernel(Protocol):
-    """What the brackets need of a kernel."""
+    """What the brackets need of a kernel: W, and W(0), by which a particle counts in its own density."""
 
     def __call__(self, x: Tensor) -> KernelValues: ...
+
+    def at_zero(self) -> Tensor: ...
 
 
 class Amplitudes(Protocol):

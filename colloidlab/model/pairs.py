@@ -36,6 +36,12 @@ class Pairs:
     h: Tensor
     n: int
 
+    def select(self, keep: Tensor) -> Pairs:
+        """Only the pairs of a mask of shape (n_pairs,)."""
+        return Pairs(
+            self.i[keep], self.j[keep], self.e[keep], self.r[keep], self.x[keep], self.h[keep], self.n
+        )
+
     def sum_symmetric(self, values: Tensor) -> Tensor:
         """Sum over the pairs of each particle of a quantity equal for both ends; shape (n, ...)."""
         out = values.new_zeros((self.n, *values.shape[1:]))

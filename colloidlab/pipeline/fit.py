@@ -16,8 +16,8 @@ from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.model.curves import learned_functions
-from colloidlab.model.evaluate import Pass, compare, pass_both
 from colloidlab.model.guess import first_guess
+from colloidlab.model.held_out import Pass, compare, pass_both
 from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
 from colloidlab.pipeline.view import edge_distance

@@ -198,7 +198,7 @@ class _Simulation:
     def _volume(self, r: Tensor) -> Tensor:
         with torch.no_grad():
             pairs = self.neighbours.pairs(r)
-            return 1.0 / (1.0 + pairs.sum_symmetric(self.laws.kernel(pairs.x).w))
+            return 1.0 / (self.laws.kernel.at_zero() + pairs.sum_symmetric(self.laws.kernel(pairs.x).w))
 
     def _energy(self, v: Tensor, S: Tensor, volume: Tensor) -> Tensor:
         with torch.no_grad():

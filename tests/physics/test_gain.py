@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from colloidlab.dataset.split import Split
-from colloidlab.model.evaluate import Comparison, Pass, compare
+from colloidlab.model.held_out import Comparison, Pass, compare
 
 TRIALS = 300
 

@@ -16,8 +16,8 @@ from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets
-from colloidlab.model.evaluate import Comparison, Pass, compare, pass_both
 from colloidlab.model.guess import first_guess
+from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
