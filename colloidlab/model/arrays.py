@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,8 +15,8 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 
 
-@dataclass(frozen=True)
-class Fields:
+@dataclass(frozen=True, eq=False)
+class Fields(Mapping[str, np.ndarray]):
     """What laws say of n particles in D dimensions; float arrays, also by name: `fields["T"]`.
 
     Attributes
@@ -44,13 +45,18 @@ class Fields:
     cov: np.ndarray
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self.keys():
+        if name not in _NAMES:
             raise KeyError(name)
         return np.asarray(getattr(self, name))
 
-    def keys(self) -> list[str]:
-        """Names of the fields."""
-        return [field.name for field in fields(self)]
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+_NAMES = tuple(field.name for field in fields(Fields))
 
 
 def evaluate(

@@ -129,7 +129,7 @@ class ConvexEnergy(nn.Module):
             low, high = 2 * low, 2 * high
             if float(high.max()) > _WIDEST:
                 raise UsageError(
-                    f"temperatures from {float(T.min()):.3g} to {float(T.max()):.3g} lie outside what this "
+                    f"temperatures from {T.min().item():.3g} to {T.max().item():.3g} lie outside what this "
                     "energy can reach; give temperatures that it has been fitted to"
                 )
         for _ in range(_BISECTIONS):

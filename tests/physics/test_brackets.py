@@ -13,6 +13,7 @@ from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.published import PublishedLaws
 
 DTYPE = torch.float64
 
@@ -33,13 +34,18 @@ def random_laws(seed: int, k_B: float = 0.7, mass: float = 1.3) -> Laws:
     return Laws(kernel, energy, amplitudes, cutoff=1.0, mass=mass, k_B=k_B)
 
 
+def random_published(dim: int, seed: int) -> Laws:
+    torch.manual_seed(seed)
+    return PublishedLaws([12, 12], 1.0, dim, mass=1.3, k_B=0.05)
+
+
 class Configuration:
     """A few particles, all interacting, as a flat vector x = (r, v, S)."""
 
-    def __init__(self, dim: int, periodic: bool, seed: int = 0, n: int = 4) -> None:
+    def __init__(self, dim: int, periodic: bool, form: str, seed: int = 0, n: int = 4) -> None:
         rng = np.random.default_rng(seed)
         self.dim, self.n = dim, n
-        self.laws = random_laws(seed)
+        self.laws = random_laws(seed) if form == "fitted" else random_published(dim, seed)
         self.scale = torch.tensor(rng.uniform(0.8, 1.2, n), dtype=DTYPE)
         self.box = torch.full((dim,), 1.7, dtype=DTYPE) if periodic else None
         r = rng.uniform(0, 0.55, (n, dim)) + (1.4 if periodic else 0.0)  # straddles the border of the box
@@ -83,12 +89,17 @@ class Configuration:
         return (B @ B.T).detach()
 
 
+@pytest.fixture(params=["fitted", "published"])
+def form(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(
     params=[(2, False), (2, True), (3, False), (3, True)], ids=["2d-open", "2d-box", "3d-open", "3d-box"]
 )
-def conf(request: pytest.FixtureRequest) -> Configuration:
+def conf(request: pytest.FixtureRequest, form: str) -> Configuration:
     dim, periodic = request.param
-    return Configuration(dim, periodic, seed=dim + 10 * periodic)
+    return Configuration(dim, periodic, form, seed=dim + 10 * periodic)
 
 
 def gradient(f, x: torch.Tensor) -> torch.Tensor:
