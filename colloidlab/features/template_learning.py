@@ -8,8 +8,11 @@ own blur, as it is seen through the pixels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -71,15 +74,21 @@ def learn(images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter
     frames, noise = _start(images, tables, diameter_px)
     if sum(len(frame.fit.particles) for frame in frames) < _LEAST_PARTICLES:
         return None
+    with ThreadPoolExecutor(min(len(frames), os.cpu_count() or 1), thread_name_prefix="learn") as pool:
+        template = _turns(frames, noise, pool)
+    return _normalised(template, frames) if template is not None else None
+
+
+def _turns(frames: list[_Frame], noise: PixelNoise, pool: ThreadPoolExecutor) -> Template | None:
+    """Profile and particles in turn until neither changes; frames side by side."""
     light = Light(np.empty(0), frames[0].image.shape)
     reach, before = _FIRST_REACH, np.zeros(_NODES + 1)
     template: Template | None = None
     for turn in range(_TURNS):
-        template = _profile(frames, reach, light, noise)
+        template = _profile(frames, reach, light, noise, pool)
         if template is None:
             return None
-        for frame in frames:
-            _fit_again(frame, template, turn)
+        list(pool.map(_fit_again, frames, repeat(template), repeat(turn)))
         if sum(len(frame.fit.particles) for frame in frames) < _LEAST_PARTICLES:
             return None
         still = np.abs(template.profile - before).max() < _STILL
@@ -92,7 +101,7 @@ def learn(images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter
             was, light = light, _relit(frames, light)
             if turn > _CUT + 1 and still and light.differs(was) < _STILL_LIGHT:
                 break
-    return _normalised(template, frames) if template is not None else None
+    return template
 
 
 def _start(
@@ -139,11 +148,12 @@ def _fit_again(frame: _Frame, template: Template, turn: int) -> None:
         sweep(fit, template, 2, prior=False, bounded=False)
 
 
-def _profile(frames: list[_Frame], reach: float, light: Light, noise: PixelNoise) -> Template | None:
+def _profile(
+    frames: list[_Frame], reach: float, light: Light, noise: PixelNoise, pool: ThreadPoolExecutor
+) -> Template | None:
     """Profile and background of the frames with the particles as they are; amplitudes follow t(0) = 1."""
-    matrix = np.zeros((_NODES + BACKGROUND_TERMS,) * 2)
-    right = np.zeros(len(matrix))
-    for frame in frames:
+
+    def system(frame: _Frame) -> tuple[np.ndarray, np.ndarray]:
         lit, weight = prepare(frame.image, light, noise)
         # Particles outside the view shine into its margin.
         margin = int(reach * np.median(frame.fit.particles[:, SCALE])) + 1 if len(frame.fit.particles) else 0
@@ -154,9 +164,11 @@ def _profile(frames: list[_Frame], reach: float, light: Light, noise: PixelNoise
             margin : lit.shape[0] - margin, margin : lit.shape[1] - margin
         ]
         stride = max(1, int(np.sqrt(lit.size / _PIXELS)))
-        part = profile_system(lit, inner, frame.fit.particles, reach, _NODES, stride)
-        matrix += part[0]
-        right += part[1]
+        return profile_system(lit, inner, frame.fit.particles, reach, _NODES, stride)
+
+    # Added in the order of the frames, so that the sum does not depend on who was first.
+    parts = list(pool.map(system, frames))
+    matrix, right = (np.sum([part[k] for part in parts], axis=0) for k in (0, 1))
     size = float(np.trace(matrix[:_NODES, :_NODES])) / _NODES
     bend = np.diff(np.eye(_NODES + 1), 2, axis=0)[:, :_NODES]
     matrix[:_NODES, :_NODES] += size * (_SMOOTH * bend.T @ bend + _RIDGE * np.eye(_NODES))
