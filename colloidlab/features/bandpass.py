@@ -175,7 +175,9 @@ def _subtract_whole_box(
             averages[x] = averages[half]
             averages[half + width + x] = averages[half + width - 1]
         if box <= _SHORT_BOX:
-            across[:] = averages[:width]
+            # Not a slice assigned to a slice, here and elsewhere: compiling the words of its error takes seconds.
+            for x in range(width):
+                across[x] = averages[x]
             for k in range(1, box):
                 shifted = averages[k : k + width]
                 for x in range(width):

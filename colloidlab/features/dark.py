@@ -76,7 +76,8 @@ def _sum_dark(
 def _widen(signal: np.ndarray, wide: np.ndarray) -> None:
     """wide[s] = signal, shifted by up to s pixels to both sides."""
     last = len(signal) - 1
-    wide[0, :] = signal
+    for k in range(last + 1):
+        wide[0, k] = signal[k]
     for s in range(1, len(wide)):
         before, after = wide[s - 1], wide[s]
         for k in range(last + 1):

@@ -278,10 +278,18 @@ def _marginal_variances(
         for axis in range(2):
             column[:] = 0.0
             column[axis] = 1.0
-            factor[:] = left[k]
+            _copy(left[k], factor)
             if solve(factor, column) and column[axis] > 0:
                 variance[k, axis] = column[axis]
     return variance
+
+
+@njit(cache=True, nogil=True)
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
+    """Copy a matrix; an assignment of a slice would compile the words of its error, for seconds."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -292,7 +300,7 @@ def _take_off(
     for i in range(4):
         for m in range(4):
             column[m] = cross[i, m]
-        factor[:] = other
+        _copy(other, factor)
         if not solve(factor, column):
             return
         for j in range(4):

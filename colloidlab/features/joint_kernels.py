@@ -291,7 +291,8 @@ def evidence(
     normal, gradient = np.empty((4, 4)), np.empty(4)
     unit = np.empty(4)
     for k in range(n):
-        unit[:] = particles[k]
+        for c in range(len(unit)):
+            unit[c] = particles[k, c]
         unit[AMPLITUDE] = 1.0
         fill_normal(residual, weight, unit, table, reach, 1, normal, gradient)
         if normal[2, 2] > 0:
