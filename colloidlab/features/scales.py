@@ -146,7 +146,7 @@ def diameter_in_contact(diameter_px: int, contact_px: float) -> int:
     """The diameter, or a smaller one where the disc would hold the neighbours that touch the particle."""
     if diameter_px <= _MOST_IN_DISC * contact_px:
         return diameter_px
-    return max(int(2 * ((_DISC_IN_CONTACT * contact_px - 1) // 2) + 1), _LEAST_DIAMETER_PX)
+    return max(2 * round((_DISC_IN_CONTACT * contact_px - 1) / 2) + 1, _LEAST_DIAMETER_PX)
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from colloidlab.benchmarks.cost import peak_growth_mb
 from colloidlab.benchmarks.matching import match
 from colloidlab.benchmarks.rows import Row, at_most, between
 from colloidlab.benchmarks.tracking_accuracy import Accuracy
-from colloidlab.benchmarks.tracking_folders import folder_rows
+from colloidlab.benchmarks.tracking_folders import folder_rows, found_in_folders
 from colloidlab.benchmarks.tracking_links import _in_order, _wrong_share, detections, links
 from colloidlab.benchmarks.tracking_speed import same_features
 from colloidlab.errors import InputError
@@ -117,3 +118,31 @@ def test_the_rows_are_printed_and_saved(
     assert saved["rows"] == printed and saved["environment"]["packages"]["trackpy"]
     shown = command("benchmark", "tracking", "-o", target).out
     assert "FAILS" in shown and "0.9 to 1.1" in shown
+
+
+def test_the_picture_shows_what_is_found(command: Command, tmp_path: Path) -> None:
+    """Eight bright spots of a recording named as a known one, in an image with orange circles around them."""
+    folder = tmp_path / "data" / "brightfield"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:160, :200].astype(float)
+    for k in range(3):
+        image = 40 + rng.normal(0, 2, x.shape)
+        for spot in range(8):
+            a, b = 30 + 40 * (spot % 4) + k, 40 + 70 * (spot // 4)
+            image += 150 * np.exp(-0.5 * ((x - a) ** 2 + (y - b) ** 2) / 3.5**2)
+        cv2.imwrite(str(folder / f"{k}.png"), np.clip(image, 0, 255).astype(np.uint8))
+    found = found_in_folders(tmp_path / "data")
+    assert [one.name for one in found] == ["brightfield"] and len(found[0].ours) == 8
+    assert len(found[0].theirs) == 8
+    picture = tmp_path / "found.png"
+    done = command("benchmark", "tracking", "--data", str(tmp_path / "data"), "--picture", str(picture))
+    assert done.code == 0 and str(picture) in done.out
+    drawn = cv2.imread(str(picture)).astype(int)
+    orange = (drawn[..., 2] > 180) & (drawn[..., 1] > 60) & (drawn[..., 1] < 140) & (drawn[..., 0] < 80)
+    assert orange.sum() > 8 * 20
+
+
+def test_a_picture_needs_recordings(command: Command, tmp_path: Path) -> None:
+    done = command("benchmark", "tracking", "--picture", str(tmp_path / "found.png"))
+    assert done.code == 2 and "--data" in done.err and not list(tmp_path.iterdir())

@@ -187,3 +187,40 @@ def test_what_the_user_gives_is_kept_and_said(plain: tuple[np.ndarray, Points]) 
 def test_frames_without_particles_are_refused_in_one_sentence(image: np.ndarray) -> None:
     with pytest.raises(InputError, match="nothing like a particle"):
         estimate([image])
+
+
+def spots(places: np.ndarray, width: float, shape: tuple[int, int]) -> np.ndarray:
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
+    image = np.full(shape, 30.0)
+    for a, b in places:
+        rows = slice(max(int(b - 6 * width), 0), int(b + 6 * width) + 1)
+        columns = slice(max(int(a - 6 * width), 0), int(a + 6 * width) + 1)
+        square = (x[rows, columns] - a) ** 2 + (y[rows, columns] - b) ** 2
+        image[rows, columns] += 150 * np.exp(-0.5 * square / width**2)
+    noise = np.random.default_rng(1).normal(0, 1, shape)
+    return np.clip(np.round(image + noise), 0, 255).astype(np.uint8)
+
+
+def test_neighbours_nearer_than_the_usual_disc_make_it_smaller() -> None:
+    """A crystal of spots 4.5 px apart, for which three widths and 5 px would hold a particle and its neighbours."""
+    columns, rows = np.meshgrid(np.arange(40), np.arange(46))
+    lattice = np.column_stack([(columns + 0.5 * (rows % 2)).ravel(), (rows * np.sqrt(0.75)).ravel()]) * 4.5
+    places = lattice + 12 + np.random.default_rng(2).normal(0, 0.1, lattice.shape)
+    image = spots(places, 1.1, (206, 210))
+    p = estimate([image], method="centroid")
+    assert p.diameter_px == 5 and "neighbours" in p.reasons["diameter_px"]
+    found = locate(image, p.diameter_px, method="centroid", minmass=p.minmass, separation_px=p.separation_px)
+    distance, _ = cKDTree(found[["x", "y"]]).query(places)
+    assert (distance < 1).mean() > 0.99 and len(found) < 1.01 * len(places)
+
+
+def test_scattered_particles_keep_the_separation_of_trackpy() -> None:
+    """A gas whose particles stay 26 px apart; what is nearer belongs to one of them."""
+    rng = np.random.default_rng(3)
+    places: list[np.ndarray] = []
+    while len(places) < 60:
+        place = rng.uniform(20, 780, 2)
+        if all(np.hypot(*(place - other)) > 26 for other in places):
+            places.append(place)
+    p = estimate([spots(np.array(places), 2.2, (800, 800))] * 2, method="centroid")
+    assert p.separation_px == p.diameter_px + 1 and "apart" in p.reasons["separation_px"]
