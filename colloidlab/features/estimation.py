@@ -84,7 +84,7 @@ def estimate(
     if method == "circles":
         return _circles(frames, polarity, diameter_px, separation_px, radii_px)
     reasons: dict[str, str] = {}
-    invert, blobs = _polarity(frames, polarity, need_blobs=diameter_px is None, reasons=reasons)
+    invert, blobs = _polarity(frames, polarity, must_show=diameter_px is None, reasons=reasons)
     neighbours = blobs.neighbours
     if diameter_px is not None:
         diameter, reasons["diameter_px"] = check_diameter(diameter_px), _GIVEN
@@ -210,11 +210,10 @@ def _spread(frames: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _polarity(
-    frames: list[np.ndarray], polarity: Polarity, *, need_blobs: bool, reasons: dict[str, str]
+    frames: list[np.ndarray], polarity: Polarity, *, must_show: bool, reasons: dict[str, str]
 ) -> tuple[bool, Blobs]:
-    """Are the particles dark? And the blobs of that polarity (empty when nobody needs them)."""
+    """Are the particles dark? And the blobs of that polarity, of which there `must_show` some."""
     looked_at = frames[:: max(1, len(frames) // _SCALE_FRAMES)][:_SCALE_FRAMES]
-    nothing = Blobs(np.empty(0), np.empty(0), np.empty((0, 3)))
     if polarity == "auto":
         bright, dark = find_blobs(looked_at, dark=False), find_blobs(looked_at, dark=True)
         if bright.energy == dark.energy == 0:
@@ -229,8 +228,8 @@ def _polarity(
         return invert, dark if invert else bright
     reasons["polarity"] = _GIVEN
     invert = polarity == "dark"
-    blobs = find_blobs(looked_at, dark=invert) if need_blobs else nothing
-    if need_blobs and blobs.energy == 0:
+    blobs = find_blobs(looked_at, dark=invert)
+    if must_show and blobs.energy == 0:
         raise InputError(
             f"the frames hold nothing like a {polarity} particle; give --diameter-px or --polarity"
         )

@@ -250,6 +250,6 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     except Exception as error:
         # What torch refuses with weights_only=True is of a type that only its own reader names.
         raise InputError(f"{path} is no file of PyTorch tensors: {error}") from None
-    if not isinstance(state, Mapping):
-        raise InputError(f"{path} holds no state dict but a {type(state).__name__}")
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} holds no state dict of tensors but a {type(state).__name__}")
     return state
