@@ -17,15 +17,17 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 def cpu_ratio(
-    ours: Callable[[], object], theirs: Callable[[], object], *, repeats: int
+    ours: Callable[[], object], theirs: Callable[[], object], *, repeats: int, seconds: float = 0.0
 ) -> tuple[float, float]:
     """How many times more processor time `theirs` takes than `ours`, and the seconds of `ours`.
 
-    The two take turns, so that a busy machine slows both; the fastest turn of each counts. All threads of the
-    process are included: it is the cost on one core.
+    The two take turns, so that a busy machine slows both; the fastest turn of each counts. Turns of some
+    milliseconds are disturbed by whatever else runs: only among many is one that was not, so that they go on
+    until `seconds` of processor time are spent. All threads of the process are included: it is the cost on one core.
     """
-    mine, other = [], []
-    for _ in range(repeats):
+    mine: list[float] = []
+    other: list[float] = []
+    while len(mine) < repeats or sum(mine) + sum(other) < seconds:
         mine.append(_seconds(ours, time.process_time))
         other.append(_seconds(theirs, time.process_time))
     return min(other) / min(mine), min(mine)

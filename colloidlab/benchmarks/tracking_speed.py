@@ -22,6 +22,7 @@ _FRAMES = {"a": 24, "b": 48, "c": 8}
 """Distinct images are few, but enough to fill two workers many times over."""
 _DISTINCT = 4
 _WORKERS = 2
+_SECONDS = 8.0
 
 
 def speed_rows(seed: int, monitor: Monitor = SILENT) -> list[Row]:
@@ -88,7 +89,7 @@ def _cost(name: str, frames: list[np.ndarray], diameter_px: int) -> list[Row]:
 
     ours()  # compilation
     theirs()
-    ratio, seconds = cpu_ratio(ours, theirs, repeats=5)
+    ratio, seconds = cpu_ratio(ours, theirs, repeats=5, seconds=_SECONDS)
     rows = [
         at_least(f"scene {name}: trackpy.locate / locate, processor time", ratio, 8.0),
         Row(f"scene {name}: locate, processor time a frame", 1e3 * seconds / len(distinct), "ms"),

@@ -17,7 +17,7 @@ import pandas as pd
 
 from colloidlab.features.bandpass import Levels, band_pass
 from colloidlab.features.dark import measure_dark
-from colloidlab.features.maxima import local_maxima, too_close
+from colloidlab.features.maxima import heights, local_maxima, too_close
 from colloidlab.features.moments import (
     ECC,
     LIT,
@@ -121,8 +121,7 @@ def measure_centroids(
     bright = local_maxima(levels.image, separation_px, least, margin=margin, peak_px=(radius + 1) // 2)
     found, centres = centre(levels.image, bright.maxima, radius, MAX_MOVES)
     keep = ~too_close(found[:, :2], found[:, 2], separation_px) & (found[:, 2] / levels.factor > minmass)
-    heights = levels.image[bright.peaks[:, 0], bright.peaks[:, 1]] / levels.factor
-    seen = np.column_stack([bright.peaks[:, ::-1], heights])
+    seen = heights(levels.image, bright.peaks, levels.factor)
     if not keep.any():
         return Centroids(_NONE.values, seen)
     return Centroids(_measures(image, levels, found[keep], centres[keep], radius), seen)

@@ -105,10 +105,11 @@ def _sum_row(row: np.ndarray, lit: np.ndarray, origin: float) -> tuple[int, floa
                 total += value
                 squares += value * value
             continue
+        # Without a branch: where words are mixed, none could be foreseen.
         for i in range(len(part)):
-            if not (word >> np.uint64(i)) & _ONE:
-                value = part[i] - origin
-                n += 1
-                total += value
-                squares += value * value
+            value, dark = part[i] - origin, ~(word >> np.uint64(i)) & _ONE
+            n += int(dark)
+            value *= np.float64(dark)
+            total += value
+            squares += value * value
     return n, total, squares

@@ -185,29 +185,45 @@ def _add_pulls(
     low_x, low_y = seen[:, 0].min(), seen[:, 1].min()
     columns = int((seen[:, 0].max() - low_x) / reach) + 1
     rows = int((seen[:, 1].max() - low_y) / reach) + 1
-    head, following = np.full(rows * columns, -1, np.int64), np.empty(len(seen), np.int64)
-    for i in range(len(seen)):
-        cell = int((seen[i, 1] - low_y) / reach) * columns + int((seen[i, 0] - low_x) / reach)
-        following[i] = head[cell]
-        head[cell] = i
+    first, sorted_seen = _sort_into_cells(seen, low_x, low_y, reach, rows, columns)
     scale = (moments.shape[1] - 1) / reach
     for i in range(len(found)):
         x, y, height = found[i, 0], found[i, 1], max(found[i, _SIGNAL], 1e-300)
         faint = _FAINT * height
         column, row = int((x - low_x) / reach), int((y - low_y) / reach)
         for r in range(max(row - 1, 0), min(row + 2, rows)):
-            for c in range(max(column - 1, 0), min(column + 2, columns)):
-                j = head[r * columns + c]
-                while j >= 0:
-                    dx, dy = seen[j, 0] - x, seen[j, 1] - y
-                    square = dx * dx + dy * dy
-                    if seen[j, 2] > faint and least * least < square < reach * reach:
-                        distance = np.sqrt(square)
-                        place = distance * scale
-                        k = min(int(place), moments.shape[1] - 2)
-                        factor = seen[j, 2] / (height * distance)
-                        for m in range(2):
-                            moment = moments[m, k] + (place - k) * (moments[m, k + 1] - moments[m, k])
-                            pull[i, 2 * m] += moment * factor * dx
-                            pull[i, 2 * m + 1] += moment * factor * dy
-                    j = following[j]
+            start = first[r * columns + min(max(column - 1, 0), columns)]
+            stop = first[r * columns + max(min(column + 2, columns), 0)]
+            for j in range(start, stop):
+                dx, dy = sorted_seen[j, 0] - x, sorted_seen[j, 1] - y
+                square = dx * dx + dy * dy
+                if sorted_seen[j, 2] > faint and least * least < square < reach * reach:
+                    distance = np.sqrt(square)
+                    place = distance * scale
+                    k = min(int(place), moments.shape[1] - 2)
+                    factor = sorted_seen[j, 2] / (height * distance)
+                    for m in range(2):
+                        moment = moments[m, k] + (place - k) * (moments[m, k + 1] - moments[m, k])
+                        pull[i, 2 * m] += moment * factor * dx
+                        pull[i, 2 * m + 1] += moment * factor * dy
+
+
+@njit(cache=True, nogil=True)
+def _sort_into_cells(
+    seen: np.ndarray, low_x: float, low_y: float, reach: float, rows: int, columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of `seen` cell after cell, so that cells side by side are one stretch of it, and where each begins."""
+    first = np.zeros(rows * columns + 2, np.int64)
+    cells = np.empty(len(seen), np.int64)
+    for i in range(len(seen)):
+        cells[i] = int((seen[i, 1] - low_y) / reach) * columns + int((seen[i, 0] - low_x) / reach)
+        first[cells[i] + 2] += 1
+    for k in range(2, len(first)):
+        first[k] += first[k - 1]
+    ordered = np.empty_like(seen)
+    for i in range(len(seen)):
+        place = first[cells[i] + 1]
+        first[cells[i] + 1] += 1
+        for k in range(3):
+            ordered[place, k] = seen[i, k]
+    return first, ordered

@@ -16,7 +16,7 @@ CLOSER = 1 - 1e-7
 
 @dataclass(frozen=True)
 class Maxima:
-    """Bright places of an image.
+    """Bright places of an image; overwritten by the next search in the same thread.
 
     Attributes
     ----------
@@ -47,26 +47,29 @@ def local_maxima(
     side = int(2 * separation_px / np.sqrt(2))
     # In the type of the pixels, or every comparison would widen them.
     least = levels.dtype.type(np.floor(threshold))
-    before, after = max(side - 1, 0) // 2, side // 2
-    peaks = _collect(levels, _highest(levels, peak_px, peak_px, least), 0, peak_px)
-    return Maxima(_collect(levels, _highest(levels, before, after, least), margin, 0), peaks)
+    wide = _largest("wide", levels, max(side - 1, 0) // 2, side // 2)
+    narrow = _largest("narrow", levels, peak_px, peak_px)
+    found = scratch("found", (2, levels.size // 4 + 16, 2), np.int32)
+    n_maxima, n_peaks = _gather_high(levels, wide, narrow, least, margin, peak_px, found[0], found[1])
+    return Maxima(found[0, :n_maxima], found[1, :n_peaks])
 
 
-def _highest(levels: np.ndarray, before: int, after: int, least: int) -> np.ndarray:
-    """True for the pixels above `least` that none in the square around them exceeds; overwritten by the next call."""
+def _largest(name: str, levels: np.ndarray, before: int, after: int) -> np.ndarray:
+    """Largest level of the square around every pixel; overwritten by the next call of that name."""
+    largest = scratch(name, levels.shape, levels.dtype)
     window = np.ones((before + after + 1, before + after + 1), np.uint8)
-    largest, high = scratch("largest", levels.shape, levels.dtype), scratch("high", levels.shape, np.bool_)
-    above = scratch("above", levels.shape, np.bool_)
     cv2.dilate(levels, window, dst=largest, anchor=(before, before))
-    np.equal(levels, largest, out=high)
-    return np.logical_and(high, np.greater(levels, least, out=above), out=high)
+    return largest
 
 
-def _collect(levels: np.ndarray, high: np.ndarray, margin: int, plateau: int) -> np.ndarray:
-    """Row and column of what is high, no nearer to an edge than `margin`; see `_gather_high`."""
-    found = scratch("found", (levels.size // 4 + 16, 2), np.int32)
-    n = _gather_high(levels, high.reshape(-1).view(np.uint8), margin, plateau, found)
-    return found[:n].copy()
+@njit(cache=True, nogil=True)
+def heights(levels: np.ndarray, peaks: np.ndarray, factor: float) -> np.ndarray:
+    """x, y and height (level / factor) of peaks; shape (m, 3)."""
+    seen = np.empty((len(peaks), 3))
+    for k in range(len(peaks)):
+        y, x = peaks[k, 0], peaks[k, 1]
+        seen[k, 0], seen[k, 1], seen[k, 2] = x, y, levels[y, x] / factor
+    return seen
 
 
 def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -> np.ndarray:
@@ -85,24 +88,40 @@ def too_close(positions: np.ndarray, masses: np.ndarray, separation_px: float) -
 
 
 @njit(cache=True, nogil=True)
-def _gather_high(levels: np.ndarray, high: np.ndarray, margin: int, plateau: int, found: np.ndarray) -> int:
-    """Write the places of what is high; where `plateau` is not 0, only the first one within so many pixels."""
+def _gather_high(
+    levels: np.ndarray,
+    wide: np.ndarray,
+    narrow: np.ndarray,
+    least: int,
+    margin: int,
+    plateau: int,
+    maxima: np.ndarray,
+    peaks: np.ndarray,
+) -> tuple[int, int]:
+    """Write the places of the pixels above `least` that are the largest of the wide and of the narrow square."""
     height, width = levels.shape
-    # Eight pixels at a time: few are high.
-    eights = high[: len(high) // 8 * 8].view(np.uint64)
-    n = 0
-    for k in range(len(eights) + 1):
-        if k < len(eights) and eights[k] == 0:
-            continue
-        for i in range(8 * k, min(8 * k + 8, len(high))):
-            if not high[i] or n == len(found):
+    high = np.zeros((width + 7) // 8 * 8, np.uint8)
+    eights = high.view(np.uint64)
+    n_maxima = n_peaks = 0
+    for y in range(height):
+        row, most, nearest = levels[y], wide[y], narrow[y]
+        for x in range(width):
+            high[x] = (row[x] > least) & ((row[x] == most[x]) | (row[x] == nearest[x]))
+        # Eight pixels at a time: few are high.
+        for k in range(len(eights)):
+            if eights[k] == 0:
                 continue
-            y, x = i // width, i % width
-            inside = margin <= y < height - margin and margin <= x < width - margin
-            if inside and (plateau == 0 or _is_first(levels, y, x, plateau)):
-                found[n, 0], found[n, 1] = y, x
-                n += 1
-    return n
+            for x in range(8 * k, min(8 * k + 8, width)):
+                if not high[x]:
+                    continue
+                inside = margin <= y < height - margin and margin <= x < width - margin
+                if inside and row[x] == most[x] and n_maxima < len(maxima):
+                    maxima[n_maxima, 0], maxima[n_maxima, 1] = y, x
+                    n_maxima += 1
+                if row[x] == nearest[x] and n_peaks < len(peaks) and _is_first(levels, y, x, plateau):
+                    peaks[n_peaks, 0], peaks[n_peaks, 1] = y, x
+                    n_peaks += 1
+    return n_maxima, n_peaks
 
 
 @njit(cache=True, nogil=True)
@@ -132,15 +151,32 @@ def _mark_lighter(positions: np.ndarray, masses: np.ndarray, separation: float, 
         head[cell] = i
     for i in range(n):
         row, column = int((positions[i, 0] - low_y) / separation), int((positions[i, 1] - low_x) / separation)
-        for r in range(max(row - 1, 0), min(row + 2, rows)):
+        # Every pair once: earlier features of the same cell, and four of the cells around it.
+        _mark_cell(positions, masses, limit, i, following[i], following, drop)
+        if column > 0:
+            _mark_cell(positions, masses, limit, i, head[row * columns + column - 1], following, drop)
+        if row > 0:
             for c in range(max(column - 1, 0), min(column + 2, columns)):
-                j = head[r * columns + c]
-                while j >= 0:
-                    if j < i:
-                        dy, dx = positions[i, 0] - positions[j, 0], positions[i, 1] - positions[j, 1]
-                        if dy * dy + dx * dx <= limit * limit:
-                            drop[_lighter(positions, masses, j, i)] = True
-                    j = following[j]
+                _mark_cell(positions, masses, limit, i, head[(row - 1) * columns + c], following, drop)
+
+
+@njit(cache=True, nogil=True)
+def _mark_cell(
+    positions: np.ndarray,
+    masses: np.ndarray,
+    limit: float,
+    i: int,
+    first: int,
+    following: np.ndarray,
+    drop: np.ndarray,
+) -> None:
+    """Compare a feature with those of a cell, beginning with `first`."""
+    j = first
+    while j >= 0:
+        dy, dx = positions[i, 0] - positions[j, 0], positions[i, 1] - positions[j, 1]
+        if dy * dy + dx * dx <= limit * limit:
+            drop[_lighter(positions, masses, min(i, j), max(i, j))] = True
+        j = following[j]
 
 
 @njit(cache=True, nogil=True)
