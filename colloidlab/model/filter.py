@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from colloidlab.dataset.windows import Window
-from colloidlab.model import brackets
+from colloidlab.model import brackets, response
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.tensors import dot, float64
@@ -256,12 +256,12 @@ class Filter:
 
     def _predict(self, state: FilterState, S: Tensor, ev: brackets.Evaluation, vv: Tensor) -> FilterState:
         mass = self.laws.mass
-        stiffness = brackets.mean_self_stiffness(ev) / mass
-        friction = brackets.mean_self_friction(ev) / mass
+        stiffness = response.mean_self_stiffness(ev) / mass
+        friction = response.mean_self_friction(ev) / mass
         # Outside these bounds one frame is too coarse to follow the motion, and the series would not converge.
         t = oscillator_transition(stiffness.clamp(-1.0, 4.0), friction.clamp(0.0, 4.0), 1.0)
         a = brackets.acceleration(self.laws, ev, state.v)
-        jerk = (brackets.force_rate(ev, state.v) + brackets.friction_force(ev, a)) / mass
+        jerk = (response.force_rate(ev, state.v) + brackets.friction_force(ev, a)) / mass
         rr_, rv_, vr_, vv_, q_rr, q_rv, q_vv = (x[:, None, None] for x in t)
         cross = state.rv + state.rv.transpose(1, 2)
         return replace(

@@ -8,7 +8,7 @@ import torch
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import Regime
 from colloidlab.dataset.windows import read_window
-from colloidlab.model import brackets
+from colloidlab.model import brackets, response
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.pairs import pair_geometry
 
@@ -35,5 +35,5 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
         volume = float(brackets.evaluate(isothermal_laws(trial), pairs, zero).volume[inside].mean())
         trial = Guess(cutoff, temperature, friction, 1.0, volume, max(float(envelope), 1e-6), 1.0)
         ev = brackets.evaluate(isothermal_laws(trial), pairs, zero)
-        unit = float(brackets.self_stiffness(ev).diagonal(dim1=1, dim2=2).mean(1)[inside].mean())
+        unit = float(response.self_stiffness(ev).diagonal(dim1=1, dim2=2).mean(1)[inside].mean())
     return Guess(cutoff, temperature, friction, stiffness, volume, trial.envelope_sum, max(unit, 1e-12))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.errors import ColloidlabError
-from colloidlab.model import brackets
+from colloidlab.model import brackets, response
 from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.boundary import Plan, between
@@ -70,8 +70,8 @@ def stable_steps_per_frame(laws: Laws, plan: Plan) -> int:
     with torch.no_grad():
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
         inside = torch.as_tensor(plan.simulated)
-        stiffness = float(torch.linalg.eigvalsh(brackets.self_stiffness(ev)[inside]).max()) / laws.mass
-        friction = float(torch.linalg.eigvalsh(brackets.self_friction(ev)[inside]).max()) / laws.mass
+        stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
+        friction = float(torch.linalg.eigvalsh(response.self_friction(ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
     needed = max(math.sqrt(2 * max(stiffness, 0.0)) / _PHASE, 2 * friction / _DECAY, _LEAST_STEPS)
     return min(math.ceil(needed), _MOST_STEPS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from colloidlab.dataset.graph import find_pairs
-from colloidlab.model import brackets
+from colloidlab.model import brackets, response
 from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
@@ -160,11 +160,11 @@ def test_marginal_covariance_is_the_diagonal_block(conf: Configuration) -> None:
 def test_stiffness_is_second_derivative_of_energy(conf: Configuration) -> None:
     hessian = torch.autograd.functional.hessian(conf.energy, conf.x)
     ev, _ = conf.evaluate(conf.x)
-    found = brackets.self_stiffness(ev)
+    found = response.self_stiffness(ev)
     trace = found.diagonal(dim1=1, dim2=2).mean(1)
-    assert torch.allclose(brackets.mean_self_stiffness(ev), trace, rtol=1e-12)
-    drag = brackets.self_friction(ev).diagonal(dim1=1, dim2=2).mean(1)
-    assert torch.allclose(brackets.mean_self_friction(ev), drag, rtol=1e-12)
+    assert torch.allclose(response.mean_self_stiffness(ev), trace, rtol=1e-12)
+    drag = response.self_friction(ev).diagonal(dim1=1, dim2=2).mean(1)
+    assert torch.allclose(response.mean_self_friction(ev), drag, rtol=1e-12)
     for i in range(conf.n):
         rows = slice(i * conf.dim, (i + 1) * conf.dim)
         assert torch.allclose(found[i], hessian[rows, rows], rtol=1e-9, atol=1e-9)
@@ -175,7 +175,7 @@ def test_force_rate_is_minus_hessian_times_velocity(conf: Configuration) -> None
     ev, v = conf.evaluate(conf.x)
     k = conf.n * conf.dim
     expected = -(hessian[:k, :k] @ v.reshape(-1))
-    assert torch.allclose(brackets.force_rate(ev, v).reshape(-1), expected, rtol=1e-9, atol=1e-9)
+    assert torch.allclose(response.force_rate(ev, v).reshape(-1), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_symmetries(conf: Configuration) -> None:

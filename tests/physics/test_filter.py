@@ -13,7 +13,7 @@ from small_gas import CUTOFF, TEMPERATURE, Motion, isothermal_gas, record, simul
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.windows import read_window
-from colloidlab.model import brackets
+from colloidlab.model import brackets, response
 from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
@@ -105,9 +105,9 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
     assert torch.allclose(ev.volume[window.present[8] & ~complete], mean_volume, rtol=1e-12)
     everyone = window.present[8] & window.present[9] & window.interior[8] & (state.age > 4)
     a = brackets.acceleration(laws, ev, state.v)
-    stiffness, drag = (m / laws.mass for m in (brackets.self_stiffness(ev), brackets.self_friction(ev)))
+    stiffness, drag = (m / laws.mass for m in (response.self_stiffness(ev), response.self_friction(ev)))
     vv = brackets.velocity_noise(laws, ev)
-    jerk = (brackets.force_rate(ev, state.v) + brackets.friction_force(ev, a)) / laws.mass
+    jerk = (response.force_rate(ev, state.v) + brackets.friction_force(ev, a)) / laws.mass
     checked = 0
     for p in torch.nonzero(everyone)[:, 0].tolist():
         h, g = (float(m[p].trace()) / 2 for m in (stiffness, drag))

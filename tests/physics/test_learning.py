@@ -15,7 +15,7 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.dataset.windows import read_window
-from colloidlab.model import brackets
+from colloidlab.model import brackets, response
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.laws import Laws
@@ -77,7 +77,7 @@ def friction_and_noise(laws: Laws, recording: Recording, S: float) -> tuple[floa
         pairs = pair_geometry(window.positions[k], window.pairs[k], CUTOFF, window.scale)
         with torch.no_grad():
             ev = brackets.evaluate(laws, pairs, torch.full((len(window.slot),), S, dtype=torch.float64))
-            drag = brackets.mean_self_friction(ev)[window.interior[k]].mean()
+            drag = response.mean_self_friction(ev)[window.interior[k]].mean()
             noise = brackets.velocity_noise(laws, ev)[window.interior[k]].diagonal(dim1=1, dim2=2).mean()
         found.append((float(drag), float(noise)))
     a, b = np.mean(found, axis=0)
