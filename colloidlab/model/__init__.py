@@ -8,7 +8,38 @@ The brackets know nothing about how the functions were obtained: analytic laws
 (the ground truth of the samples) and learned ones plug into the same code.
 """
 
+from colloidlab.model.analytic import HarmonicEnergy, ideal_gas
 from colloidlab.model.arrays import Fields, evaluate
+from colloidlab.model.bath import Bath
+from colloidlab.model.energy import SumOfExponentials
+from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.kernel import RadialKernel
+from colloidlab.model.laws import Laws
+from colloidlab.model.potential import RadialPotential
 from colloidlab.model.published import PublishedLaws, load_published
+from colloidlab.model.shear import PowerLawShear
+from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, SpeciesPotential
+from colloidlab.model.strain import measure_strain, reference_neighbourhoods
+from colloidlab.model.tabulated import tabulate
 
-__all__ = ["Fields", "PublishedLaws", "evaluate", "load_published"]
+__all__ = [
+    "Bath",
+    "Fields",
+    "HarmonicEnergy",
+    "Laws",
+    "PowerLawAmplitudes",
+    "PowerLawShear",
+    "PublishedLaws",
+    "RadialKernel",
+    "RadialPotential",
+    "SpeciesAmplitudes",
+    "SpeciesKernel",
+    "SpeciesPotential",
+    "SumOfExponentials",
+    "evaluate",
+    "ideal_gas",
+    "load_published",
+    "measure_strain",
+    "reference_neighbourhoods",
+    "tabulate",
+]

@@ -14,16 +14,20 @@ Español & Revenga, PRE 67, 026705 (2003); Hernandez et al., arXiv 2508.12569 (2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from colloidlab.errors import UsageError
 from colloidlab.model.energy import Thermo
 from colloidlab.model.friction import PairAmplitudes
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
+from colloidlab.model.potential import PotentialValues
+from colloidlab.model.shear import ShearState
+from colloidlab.model.strain import Strain, shear_force
 from colloidlab.model.tensors import dot
 
 
@@ -45,9 +49,19 @@ class Evaluation:
     g_perp: Tensor
     g_par: Tensor
     theta: Tensor
+    potential: PotentialValues | None = None
+    strain: Strain | None = None
+    shear: ShearState | None = None
 
 
-def evaluate(laws: Laws, pairs: Pairs, S: Tensor, *, volume: Tensor | None = None) -> Evaluation:
+def evaluate(
+    laws: Laws,
+    pairs: Pairs,
+    S: Tensor,
+    *,
+    volume: Tensor | None = None,
+    strain: Strain | None = None,
+) -> Evaluation:
     """Evaluate the laws at one configuration.
 
     Parameters
@@ -58,8 +72,15 @@ def evaluate(laws: Laws, pairs: Pairs, S: Tensor, *, volume: Tensor | None = Non
         Entropy of each particle.
     volume : tensor, shape (n,), optional
         Volumes that replace the computed ones where finite (particles whose neighbours lie outside the view).
+    strain : Strain, optional
+        Of the same positions; solids need it.
+
+    Raises
+    ------
+    UsageError
+        The laws are those of a solid, and there is no strain.
     """
-    kernel = laws.kernel(pairs.x)
+    kernel = laws.kernel(pairs.x, *pairs.arguments)
     V = 1.0 / (laws.kernel.at_zero() + pairs.sum_symmetric(kernel.w))
     if volume is not None:
         V = torch.where(torch.isfinite(volume), volume, V)
@@ -67,10 +88,21 @@ def evaluate(laws: Laws, pairs: Pairs, S: Tensor, *, volume: Tensor | None = Non
     i, j = pairs.i, pairs.j
     dU_dd = thermo.P * V**2
     # F_i = -sum_j (dU/dd_i + dU/dd_j) W'(r) e_ij
-    force = pairs.sum_antisymmetric((-(dU_dd[i] + dU_dd[j]) * kernel.dw / pairs.h)[:, None] * pairs.e)
+    push = -(dU_dd[i] + dU_dd[j]) * kernel.dw / pairs.h
+    potential = shear = None
+    if laws.potential is not None:
+        potential = laws.potential(pairs.x, *pairs.arguments)
+        push = push - potential.du / pairs.h
+    force = pairs.sum_antisymmetric(push[:, None] * pairs.e)
+    if laws.shear is not None:
+        if strain is None:
+            raise UsageError("these are laws of a solid: give the strain of the reference neighbourhoods")
+        shear = laws.shear(S, strain.invariant)
+        thermo = _with_shear(thermo, shear)
+        force = force + shear_force(strain, shear.U_I)
 
     dim = pairs.e.shape[1]
-    amplitudes = laws.amplitudes(pairs.x, thermo.T[i], thermo.T[j])
+    amplitudes = laws.amplitudes(pairs.x, thermo.T[i], thermo.T[j], *pairs.arguments)
     k_perp = 0.5 * amplitudes.A2
     k_par = _parallel(amplitudes.A2, amplitudes.B2, dim)
     k_B, inv_c = laws.k_B, thermo.inv_c
@@ -91,7 +123,16 @@ def evaluate(laws: Laws, pairs: Pairs, S: Tensor, *, volume: Tensor | None = Non
         g_perp=0.5 * (sum_theta * k_perp + k_B * 0.5 * dA2),
         g_par=0.5 * (sum_theta * k_par + k_B * _parallel(dA2, dB2, dim)),
         theta=theta,
+        potential=potential,
+        strain=strain,
+        shear=shear,
     )
+
+
+def _with_shear(thermo: Thermo, shear: ShearState) -> Thermo:
+    """Volume and shear share one entropy: dU/dS and d^2U/dS^2 add."""
+    T = thermo.T + shear.T
+    return replace(thermo, U=thermo.U + shear.U, T=T, inv_c=(thermo.inv_c * thermo.T + shear.T_S) / T)
 
 
 def _parallel(A2: Tensor, B2: Tensor, dim: int) -> Tensor:
@@ -118,8 +159,11 @@ def friction_force(ev: Evaluation, v: Tensor) -> Tensor:
 
 
 def acceleration(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
-    """dv/dt without noise, k_B div M included; shape (n, D)."""
-    return (ev.force + friction_force(ev, v)) / laws.mass
+    """dv/dt without noise, k_B div M and the drag of a bath included; shape (n, D)."""
+    force = ev.force + friction_force(ev, v)
+    if laws.bath is not None:
+        force = force - laws.bath.friction * v
+    return force / laws.mass
 
 
 def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Tensor | None = None) -> Tensor:
@@ -165,10 +209,13 @@ class Noise:
     ----------
     impulse : tensor, shape (n_pairs, D)
     heat : tensor, shape (n_pairs,)
+    bath : tensor, shape (n, D), or None
+        Needed where the laws have a bath.
     """
 
     impulse: Tensor
     heat: Tensor
+    bath: Tensor | None = None
 
 
 def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: float) -> tuple[Tensor, Tensor]:
@@ -182,11 +229,27 @@ def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: flo
     work = -0.5 * dot(f, v[p.i] - v[p.j])
     heat = scale * torch.sqrt(ev.amplitudes.C2) * noise.heat
     dS = p.sum_ends(work + heat, work - heat) / ev.thermo.T
-    return p.sum_antisymmetric(f) / laws.mass, dS
+    dv = p.sum_antisymmetric(f) / laws.mass
+    if laws.bath is not None and noise.bath is not None:
+        dv = dv + torch.sqrt(laws.bath.noise_strength(k_B) * dt) / laws.mass * noise.bath
+    return dv, dS
+
+
+def bath_increment(laws: Laws, v: Tensor, noise: Noise, dt: float) -> Tensor:
+    """Part of the change of v in a step dt that the bath makes, drag and noise; shape (n, D).
+
+    It is contained in `acceleration` and `noise_increment`; whoever keeps books needs it alone.
+    """
+    if laws.bath is None:
+        return torch.zeros_like(v)
+    dv = -dt * laws.bath.friction * v
+    if noise.bath is not None:
+        dv = dv + torch.sqrt(laws.bath.noise_strength(laws.k_B) * dt) * noise.bath
+    return dv / laws.mass
 
 
 def marginal_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Diagonal blocks of 2 k_B M, per unit time: vv (n, D, D), vS (n, D), SS (n,)."""
+    """Diagonal blocks of 2 k_B M, and of the bath's noise, per unit time: vv (n, D, D), vS (n, D), SS (n,)."""
     p = ev.pairs
     u = v[p.i] - v[p.j]
     Ku = apply(ev.k_perp, ev.k_par, p.e, u)
@@ -195,8 +258,12 @@ def marginal_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, 
 
 
 def velocity_noise(laws: Laws, ev: Evaluation) -> Tensor:
-    """Block vv of `marginal_covariance`: (2 k_B/m^2) sum_j K_ij, shape (n, D, D)."""
-    return 2 * laws.k_B / laws.mass**2 * ev.pairs.sum_symmetric(pair_matrix(ev.k_perp, ev.k_par, ev.pairs.e))
+    """Block vv of `marginal_covariance`: (2 k_B/m^2) sum_j K_ij, and 2 gamma k_B T_b/m^2; shape (n, D, D)."""
+    pairwise = 2 * laws.k_B * ev.pairs.sum_symmetric(pair_matrix(ev.k_perp, ev.k_par, ev.pairs.e))
+    if laws.bath is not None:
+        eye = torch.eye(pairwise.shape[1], dtype=pairwise.dtype, device=pairwise.device)
+        pairwise = pairwise + laws.bath.noise_strength(laws.k_B) * eye
+    return pairwise / laws.mass**2
 
 
 def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
@@ -207,5 +274,11 @@ def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor
 
 
 def total_energy(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Kinetic energy 1/2 m v^2 and internal energy U of every particle, shape (n,) each."""
-    return 0.5 * laws.mass * dot(v, v), ev.thermo.U
+    """Kinetic energy 1/2 m v^2 and internal energy of every particle, shape (n,) each.
+
+    Half of a pair potential belongs to either end.
+    """
+    internal = ev.thermo.U
+    if ev.potential is not None:
+        internal = internal + 0.5 * ev.pairs.sum_symmetric(ev.potential.u)
+    return 0.5 * laws.mass * dot(v, v), internal

@@ -185,6 +185,8 @@ class Filter:
             follows = window.present[k] & window.present[k + 1]
             # Without a neighbour there is no noise: the law says nothing about such a particle.
             touching = ev.pairs.sum_symmetric((ev.pairs.x < 1).to(S.dtype)) > 0
+            if self.laws.bath is not None:
+                touching = torch.ones_like(touching)
             scored = follows & window.observed[k + 1] & (state.age >= MATURE)
             loglik = torch.where(scored, loglik, torch.zeros_like(loglik))
             counted = scored & touching & window.interior[k] & window.interior[k + 1]
@@ -212,7 +214,7 @@ class Filter:
             return brackets.evaluate(self.laws, pairs, S)
         # Neighbours beyond the edge of the view are not seen: such particles get the mean density of the others.
         density = self.laws.kernel.at_zero().detach() + pairs.sum_symmetric(
-            self.laws.kernel(pairs.x).w.detach()
+            self.laws.kernel(pairs.x, *pairs.arguments).w.detach()
         )
         mean = density[complete].mean() if bool(complete.any()) else density[present].mean()
         volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
@@ -257,7 +259,7 @@ class Filter:
     def _predict(self, state: FilterState, S: Tensor, ev: brackets.Evaluation, vv: Tensor) -> FilterState:
         mass = self.laws.mass
         stiffness = response.mean_self_stiffness(ev) / mass
-        friction = response.mean_self_friction(ev) / mass
+        friction = response.mean_self_friction(self.laws, ev) / mass
         # Outside these bounds one frame is too coarse to follow the motion, and the series would not converge.
         t = oscillator_transition(stiffness.clamp(-1.0, 4.0), friction.clamp(0.0, 4.0), 1.0)
         a = brackets.acceleration(self.laws, ev, state.v)

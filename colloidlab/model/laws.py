@@ -6,9 +6,12 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from colloidlab.model.bath import Bath
 from colloidlab.model.energy import Thermo
 from colloidlab.model.friction import PairAmplitudes
 from colloidlab.model.kernel import KernelValues
+from colloidlab.model.potential import PotentialValues
+from colloidlab.model.shear import ShearState
 
 
 class Energy(Protocol):
@@ -20,7 +23,10 @@ class Energy(Protocol):
 
 
 class Kernel(Protocol):
-    """What the brackets need of a kernel: W, and W(0), by which a particle counts in its own density."""
+    """What the brackets need of a kernel: W, and W(0), by which a particle counts in its own density.
+
+    Laws of mixtures take the kind of every pair as well (`species`), here and below.
+    """
 
     def __call__(self, x: Tensor) -> KernelValues: ...
 
@@ -31,6 +37,18 @@ class Amplitudes(Protocol):
     """What the brackets need of the friction amplitudes."""
 
     def __call__(self, x: Tensor, T_i: Tensor, T_j: Tensor) -> PairAmplitudes: ...
+
+
+class Shear(Protocol):
+    """What the brackets need of the shear energy of a solid."""
+
+    def __call__(self, S: Tensor, invariant: Tensor) -> ShearState: ...
+
+
+class Potential(Protocol):
+    """What the brackets need of a pair potential."""
+
+    def __call__(self, x: Tensor) -> PotentialValues: ...
 
 
 class Laws(nn.Module):
@@ -45,6 +63,12 @@ class Laws(nn.Module):
     mass, k_B : float
         Both 1 for a law fitted to a video: rescaling S, T, U and the amplitudes together with them
         changes no trajectory, so they cannot be learned and must not be free.
+    shear : nn.Module, optional
+        Shear energy of a solid, see `Shear`; it needs the strain at every evaluation.
+    potential : nn.Module, optional
+        Pair potential, see `Potential`.
+    bath : Bath, optional
+        Solvent or substrate at rest.
     """
 
     def __init__(
@@ -55,6 +79,10 @@ class Laws(nn.Module):
         cutoff: float,
         mass: float = 1.0,
         k_B: float = 1.0,
+        *,
+        shear: nn.Module | None = None,
+        potential: nn.Module | None = None,
+        bath: Bath | None = None,
     ) -> None:
         super().__init__()
         # Modules for their parameters, but called through the protocols above.
@@ -64,3 +92,6 @@ class Laws(nn.Module):
         self.cutoff = cutoff
         self.mass = mass
         self.k_B = k_B
+        self.shear: Any = shear
+        self.potential: Any = potential
+        self.bath = bath

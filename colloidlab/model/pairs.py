@@ -26,6 +26,8 @@ class Pairs:
         Cutoff of the pair: the common cutoff times (R_i + R_j)/(2 R_mean).
     n : int
         Number of particles.
+    kind : int64 tensor, shape (n_pairs,), or None
+        Unordered pair of species (`species.pair_kind`); None where all particles are of one.
     """
 
     i: Tensor
@@ -35,11 +37,18 @@ class Pairs:
     x: Tensor
     h: Tensor
     n: int
+    kind: Tensor | None = None
+
+    @property
+    def arguments(self) -> tuple[Tensor, ...]:
+        """What the functions of a pair are given besides distance and temperatures: the kind, where there are several."""
+        return () if self.kind is None else (self.kind,)
 
     def select(self, keep: Tensor) -> Pairs:
         """Only the pairs of a mask of shape (n_pairs,)."""
+        kind = None if self.kind is None else self.kind[keep]
         return Pairs(
-            self.i[keep], self.j[keep], self.e[keep], self.r[keep], self.x[keep], self.h[keep], self.n
+            self.i[keep], self.j[keep], self.e[keep], self.r[keep], self.x[keep], self.h[keep], self.n, kind
         )
 
     def sum_symmetric(self, values: Tensor) -> Tensor:
@@ -59,7 +68,12 @@ class Pairs:
 
 
 def pair_geometry(
-    positions: Tensor, index: Tensor, cutoff: float | Tensor, scale: Tensor, box: Tensor | None = None
+    positions: Tensor,
+    index: Tensor,
+    cutoff: float | Tensor,
+    scale: Tensor,
+    box: Tensor | None = None,
+    kind: Tensor | None = None,
 ) -> Pairs:
     """Distances and directions of given pairs at given positions.
 
@@ -73,6 +87,8 @@ def pair_geometry(
         Radius over mean radius.
     box : tensor, shape (D,), optional
         Periodic lengths; zero means open in that direction.
+    kind : int64 tensor, shape (n_pairs,), optional
+        See `Pairs`.
     """
     i, j = index[0], index[1]
     offset = positions[i] - positions[j]
@@ -81,4 +97,6 @@ def pair_geometry(
         offset = offset - torch.where(box > 0, box, torch.zeros_like(box)) * torch.round(offset / length)
     r = torch.linalg.vector_norm(offset, dim=1).clamp_min(1e-12)
     h = cutoff * 0.5 * (scale[i] + scale[j])
-    return Pairs(i=i, j=j, e=offset / r[:, None], r=r, x=(r / h).clamp_max(1.0), h=h, n=positions.shape[0])
+    return Pairs(
+        i=i, j=j, e=offset / r[:, None], r=r, x=(r / h).clamp_max(1.0), h=h, n=positions.shape[0], kind=kind
+    )

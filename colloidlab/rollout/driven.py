@@ -27,7 +27,8 @@ class Budget:
     """Books of one frame; every array has shape (members,) or (members, 2).
 
     energy : total energy of all particles present, k_B T units of the law (px^2/frame^2)
-    work, heat : energy brought since the last frame by moving the prescribed particles, and by setting their entropy
+    work, heat : energy brought since the last frame by moving the prescribed particles; by setting their entropy, and by
+        a bath
     energy_drift : energy made by the integrator since the last frame
     momentum, impulse, momentum_drift : the same for momentum, px/frame
     """
@@ -71,7 +72,7 @@ def stable_steps_per_frame(laws: Laws, plan: Plan) -> int:
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
         inside = torch.as_tensor(plan.simulated)
         stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
-        friction = float(torch.linalg.eigvalsh(response.self_friction(ev)[inside]).max()) / laws.mass
+        friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
     needed = max(math.sqrt(2 * max(stiffness, 0.0)) / _PHASE, 2 * friction / _DECAY, _LEAST_STEPS)
     return min(math.ceil(needed), _MOST_STEPS)
@@ -157,28 +158,36 @@ class _Simulation:
         """One integrator step, then the prescribed particles go where the experiment has them."""
         with torch.no_grad():
             free = self._step(1.0 / steps)
-        volume = self._volume(free.r)
-        energy_free = self._energy(free.v, free.S, volume)
+        volume, potential = self._surroundings(free.r)
+        energy_free = self._energy(free.v, free.S, volume, potential)
+        exchanged, kick = self._bath_exchange(free.v)
         momentum_free = self._per_member(self.laws.mass * free.v)
         held = self._prescribe(free, k, (n + 1) / steps)
         # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
         entropy_only = torch.where(torch.isfinite(held.S) & torch.isfinite(free.S), held.S, free.S)
-        energy_heated = self._energy(free.v, entropy_only, volume)
+        energy_heated = self._energy(free.v, entropy_only, volume, potential)
         if bool((torch.isfinite(held.S) != torch.isfinite(free.S)).any()):
             self.neighbours.invalidate()
         self.state = held
         self._evaluate()
         energy, momentum = self._totals()
-        self.drift += energy_free - self.energy
-        self.heat += energy_heated - energy_free
+        self.drift += energy_free - self.energy - exchanged
+        self.heat += energy_heated - energy_free + exchanged
         self.work += energy - energy_heated
-        self.momentum_drift += momentum_free - self.momentum
-        self.impulse += momentum - momentum_free
+        self.momentum_drift += momentum_free - self.momentum - kick
+        self.impulse += momentum - momentum_free + kick
         self.energy, self.momentum = energy, momentum
 
     def _step(self, dt: float) -> State:
         numbers = self._noise()
+        self.bath_kick = brackets.bath_increment(self.laws, self.state.v, numbers, dt)
         return euler_maruyama.step(self.state, self.laws, self.ev, dt, numbers)
+
+    def _bath_exchange(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy and momentum that the bath has given in the step that ended with velocities v."""
+        before = v - self.bath_kick
+        energy = 0.5 * self.laws.mass * ((v * v).sum(1) - (before * before).sum(1))
+        return self._per_member(energy), self._per_member(self.laws.mass * self.bath_kick)
 
     def _noise(self) -> brackets.Noise:
         """Noise of each member from its own generator, in the order of its own pairs.
@@ -193,16 +202,26 @@ class _Simulation:
             mine = owner == m
             shape = (int(mine.sum()), dim + 1)
             numbers[mine] = torch.randn(shape, generator=generator, dtype=numbers.dtype)
-        return brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim])
+        bath = None
+        if self.laws.bath is not None:
+            each = [torch.randn((self.n, dim), generator=g, dtype=numbers.dtype) for g in self.generators]
+            bath = torch.cat(each)
+        return brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim], bath=bath)
 
-    def _volume(self, r: Tensor) -> Tensor:
+    def _surroundings(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Volume and potential energy of every particle."""
         with torch.no_grad():
             pairs = self.neighbours.pairs(r)
-            return 1.0 / (self.laws.kernel.at_zero() + pairs.sum_symmetric(self.laws.kernel(pairs.x).w))
+            w = self.laws.kernel(pairs.x, *pairs.arguments).w
+            volume = 1.0 / (self.laws.kernel.at_zero() + pairs.sum_symmetric(w))
+            if self.laws.potential is None:
+                return volume, torch.zeros_like(volume)
+            return volume, 0.5 * pairs.sum_symmetric(self.laws.potential(pairs.x, *pairs.arguments).u)
 
-    def _energy(self, v: Tensor, S: Tensor, volume: Tensor) -> Tensor:
+    def _energy(self, v: Tensor, S: Tensor, volume: Tensor, potential: Tensor) -> Tensor:
         with torch.no_grad():
-            return self._per_member(0.5 * self.laws.mass * (v * v).sum(1) + self.laws.energy(S, volume).U)
+            internal = self.laws.energy(S, volume).U + potential
+            return self._per_member(0.5 * self.laws.mass * (v * v).sum(1) + internal)
 
     def _prescribe(self, free: State, k: int, fraction: float) -> State:
         r, v, S = between(self.plan, k, fraction)

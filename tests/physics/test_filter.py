@@ -105,7 +105,7 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
     assert torch.allclose(ev.volume[window.present[8] & ~complete], mean_volume, rtol=1e-12)
     everyone = window.present[8] & window.present[9] & window.interior[8] & (state.age > 4)
     a = brackets.acceleration(laws, ev, state.v)
-    stiffness, drag = (m / laws.mass for m in (response.self_stiffness(ev), response.self_friction(ev)))
+    stiffness, drag = (m / laws.mass for m in (response.self_stiffness(ev), response.self_friction(laws, ev)))
     vv = brackets.velocity_noise(laws, ev)
     jerk = (response.force_rate(ev, state.v) + brackets.friction_force(ev, a)) / laws.mass
     checked = 0

@@ -1,0 +1,79 @@
+"""Laws of mixtures: one kernel, and one set of amplitudes, for every unordered pair of species.
+
+Which function a pair follows depends on the two labels, not on their order, so that every check of one species holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from colloidlab.errors import UsageError
+from colloidlab.model.friction import PairAmplitudes
+from colloidlab.model.kernel import KernelValues
+from colloidlab.model.potential import PotentialValues
+
+
+def number_of_kinds(n_species: int) -> int:
+    """Unordered pairs of species, a species with itself included."""
+    return n_species * (n_species + 1) // 2
+
+
+def pair_kind(first: Tensor, second: Tensor, n_species: int) -> Tensor:
+    """Number of the unordered pair of species: (0, 0), (0, 1), ..., (1, 1), (1, 2), ..."""
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    return low * n_species - low * (low - 1) // 2 + (high - low)
+
+
+class _PerKind(nn.Module):
+    """Parts of one protocol, one for every kind of pair, in the order of `pair_kind`."""
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__()
+        if not any(number_of_kinds(k) == len(parts) for k in range(1, len(parts) + 1)):
+            raise UsageError(
+                f"{len(parts)} functions do not cover the pairs of a number of species; 2 species need 3, 3 need 6"
+            )
+        self.parts = nn.ModuleList(parts)
+
+    def _gather(self, kind: Tensor, of: Callable[[nn.Module, Tensor], Any]) -> dict[str, Tensor]:
+        """Fields of what each part gives on its own pairs, in the order of all pairs."""
+        if kind.numel() and int(kind.max()) >= len(self.parts):
+            raise UsageError(
+                f"a pair is of kind {int(kind.max())}, but there are functions for {len(self.parts)} kinds; "
+                "check the species labels"
+            )
+        where = [torch.nonzero(kind == k)[:, 0] for k in range(len(self.parts))]
+        found = [of(part, at) for part, at in zip(self.parts, where, strict=True)]
+        order = torch.argsort(torch.cat(where))
+        names = [f.name for f in fields(found[0])]
+        return {name: torch.cat([getattr(part, name) for part in found])[order] for name in names}
+
+
+class SpeciesKernel(_PerKind):
+    """W of every kind of pair. W(0), the share of a particle in its own density, is that of the first."""
+
+    def at_zero(self) -> Tensor:
+        first: Any = self.parts[0]
+        return torch.as_tensor(first.at_zero())
+
+    def forward(self, x: Tensor, kind: Tensor) -> KernelValues:
+        return KernelValues(**self._gather(kind, lambda part, at: part(x[at])))
+
+
+class SpeciesAmplitudes(_PerKind):
+    """A, B and C of every kind of pair."""
+
+    def forward(self, x: Tensor, T_i: Tensor, T_j: Tensor, kind: Tensor) -> PairAmplitudes:
+        return PairAmplitudes(**self._gather(kind, lambda part, at: part(x[at], T_i[at], T_j[at])))
+
+
+class SpeciesPotential(_PerKind):
+    """Phi of every kind of pair."""
+
+    def forward(self, x: Tensor, kind: Tensor) -> PotentialValues:
+        return PotentialValues(**self._gather(kind, lambda part, at: part(x[at])))
