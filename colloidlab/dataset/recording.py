@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from colloidlab.errors import FitRefused, InputError
+from colloidlab.errors import FitRefused, InputError, UsageError
 
-EdgeDistance = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(x, y) in px -> distance to the edge of the usable view, px, negative outside."""
+EdgeDistance = Callable[..., np.ndarray]
+"""(x, y[, z]) in px -> distance to the edge of the usable view, px, negative outside."""
 
 GAP_SIGMA_PX = 1e3
 """Localisation error of a position that was interpolated across a gap or found in a bad frame: no information."""
@@ -41,7 +41,7 @@ class Recording:
         Position of the track in `particles`.
     particles : int array
         Track identities as in the tracks table.
-    position, sigma : float arrays, shape (n_rows, 2), px
+    position, sigma : float arrays, shape (n_rows, D), px
     observed : bool array, shape (n_rows,)
         False where the position was interpolated across a gap, and in bad frames.
     radius : float array, shape (n_particles,), px
@@ -49,6 +49,8 @@ class Recording:
         Distance to the edge of the usable view and of the tracked region.
     bad_frames : frozenset of int
         Frames that were missing or damaged; no motion across them is scored.
+    box : float array, shape (D,), px, or None
+        Periodic lengths of a simulation; positions go on beyond them, so that nobody jumps.
     """
 
     first: int
@@ -62,6 +64,7 @@ class Recording:
     radius: np.ndarray
     edge: np.ndarray
     bad_frames: frozenset[int] = field(default_factory=frozenset)
+    box: np.ndarray | None = None
 
     @property
     def mean_radius(self) -> float:
@@ -79,10 +82,11 @@ class Recording:
 
 def from_tracks(
     tracks: pd.DataFrame,
-    edge_distance: EdgeDistance,
+    edge_distance: EdgeDistance | None,
     *,
     sigma_px: float | None = None,
     bad_frames: frozenset[int] = frozenset(),
+    box: np.ndarray | None = None,
 ) -> Recording:
     """Prepare linked tracks for learning.
 
@@ -93,12 +97,18 @@ def from_tracks(
     Parameters
     ----------
     tracks : DataFrame
-        Columns frame, particle, x, y; sigma_x_px, sigma_y_px and radius_px where known.
+        Columns frame, particle, x, y[, z]; sigma_x_px, sigma_y_px[, sigma_z_px] and radius_px where known.
     edge_distance : callable
-        See `EdgeDistance`.
+        See `EdgeDistance`; None in a periodic box.
     sigma_px : float, optional
         Localisation error for all, instead of the columns.
+    box : float array, shape (D,), px, optional
+        Periodic lengths of a simulated recording, which has no edge.
     """
+    if (edge_distance is None) != (box is not None):
+        raise UsageError(
+            "give either the distance to the edge of the view, or a periodic box, which has none"
+        )
     if tracks["frame"].nunique() < 3:
         raise FitRefused("the tracks cover fewer than 3 frames; dynamics needs a longer recording")
     table = tracks.sort_values(["particle", "frame"], kind="stable")
@@ -112,7 +122,10 @@ def from_tracks(
     first, stop = int(filled["frame"][0]), int(filled["frame"][-1]) + 1
     start = np.searchsorted(filled["frame"], np.arange(first, stop + 1))
     position = filled["position"]
-    edge = np.minimum(edge_distance(position[:, 0], position[:, 1]), _hull_distance(position))
+    if edge_distance is None:
+        edge = np.full(len(position), np.inf)
+    else:
+        edge = np.minimum(edge_distance(*position.T), _hull_distance(position))
     observed = filled["observed"] & ~np.isin(filled["frame"], list(bad_frames))
     return Recording(
         first=first,
@@ -127,6 +140,7 @@ def from_tracks(
         radius=radius,
         edge=edge,
         bad_frames=bad_frames,
+        box=box,
     )
 
 
@@ -140,11 +154,12 @@ def _radius(table: pd.DataFrame, code: np.ndarray, n: int) -> np.ndarray:
 
 def _fill_gaps(table: pd.DataFrame, code: np.ndarray, sigma_px: float | None) -> dict[str, np.ndarray]:
     frame = table["frame"].to_numpy(dtype=np.int64)
-    position = table[["x", "y"]].to_numpy(dtype=float)
+    axes = [axis for axis in ("x", "y", "z") if axis in table]
+    position = table[axes].to_numpy(dtype=float)
     if sigma_px is not None:
         sigma = np.full_like(position, sigma_px)
     elif "sigma_x_px" in table:
-        sigma = table[["sigma_x_px", "sigma_y_px"]].to_numpy(dtype=float)
+        sigma = table[[f"sigma_{axis}_px" for axis in axes]].to_numpy(dtype=float)
         typical = np.nanmedian(sigma) if np.isfinite(sigma).any() else 0.0
         sigma = np.where(np.isfinite(sigma), sigma, typical)
     else:

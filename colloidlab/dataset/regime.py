@@ -135,7 +135,7 @@ def _frame_moments(recording: Recording, frame: int, neighbour_px: float) -> np.
     y = np.array([p[np.searchsorted(h, ids)] for h, p, _ in positions])
     sigma = np.mean([s[np.searchsorted(h, ids)] ** 2 for h, _, s in positions], axis=(0, 2))
     u = np.diff(y, axis=0)
-    kept, relative = _relative_to_flow(y[0], u, neighbour_px)
+    kept, relative = _relative_to_flow(y[0], u, neighbour_px, recording.box)
     dim = y.shape[2]
 
     def dot(a: int, b: int) -> float:
@@ -147,7 +147,7 @@ def _frame_moments(recording: Recording, frame: int, neighbour_px: float) -> np.
 
 
 def _relative_to_flow(
-    positions: np.ndarray, u: np.ndarray, neighbour_px: float
+    positions: np.ndarray, u: np.ndarray, neighbour_px: float, box: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Displacements minus the linear flow u = a + G (r - r_i) fitted to the neighbours' at each particle.
 
@@ -160,9 +160,12 @@ def _relative_to_flow(
     relative : float array, shape (n_displacements, n_kept, D)
     """
     n, dim = positions.shape
-    i, j = find_pairs(positions, neighbour_px)
+    i, j = find_pairs(positions, neighbour_px, box=box)
     at, other = np.concatenate([i, j]), np.concatenate([j, i])
-    basis = np.column_stack([np.ones(len(at)), (positions[other] - positions[at]) / neighbour_px])
+    offset = positions[other] - positions[at]
+    if box is not None:
+        offset -= np.where(box > 0, np.round(offset / np.where(box > 0, box, 1.0)) * box, 0.0)
+    basis = np.column_stack([np.ones(len(at)), offset / neighbour_px])
     normal = np.zeros((n, dim + 1, dim + 1))
     np.add.at(normal, at, basis[:, :, None] * basis[:, None, :])
     kept = np.bincount(at, minlength=n) > dim + 1

@@ -30,7 +30,7 @@ class Window:
         Index of each particle in `Recording.particles`.
     member : int64 array, shape (n,)
         Which stretch a slot belongs to.
-    positions, sigma2 : tensors, shape (n_frames, n, 2)
+    positions, sigma2 : tensors, shape (n_frames, n, D)
         Tracked position (px) and variance of its error (px^2).
     present, observed, complete, interior : bool tensors, shape (n_frames, n)
         In view; located in this frame; at least one cutoff from the edge, so that all neighbours are seen;
@@ -39,6 +39,8 @@ class Window:
         Radius over mean radius.
     pairs : tuple of int64 tensors, shape (2, n_pairs)
         Graph of every frame.
+    box : tensor, shape (D,), or None
+        Periodic lengths.
     """
 
     frames: tuple[int, ...]
@@ -52,6 +54,7 @@ class Window:
     interior: Tensor
     scale: Tensor
     pairs: tuple[Tensor, ...]
+    box: Tensor | None = None
 
     @property
     def n_frames(self) -> int:
@@ -68,9 +71,9 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
     """
     rows = [recording.rows(frame) for frame in range(first, stop)]
     slot = np.unique(np.concatenate([recording.particle[r] for r in rows]))
-    n_frames, n = stop - first, len(slot)
-    positions = np.zeros((n_frames, n, 2))
-    sigma2 = np.ones((n_frames, n, 2))
+    n_frames, n, dim = stop - first, len(slot), recording.position.shape[1]
+    positions = np.zeros((n_frames, n, dim))
+    sigma2 = np.ones((n_frames, n, dim))
     flags = {
         name: np.zeros((n_frames, n), dtype=bool) for name in ("present", "observed", "complete", "interior")
     }
@@ -85,7 +88,7 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
         reach = cutoff * 0.5 * (scale[at] + scale.max())
         flags["complete"][k, at] = recording.edge[r] > reach
         flags["interior"][k, at] = recording.edge[r] > 2 * reach
-        index = find_pairs(recording.position[r], cutoff * PAIR_MARGIN, scale[at])
+        index = find_pairs(recording.position[r], cutoff * PAIR_MARGIN, scale[at], recording.box)
         graphs.append(torch.as_tensor(at[index]))
     return Window(
         frames=(first,),
@@ -95,6 +98,7 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
         sigma2=torch.as_tensor(sigma2),
         scale=torch.as_tensor(scale),
         pairs=tuple(graphs),
+        box=None if recording.box is None else torch.as_tensor(recording.box),
         **{name: torch.as_tensor(values) for name, values in flags.items()},
     )
 
@@ -124,4 +128,5 @@ def side_by_side(windows: list[Window]) -> Window:
             torch.cat([w.pairs[k] + int(o) for w, o in zip(windows, offsets, strict=False)], dim=1)
             for k in range(n_frames)
         ),
+        box=windows[0].box,
     )

@@ -208,7 +208,7 @@ class Filter:
     def _evaluate(
         self, state: FilterState, S: Tensor, window: Window, k: int, index: Tensor
     ) -> brackets.Evaluation:
-        pairs = pair_geometry(state.r, index, self.laws.cutoff, window.scale)
+        pairs = pair_geometry(state.r, index, self.laws.cutoff, window.scale, window.box)
         complete, present = window.complete[k], window.present[k]
         if bool((complete | ~present).all()):
             return brackets.evaluate(self.laws, pairs, S)

@@ -33,6 +33,8 @@ class Guess:
         Mean volume with the first kernel; mean over particles of the sum of the pair envelope.
     stiffness_per_amplitude : float
         Stiffness that the first energy has at unit amplitude.
+    n_dims : int
+        2 or 3.
     """
 
     cutoff: float
@@ -42,6 +44,7 @@ class Guess:
     reference_volume: float
     envelope_sum: float
     stiffness_per_amplitude: float
+    n_dims: int = 2
 
 
 def isothermal_laws(guess: Guess) -> Laws:
@@ -53,8 +56,9 @@ def isothermal_laws(guess: Guess) -> Laws:
         list(_COLD_EXPONENTS),
         guess.reference_volume,
     )
-    # K_perp = A^2/2 and K_par = (A^2 + B^2)/2 with A = B: on average 3/4 A^2 a pair in two dimensions.
-    log_a2 = math.log(guess.friction_rate * guess.temperature / (0.75 * guess.envelope_sum))
+    # K_perp = A^2/2 and K_par = A^2 with A = B: on average (1 + 1/D) A^2/2 a pair.
+    share = 0.5 * (1 + 1 / guess.n_dims)
+    log_a2 = math.log(guess.friction_rate * guess.temperature / (share * guess.envelope_sum))
     radial = [log_a2] + [0.0] * (_RADIAL_TERMS - 1)
     amplitudes = PowerLawAmplitudes(radial, radial, [-20.0], (0.0, 0.0, 0.0), guess.temperature)
     amplitudes.C.requires_grad_(False)

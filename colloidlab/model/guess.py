@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -26,14 +28,15 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
     temperature = regime.variance * (1 + friction / 3 + stiffness / 6)
     cutoff = float(cutoff)
     window = read_window(recording, recording.first, recording.first + 2, cutoff)
-    pairs = pair_geometry(window.positions[0], window.pairs[0], cutoff, window.scale)
+    pairs = pair_geometry(window.positions[0], window.pairs[0], cutoff, window.scale, window.box)
     inside = window.complete[0] if bool(window.complete[0].any()) else window.present[0]
     envelope = pairs.sum_symmetric((1 - pairs.x) ** 3 * (1 + 3 * pairs.x))[inside].mean()
-    trial = Guess(cutoff, temperature, friction, 1.0, 1.0, max(float(envelope), 1e-6), 1.0)
+    dim = window.positions.shape[2]
+    trial = Guess(cutoff, temperature, friction, 1.0, 1.0, max(float(envelope), 1e-6), 1.0, dim)
     zero = torch.zeros(len(window.slot), dtype=window.positions.dtype)
     with torch.no_grad():
         volume = float(brackets.evaluate(isothermal_laws(trial), pairs, zero).volume[inside].mean())
-        trial = Guess(cutoff, temperature, friction, 1.0, volume, max(float(envelope), 1e-6), 1.0)
+        trial = replace(trial, reference_volume=volume)
         ev = brackets.evaluate(isothermal_laws(trial), pairs, zero)
         unit = float(response.self_stiffness(ev).diagonal(dim1=1, dim2=2).mean(1)[inside].mean())
-    return Guess(cutoff, temperature, friction, stiffness, volume, trial.envelope_sum, max(unit, 1e-12))
+    return replace(trial, stiffness=stiffness, stiffness_per_amplitude=max(unit, 1e-12))

@@ -103,14 +103,13 @@ def _state_rows(
     m = window.present[k].numpy()
     s = result.filtered
     r, v = s.r.detach().numpy()[m], s.v.detach().numpy()[m]
+    axes = "xyz"[: r.shape[1]]
     return pd.DataFrame(
         {
             "frame": frame,
             "particle": particles[window.slot[m]],
-            "x": r[:, 0],
-            "y": r[:, 1],
-            "vx_px": v[:, 0],
-            "vy_px": v[:, 1],
+            **{axis: r[:, k] for k, axis in enumerate(axes)},
+            **{f"v{axis}_px": v[:, k] for k, axis in enumerate(axes)},
             "entropy": s.S.detach().numpy()[m],
             "temperature_px2": result.evaluation.thermo.T.detach().numpy()[m],
             "sigma_ln_temperature": np.sqrt(s.variance.detach().numpy()[m]),
