@@ -51,6 +51,8 @@ class Recording:
         Frames that were missing or damaged; no motion across them is scored.
     box : float array, shape (D,), px, or None
         Periodic lengths of a simulation; positions go on beyond them, so that nobody jumps.
+    sigma_stated : bool
+        False where nothing is known of the localisation errors, and `sigma` is 0.
     """
 
     first: int
@@ -65,6 +67,7 @@ class Recording:
     edge: np.ndarray
     bad_frames: frozenset[int] = field(default_factory=frozenset)
     box: np.ndarray | None = None
+    sigma_stated: bool = True
 
     @property
     def mean_radius(self) -> float:
@@ -141,7 +144,12 @@ def from_tracks(
         edge=edge,
         bad_frames=bad_frames,
         box=box,
+        sigma_stated=sigma_px is not None or _states_sigma(tracks),
     )
+
+
+def _states_sigma(tracks: pd.DataFrame) -> bool:
+    return "sigma_x_px" in tracks and bool(np.isfinite(tracks["sigma_x_px"]).any())
 
 
 def _radius(table: pd.DataFrame, code: np.ndarray, n: int) -> np.ndarray:

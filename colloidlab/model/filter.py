@@ -32,13 +32,16 @@ from colloidlab.model import brackets, response
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.tensors import dot, float64
-from colloidlab.model.transition import inverse_and_logdet, oscillator_transition
+from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
 MATURE = 4
 """Frames that a particle must have been followed before its predictions are scored."""
 
 _SIGMA2_FLOOR = 1e-12
 """Variance added to every localisation error, px^2: keeps exact positions of particles at rest finite."""
+
+_LEAST_SIGMA = 1e-4
+"""Where the search for an unknown localisation error begins at the least, px."""
 
 _MAX_STEP = 0.3
 """Largest change of ln T by one observation."""
@@ -62,6 +65,18 @@ class EntropyGain(nn.Module):
     @property
     def process(self) -> Tensor:
         return self.log_values[2].exp()
+
+
+class LocalisationError(nn.Module):
+    """One localisation error for all, px, where the recording states none: fitted like the laws."""
+
+    def __init__(self, sigma: float) -> None:
+        super().__init__()
+        self.log_sigma = nn.Parameter(torch.log(float64(max(sigma, _LEAST_SIGMA))))
+
+    @property
+    def variance(self) -> Tensor:
+        return (2 * self.log_sigma).exp()
 
 
 @dataclass(frozen=True)
@@ -149,15 +164,23 @@ class Filter:
         Prior variance of a velocity component of a particle just seen, (px/frame)^2.
     initial_entropy : float
         Entropy of a particle none of whose neighbours is known yet.
+    error : LocalisationError, optional
+        Adds to the errors that the recording states.
     """
 
     def __init__(
-        self, laws: Laws, gain: EntropyGain | None, velocity_variance: float, initial_entropy: float = 0.0
+        self,
+        laws: Laws,
+        gain: EntropyGain | None,
+        velocity_variance: float,
+        initial_entropy: float = 0.0,
+        error: LocalisationError | None = None,
     ) -> None:
         self.laws = laws
         self.gain = gain
         self.velocity_variance = velocity_variance
         self.initial_entropy = initial_entropy
+        self.error = error
 
     def step(self, state: FilterState, window: Window, k: int, *, training: bool = False) -> StepResult:
         """From frame k to frame k + 1 of a window.
@@ -177,7 +200,7 @@ class Filter:
             vv = brackets.velocity_noise(self.laws, ev)
             predicted = self._predict(state, S, ev, vv)
             innovation = window.positions[k + 1] - predicted.r
-            covariance = predicted.rr + torch.diag_embed(window.sigma2[k + 1] + _SIGMA2_FLOOR)
+            covariance = predicted.rr + torch.diag_embed(self._sigma2(window, k + 1))
             precision, logdet = inverse_and_logdet(covariance)
             whitened = torch.einsum("nab,nb->na", precision, innovation)
             dim = innovation.shape[1]
@@ -220,6 +243,11 @@ class Filter:
         volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
         return brackets.evaluate(self.laws, pairs, S, volume=volume)
 
+    def _sigma2(self, window: Window, k: int) -> Tensor:
+        """Variance of the localisation error in frame k, shape (n, D)."""
+        stated = window.sigma2[k] + _SIGMA2_FLOOR
+        return stated if self.error is None else stated + self.error.variance
+
     def _meet(self, state: FilterState, window: Window, k: int, index: Tensor) -> FilterState:
         """Start following particles that have just come into view."""
         new = window.present[k] & (state.age == 0)
@@ -237,7 +265,7 @@ class Filter:
         return FilterState(
             r=torch.where(one, window.positions[k], state.r),
             v=torch.where(one, torch.zeros_like(state.v), state.v),
-            rr=torch.where(two, torch.diag_embed(window.sigma2[k].clamp_max(1e2)), state.rr),
+            rr=torch.where(two, torch.diag_embed(self._sigma2(window, k).clamp_max(1e2)), state.rr),
             rv=torch.where(two, torch.zeros_like(state.rv), state.rv),
             vv=torch.where(two, self.velocity_variance * eye, state.vv),
             S=torch.where(new, S_new, state.S),
@@ -291,9 +319,9 @@ class Filter:
             predicted,
             r=predicted.r + torch.einsum("nab,nb->na", predicted.rr, whitened),
             v=predicted.v + torch.einsum("nab,nb->na", vr, whitened),
-            rr=predicted.rr - gain_r @ predicted.rr,
+            rr=symmetric(predicted.rr - gain_r @ predicted.rr),
             rv=predicted.rv - gain_r @ predicted.rv,
-            vv=predicted.vv - gain_v @ predicted.rv,
+            vv=symmetric(predicted.vv - gain_v @ predicted.rv),
         )
 
     def _follow_entropy(

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from colloidlab.errors import InputError
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.filter import EntropyGain, Filter, LocalisationError
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 
 _FORMAT = 1
@@ -41,6 +41,7 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
         "guess": asdict(guess),
         "velocity_variance": thermal.velocity_variance,
         "initial_entropy": thermal.initial_entropy,
+        "fitted_sigma_px": None if thermal.error is None else float(thermal.error.variance.sqrt()),
         **facts,
     }
     (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
@@ -67,10 +68,13 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
                 {k.removeprefix(f"{prefix}."): t for k, t in tensors.items() if k.startswith(f"{prefix}.")}
             )
         velocity, entropy = float(description["velocity_variance"]), float(description["initial_entropy"])
+        sigma = description.get("fitted_sigma_px")
+        unknown = None if sigma is None else LocalisationError(float(sigma)).requires_grad_(False)
     except FileNotFoundError:
         raise InputError(f"{folder} holds no model; run 'colloidlab fit' first") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder} is damaged ({error}); run 'colloidlab fit' again") from error
     for module in (isothermal, thermal, gain):
         module.requires_grad_(False)
-    return Filter(isothermal, None, velocity), Filter(thermal, gain, velocity, entropy), description
+    isothermal_filter = Filter(isothermal, None, velocity, error=unknown)
+    return isothermal_filter, Filter(thermal, gain, velocity, entropy, unknown), description

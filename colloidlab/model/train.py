@@ -16,7 +16,7 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window, read_window
 from colloidlab.errors import ColloidlabError
-from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState, empty_state
+from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState, LocalisationError, empty_state
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.progress import SILENT, Monitor
 
@@ -28,6 +28,9 @@ _VALIDATIONS = 4
 
 _TRIAL_STEPS = 8
 """Fewer cannot tell which sign of the exponent of temperature fits."""
+
+_FIRST_SIGMA = 0.2
+"""First guess of an unknown localisation error, in thermal displacements per frame."""
 
 _CLIP = 5.0
 """Largest norm of the gradient of the mean log-likelihood."""
@@ -84,13 +87,20 @@ def fit_laws(
     """
     curves: list[Evaluation] = []
     windows = WindowSource(recording, guess.cutoff)
-    isothermal = Filter(isothermal_laws(guess), None, guess.temperature)
+    isothermal = Filter(
+        isothermal_laws(guess), None, guess.temperature, error=_unknown_error(recording, guess)
+    )
     _fit_isothermal(isothermal, windows, split, options, curves, monitor)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
     candidates = []
     trial = max(_TRIAL_STEPS, options.filter_steps // 6)
     for power in (0.5, -0.5):
-        start = Filter(thermal_laws(isothermal.laws, power=power), EntropyGain(), guess.temperature)
+        start = Filter(
+            thermal_laws(isothermal.laws, power=power),
+            EntropyGain(),
+            guess.temperature,
+            error=isothermal.error,
+        )
         trainer = _EntropyTrainer(start, windows, split, options, temperature)
         trainer.train(
             trial, f"trial, noise {'grows' if power > 0 else 'falls'} with T", curves, monitor, trial=True
@@ -100,6 +110,13 @@ def fit_laws(
     best.train(max(options.filter_steps - trial, 1), "filter", curves, monitor)
     best.restore_best()
     return Fit(isothermal=isothermal, thermal=best.filter, curves=curves)
+
+
+def _unknown_error(recording: Recording, guess: Guess) -> LocalisationError | None:
+    """A localisation error to be fitted, where the recording states none."""
+    if recording.sigma_stated:
+        return None
+    return LocalisationError(_FIRST_SIGMA * math.sqrt(guess.temperature))
 
 
 class WindowSource:
@@ -184,8 +201,12 @@ def _fit_isothermal(
             ]
         return float(sum(s[0] for s in sums) / max(float(sum(s[1] for s in sums)), 1.0))
 
-    loop = _Loop(laws.parameters(), rate=0.04, phase="isothermal", curves=curves, monitor=monitor)
+    parameters = [*laws.parameters(), *([] if filter_.error is None else filter_.error.parameters())]
+    loop = _Loop(parameters, rate=0.04, phase="isothermal", curves=curves, monitor=monitor)
     loop.run(options.isothermal_steps, loss, validate, every=max(options.isothermal_steps // 8, 1))
+    if filter_.error is not None:
+        # Without entropy it is found; with entropy it would only take part of the noise.
+        filter_.error.requires_grad_(False)
 
 
 def _window(windows: WindowSource, first: int, length: int) -> Window:

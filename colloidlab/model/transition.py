@@ -54,10 +54,24 @@ def oscillator_transition(h: Tensor, g: Tensor, dt: float, doublings: int = 4) -
 
 
 def inverse_and_logdet(m: Tensor) -> tuple[Tensor, Tensor]:
-    """Inverse and log-determinant of symmetric positive matrices, shape (n, D, D); closed form in 2D."""
+    """Inverse and log-determinant of symmetric positive matrices, shape (n, D, D), D 2 or 3, in closed form.
+
+    Only the upper triangle is read, so that the inverse is symmetric to the last digit.
+    """
     if m.shape[1] == 2:
         a, b, d = m[:, 0, 0], m[:, 0, 1], m[:, 1, 1]
         det = a * d - b * b
         rows = torch.stack([d, -b, -b, a], dim=1).reshape(-1, 2, 2)
         return rows / det[:, None, None], torch.log(det)
-    return torch.linalg.inv(m), torch.logdet(m)
+    a, b, c, d, e, f = (m[:, i, j] for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)))
+    first = d * f - e * e, c * e - b * f, b * e - c * d
+    second = a * f - c * c, b * c - a * e, a * d - b * b
+    det = a * first[0] + b * first[1] + c * first[2]
+    entries = [*first, first[1], second[0], second[1], first[2], second[1], second[2]]
+    rows = torch.stack(entries, dim=1).reshape(-1, 3, 3)
+    return rows / det[:, None, None], torch.log(det)
+
+
+def symmetric(m: Tensor) -> Tensor:
+    """Symmetric part of matrices of shape (n, D, D): what round-off adds to it would grow from frame to frame."""
+    return 0.5 * (m + m.transpose(1, 2))

@@ -94,7 +94,9 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             temperature_identified=comparison.temperature_identified,
         )
         with run.writing("model") as folder:
-            save_fit(folder, fit.isothermal, fit.thermal, guess, _model_facts(recording, facts, calibration))
+            save_fit(
+                folder, fit.isothermal, fit.thermal, guess, _model_facts(recording, fit, facts, calibration)
+            )
         run.write_table("training", pd.DataFrame([asdict(row) for row in fit.curves]))
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
@@ -141,13 +143,16 @@ def _record_refusal(run: Run, config: Config, key: str, regime: Regime | None, s
         run.summarise("fit", {"regime": verdict, "regime_reason": reason})
 
 
-def _model_facts(recording: Recording, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:
+def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:
+    sigma = float(np.median(recording.sigma[recording.observed]))
+    if fit.isothermal.error is not None:
+        sigma = float(fit.isothermal.error.variance.sqrt())
     return {
         **facts,
         "frame_interval_s": None if calibration.fps is None else 1 / calibration.fps,
         "um_per_px": calibration.um_per_px,
         "mean_radius_px": recording.mean_radius,
-        "sigma_px": float(np.median(recording.sigma[recording.observed])),
+        "sigma_px": sigma,
     }
 
 

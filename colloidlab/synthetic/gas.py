@@ -146,7 +146,8 @@ def simulate_gas(gas: Gas, n_frames: int, *, seed: int, steps: int = 8) -> Motio
             numbers = torch.randn((len(ev.pairs.r), dim + 1), generator=generator, dtype=r.dtype)
             noise = brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim])
             state = euler_maruyama.step(state, laws, ev, 1.0 / steps, noise)
-    return Motion(*(torch.stack(x).numpy() for x in zip(*frames, strict=True)), gas.box)
+    r_all, v_all, T_all, S_all = (torch.stack(part).numpy() for part in zip(*frames, strict=True))
+    return Motion(r_all, v_all, T_all, S_all, gas.box)
 
 
 def observe(
@@ -161,7 +162,7 @@ def observe(
     every : int
         Keep only every so many frames.
     known : bool
-        Tell the recording the errors; otherwise they are stated as 0.
+        Tell the recording the errors.
     """
     r = motion.r[::every]
     n_frames, n, dim = r.shape
@@ -169,11 +170,11 @@ def observe(
     seen = r + error[:, None] * np.random.default_rng(seed).normal(size=r.shape)
     frame, particle = np.indices((n_frames, n)).reshape(2, -1)
     axes = "xyz"[:dim]
-    stated = (error if known else np.zeros(n))[particle]
     table = pd.DataFrame({"frame": frame, "particle": particle})
     for k, axis in enumerate(axes):
         table[axis] = seen[..., k].ravel()
-        table[f"sigma_{axis}_px"] = stated
+        if known:
+            table[f"sigma_{axis}_px"] = error[particle]
     return from_tracks(table, None, box=np.full(dim, motion.box))
 
 

@@ -104,5 +104,6 @@ def test_inverse_and_logdet(dim: int) -> None:
     a = torch.randn(7, dim, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     m = a @ a.transpose(1, 2) + 0.1 * torch.eye(dim, dtype=torch.float64)
     inverse, logdet = inverse_and_logdet(m)
+    assert torch.equal(inverse, inverse.transpose(1, 2))
     assert torch.allclose(inverse @ m, torch.eye(dim, dtype=torch.float64).expand_as(m), atol=1e-10)
     assert torch.allclose(logdet, torch.logdet(m), rtol=1e-10)

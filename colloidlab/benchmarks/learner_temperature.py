@@ -1,0 +1,85 @@
+"""Is the hidden temperature found where there is one, and only there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from colloidlab.benchmarks.learner_gas import (
+    FULL,
+    Learned,
+    Size,
+    function_errors,
+    learn,
+    temperature_error,
+)
+from colloidlab.benchmarks.rows import Row, at_least, at_most
+from colloidlab.model.held_out import Comparison
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.synthetic.gas import Gas
+
+SIGMA = 0.05
+GASES = {
+    "2D": Gas(n=200, n_dims=2),
+    "3D": Gas(n=343, n_dims=3),
+}
+REPORTED = {
+    "2D, a tenth of the noise": Gas(n=200, friction=0.03),
+    "2D, only the pressure depends on T": Gas(n=200, noise_power=0.0),
+    "2D, only the noise depends on T": Gas(n=200, cold=True),
+}
+NULLS = {
+    "2D, one temperature": Gas(n=200, heat_capacity=2000.0, wave=0.0),
+    "2D, nothing depends on T": Gas(n=200, noise_power=0.0, cold=True),
+}
+
+
+def found_rows(seeds: int, size: Size = FULL, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """Gases whose temperature varies: gain, error and correlation relative to the oracle, and the functions."""
+    for name, gas in GASES.items():
+        for seed in range(1, seeds + 1):
+            learned = learn(gas, SIGMA, size, seed=seed, monitor=monitor)
+            yield from _against_the_oracle(f"{name}, seed {seed}", learned, bars=True)
+
+
+def reported_rows(size: Size = FULL, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """Gases that tell less of their temperature; reported beside the others."""
+    for name, gas in REPORTED.items():
+        yield from _against_the_oracle(name, learn(gas, SIGMA, size, seed=1, monitor=monitor), bars=False)
+
+
+def null_rows(size: Size = FULL, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """Gases with nothing to find, with one localisation error and with one of each particle's own."""
+    for name, gas in NULLS.items():
+        spread = np.random.default_rng(0).uniform(0.03, 0.12, gas.n)
+        for errors, sigma in (("", SIGMA), (", errors differ", spread)):
+            learned = learn(gas, sigma, size, seed=3, monitor=monitor)
+            gain, low, _ = _gain(learned.gain)
+            yield Row(f"{name}{errors}: gain", gain, "nats")
+            yield at_most(f"{name}{errors}: lower end of the gain's interval", low, 0.0, "nats")
+            yield at_most(f"{name}{errors}: temperature identified", learned.gain.temperature_identified, 0)
+
+
+def _against_the_oracle(name: str, learned: Learned, *, bars: bool) -> Iterable[Row]:
+    gain, low, _ = _gain(learned.gain)
+    best, _, _ = _gain(learned.oracle_gain)
+    rms, correlation = temperature_error(learned, learned.thermal)
+    least, most = temperature_error(learned, learned.oracle)
+    errors = function_errors(learned.fit.thermal.laws, learned.gas, learned.held_out)
+    rows = [
+        Row(f"{name}: gain over isothermal, of the oracle {best:.4f}", gain, "nats"),
+        at_least(f"{name}: gain / oracle's", gain / best, 0.85),
+        at_least(f"{name}: lower end of the gain's interval", low, 0.0, "nats"),
+        at_most(f"{name}: rms error of ln T / oracle's ({least:.3f})", rms / least, 1.25),
+        at_least(f"{name}: correlation / oracle's ({most:.3f})", correlation / most, 0.95),
+        at_most(f"{name}: noise, largest deviation", errors.noise, 0.15),
+        at_most(f"{name}: pressure, largest deviation", errors.pressure, 0.15),
+        Row(f"{name}: friction, largest deviation", errors.friction),
+    ]
+    return rows if bars else [Row(row.name, row.value, row.unit) for row in rows]
+
+
+def _gain(comparison: Comparison) -> tuple[float, float, float]:
+    row = comparison.table.set_index("model").loc["filter"]
+    return float(row["gain"]), float(row["gain_low"]), float(row["gain_high"])
