@@ -20,6 +20,7 @@ from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Pass, compare, pass_both
 from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
+from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
@@ -80,6 +81,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             seed=config.fit.fit_seed,
         )
         fit = fit_laws(recording, split, guess, options, monitor)
+        uncertainty = estimate_uncertainty(fit.thermal, windows, split, monitor)
         isothermal, thermal = pass_both(fit, windows, monitor)
         comparison = compare(isothermal, thermal, split, recording.first)
         calibration = run.calibration
@@ -98,7 +100,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
         run.write_table("training", pd.DataFrame([asdict(row) for row in fit.curves]))
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
-        run.write_table("functions", _functions(fit, thermal, run))
+        run.write_table("functions", _functions(fit, thermal, uncertainty, run))
         summary = _summary(comparison.table, comparison.temperature_identified, regime, cutoff)
         run.summarise("fit", summary)
     return summary | {"skipped": False}
@@ -151,10 +153,10 @@ def _model_facts(recording: Recording, facts: dict[str, Any], calibration: Any) 
     }
 
 
-def _functions(fit: Fit, thermal: Pass, run: Run) -> pd.DataFrame:
+def _functions(fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run) -> pd.DataFrame:
     inside = thermal.state[~thermal.state["boundary"]]
     temperature = float(inside["temperature_px2"].median())
-    return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration)
+    return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty)
 
 
 def _summary(table: pd.DataFrame, identified: bool, regime: Regime, cutoff: float) -> dict[str, Any]:
