@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,8 @@ from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.errors import FitRefused, InputError
+from colloidlab.indicators.association import held_out_pairs, summarise_association
+from colloidlab.model.budget import measure_costs, plan_steps
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Pass, compare, pass_both
@@ -55,7 +58,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
     if refused:
         raise FitRefused(refused)
-    regime = None
+    regime, started = None, time.perf_counter()
     try:
         recording = load_recording(run, config)
         cutoff, cutoff_reason = _cutoff(recording, config)
@@ -80,6 +83,10 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             burn_in_frames=config.fit.burn_in_frames,
             seed=config.fit.fit_seed,
         )
+        if config.fit.budget_minutes is not None:
+            costs = measure_costs(windows, split, guess, options)
+            used = time.perf_counter() - started
+            options = plan_steps(60 * config.fit.budget_minutes - used, costs, split, options)
         fit = fit_laws(recording, split, guess, options, monitor)
         uncertainty = estimate_uncertainty(fit.thermal, windows, split, monitor)
         isothermal, thermal = pass_both(fit, windows, monitor)
@@ -93,6 +100,8 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             test=list(split.test),
             regime=regime.verdict,
             regime_reason=regime.reason,
+            isothermal_steps=options.isothermal_steps,
+            filter_steps=options.filter_steps,
             temperature_identified=comparison.temperature_identified,
         )
         with run.writing("model") as folder:
@@ -102,6 +111,11 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
         run.write_table("likelihood", comparison.table)
         run.write_table("functions", _functions(fit, thermal, uncertainty, run))
         summary = _summary(comparison.table, comparison.temperature_identified, regime, cutoff)
+        summary |= {"isothermal_steps": options.isothermal_steps, "filter_steps": options.filter_steps}
+        if run.has("indicators.parquet"):
+            summary |= summarise_association(
+                held_out_pairs(thermal.state, run.read_table("indicators"), split.test)
+            )
         run.summarise("fit", summary)
     return summary | {"skipped": False}
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
 from colloidlab.errors import InputError
+from colloidlab.indicators.association import BLOCK_FRAMES, held_out_pairs
 from colloidlab.report import maps
 from colloidlab.report.figures_structure import D2MIN
 from colloidlab.report.results import Results
@@ -22,9 +23,10 @@ from colloidlab.report.style import (
     new_figure,
     stamp,
 )
-from colloidlab.report.words import label, number, pretty_unit
+from colloidlab.report.words import correlation, label, number, pretty_unit, sentence
 
 NOT_IDENTIFIED = "temperature not identified"
+_NO_MEANING = ": neither correlation says anything about the particles"
 _AXIS_OF_UNIT = {"px": "distance", "px^2": "area per particle", "1/px^2": "number density"}
 """What a learned function depends on, read off the unit of its x (in px, or in um alike)."""
 
@@ -167,33 +169,37 @@ def _frames_of_test_block(results: Results) -> list[int]:
 
 
 def temperature_and_rearrangement(results: Results) -> Plate:
-    """Temperature against D2min over the test block: density of particles, median and quartiles."""
-    first, stop = results.blocks["test"]
-    state = results.table("state", ["frame", "particle", "temperature_px2", "boundary"])
-    state = state[(state["frame"] >= first) & (state["frame"] < stop) & ~state["boundary"].astype(bool)]
+    """Temperature and entropy against D2min over the test block: density of particles, median and quartiles."""
+    state = results.table("state", ["frame", "particle", "temperature_px2", "entropy", "boundary"])
     indicators = results.table("indicators", ["frame", "particle", "d2min_px2"])
-    both = state.merge(indicators[["frame", "particle", "d2min_px2"]], on=["frame", "particle"])
-    both = both[(both["d2min_px2"] > 0) & np.isfinite(both["temperature_px2"])]
+    both = held_out_pairs(state, indicators, results.blocks["test"])
     if len(both) < 50:
         raise InputError("Fewer than 50 particles of the test block have both a temperature and a D2min.")
     calibration = results.calibration
     x = both["d2min_px2"].to_numpy(dtype=float) * calibration.factor(length=2)
-    y = both["temperature_px2"].to_numpy(dtype=float) * calibration.factor(length=2, time=-2)
-    figure = new_figure(3.6, 0.62 * WIDTH)
-    ax = figure.subplots()
-    ax.set_xscale("log")
-    _draw_density(ax, x, y)
-    _draw_binned(ax, x, y)
-    ax.set_xlabel(label(D2MIN, calibration.unit(length=2)))
-    ax.set_ylabel(label(r"$k_\mathrm{B}T/m$", calibration.unit(length=2, time=-2)))
-    ax.legend(loc="upper left")
-    if not results.temperature_identified:
-        stamp(ax, NOT_IDENTIFIED)
+    heat = label(r"$k_\mathrm{B}T/m$", calibration.unit(length=2, time=-2))
+    figure = new_figure(3.6)
+    axes = figure.subplots(1, 2)
+    for ax, column, factor, name in (
+        (axes[0], "temperature_px2", calibration.factor(length=2, time=-2), heat),
+        (axes[1], "entropy", 1.0, r"entropy ($k_\mathrm{B}$)"),
+    ):
+        y = both[column].to_numpy(dtype=float) * factor
+        ax.set_xscale("log")
+        _draw_density(ax, x, y)
+        _draw_binned(ax, x, y)
+        ax.set_title(correlation(x, y, both["frame"].to_numpy()))
+        ax.set_xlabel(label(D2MIN, calibration.unit(length=2)))
+        ax.set_ylabel(name)
+        ax.legend(loc="upper left")
+        if not results.temperature_identified:
+            stamp(ax, NOT_IDENTIFIED)
+    unknown = "" if results.temperature_identified else f" {sentence(NOT_IDENTIFIED + _NO_MEANING)}"
     return Plate(
         figure,
         "Do the particles that rearrange run hot? Every particle and frame of the test block away from the "
         f"boundary ({len(both)} in all): density in grey, median and quartiles in bins that hold equal "
-        "numbers.",
+        f"numbers; Spearman's rank correlation with a 95 % interval from blocks of {BLOCK_FRAMES} frames.{unknown}",
     )
 
 
