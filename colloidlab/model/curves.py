@@ -57,7 +57,7 @@ def learned_functions(
     calibration: Calibration,
     uncertainty: Uncertainty | None = None,
 ) -> pd.DataFrame:
-    """Kernel, pair force, friction, noise against distance; pressure against density.
+    """Kernel, pair force, friction, noise against distances that occur; pressure against density.
 
     Bands are pointwise 95 % intervals by the delta method, on the logarithm where a function is positive. They follow
     the typical state: other laws would give the same motion another temperature and volume. What the covariance
@@ -81,7 +81,8 @@ def learned_functions(
     """
     state = _typical_state(laws, temperature, volumes)
     rows = []
-    for curve in _curves(laws, state, calibration):
+    nearest = 0.3 if uncertainty is None else uncertainty.nearest
+    for curve in _curves(laws, state, nearest, calibration):
         y = curve.y.detach().numpy()
         low, high = _band(y, _deviation(curve.y, laws, state, uncertainty))
         for x, *values in zip(curve.x, y, low, high, strict=True):
@@ -107,8 +108,8 @@ def _typical_state(laws: Laws, temperature: float, volumes: np.ndarray) -> _Stat
     return _State(entropy, log_volume, S + entropy, V * log_volume.exp(), seen * log_volume.exp())
 
 
-def _curves(laws: Laws, state: _State, calibration: Calibration) -> list[_Curve]:
-    r = np.linspace(0.3, 1.0, _POINTS) * laws.cutoff
+def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration) -> list[_Curve]:
+    r = np.linspace(nearest, 1.0, _POINTS) * laws.cutoff
     x = float64((r / laws.cutoff).tolist())
     kernel = laws.kernel(x)
     thermo = laws.energy(state.S, state.V)

@@ -64,6 +64,8 @@ class Uncertainty:
     overdispersion : float
     shift : tensor, shape (p,)
         Newton's step to the optimum of the training likelihood.
+    nearest : float
+        Reduced distance r/h nearer than which 0.5 % of the interacting pairs are: laws are guesses there.
     """
 
     covariance: Tensor
@@ -71,6 +73,7 @@ class Uncertainty:
     log_volume_response: Tensor
     overdispersion: float
     shift: Tensor
+    nearest: float
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class _Scores:
     variation: Tensor
     count: float
     log_volume: Tensor
+    nearest: float
 
 
 def free_parameters(laws: nn.Module) -> list[nn.Parameter]:
@@ -131,6 +135,7 @@ def estimate_uncertainty(
         log_volume_response=torch.stack([s.log_volume for s in found]).mean(0),
         overdispersion=spread,
         shift=shift,
+        nearest=min(s.nearest for s in found),
     )
 
 
@@ -192,6 +197,7 @@ def _single_scores(filter_: Filter, window: Window, start: CarriedState | None) 
     states = [state] * (len(filters) - 1) + [raised]
     p = len(filters) - 1
     information, variation = torch.zeros((2, p, p), dtype=torch.float64)
+    distances: list[Tensor] = []
     count, log_volume = 0.0, torch.zeros(p, dtype=torch.float64)
     n_steps = window.n_frames - 1
     settling = min(_SETTLING, n_steps // 2)
@@ -206,8 +212,10 @@ def _single_scores(filter_: Filter, window: Window, start: CarriedState | None) 
         information += scores.T @ scores
         variation += 0.5 * (scores.T @ shared + shared.T @ scores)
         count += float(counted.sum())
+        distances.append(results[0].evaluation.pairs.x.detach().clamp_max(1.0))
         log_volume += _mean_change([r.evaluation.volume.detach().log() for r in results], counted)
-    return _Scores(information, variation, count, log_volume[:-1] / max(n_steps - settling, 1))
+    nearest = float(torch.cat(distances).quantile(0.005))
+    return _Scores(information, variation, count, log_volume[:-1] / max(n_steps - settling, 1), nearest)
 
 
 def _differences(values: list[Tensor]) -> Tensor:
