@@ -138,6 +138,9 @@ def _deviation(y: Tensor, laws: Laws, state: _State, uncertainty: Uncertainty | 
     """Standard deviation of every value of a curve; NaN when nothing is known of it."""
     if uncertainty is None:
         return np.full(len(y), np.nan)
+    if not y.requires_grad:
+        # A kernel without coefficients is known.
+        return np.zeros(len(y))
     leaves = [*free_parameters(laws), state.entropy, state.log_volume]
     one = torch.eye(len(y), dtype=y.dtype)
     found = torch.autograd.grad(y, leaves, one, retain_graph=True, is_grads_batched=True, allow_unused=True)
