@@ -53,7 +53,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     """
     run.require("track")
     key = fit_key(run, config)
-    if run.is_current("fit", key):
+    if run.is_current("fit", fit_key(run, _planned_before(run, config))):
         return run.stage_summary("fit") | {"skipped": True}
     refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
     if refused:
@@ -72,21 +72,24 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     except FitRefused as error:
         _record_refusal(run, config, key, regime, str(error))
         raise
+    guess = first_guess(recording, regime, cutoff)
+    windows = WindowSource(recording, cutoff)
+    options = TrainOptions(
+        isothermal_steps=config.fit.isothermal_steps,
+        filter_steps=config.fit.filter_steps,
+        window_frames=config.fit.window_frames,
+        burn_in_frames=config.fit.burn_in_frames,
+        seed=config.fit.fit_seed,
+    )
+    budget = config.fit.budget_minutes
+    if budget is not None:
+        costs = measure_costs(windows, split, guess, options)
+        options = plan_steps(60 * budget - (time.perf_counter() - started), costs, split, options)
+        # What is recorded is what repeats this fit: its steps, not the time that they happened to take.
+        config = _with_steps(config, options.isothermal_steps, options.filter_steps)
+        key = fit_key(run, config)
     with run.stage("fit", key, config, config.fit.model_dump()) as facts:
         torch.manual_seed(config.fit.fit_seed)
-        guess = first_guess(recording, regime, cutoff)
-        windows = WindowSource(recording, cutoff)
-        options = TrainOptions(
-            isothermal_steps=config.fit.isothermal_steps,
-            filter_steps=config.fit.filter_steps,
-            window_frames=config.fit.window_frames,
-            burn_in_frames=config.fit.burn_in_frames,
-            seed=config.fit.fit_seed,
-        )
-        if config.fit.budget_minutes is not None:
-            costs = measure_costs(windows, split, guess, options)
-            used = time.perf_counter() - started
-            options = plan_steps(60 * config.fit.budget_minutes - used, costs, split, options)
         fit = fit_laws(recording, split, guess, options, monitor)
         uncertainty = estimate_uncertainty(fit.thermal, windows, split, monitor)
         isothermal, thermal = pass_both(fit, windows, monitor)
@@ -102,6 +105,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             regime_reason=regime.reason,
             isothermal_steps=options.isothermal_steps,
             filter_steps=options.filter_steps,
+            **({} if budget is None else {"budget_minutes": budget}),
             temperature_identified=comparison.temperature_identified,
         )
         with run.writing("model") as folder:
@@ -118,6 +122,19 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             )
         run.summarise("fit", summary)
     return summary | {"skipped": False}
+
+
+def _with_steps(config: Config, isothermal_steps: int, filter_steps: int) -> Config:
+    steps = {"isothermal_steps": isothermal_steps, "filter_steps": filter_steps, "budget_minutes": None}
+    return config.model_copy(update={"fit": config.fit.model_copy(update=steps)})
+
+
+def _planned_before(run: Run, config: Config) -> Config:
+    """The options with the steps that the same budget gave last time, if there was one."""
+    facts = run.facts("fit")
+    if config.fit.budget_minutes is None or facts.get("budget_minutes") != config.fit.budget_minutes:
+        return config
+    return _with_steps(config, facts["isothermal_steps"], facts["filter_steps"])
 
 
 def load_recording(run: Run, config: Config) -> Recording:
