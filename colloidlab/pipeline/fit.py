@@ -105,11 +105,13 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             regime_reason=regime.reason,
             isothermal_steps=options.isothermal_steps,
             filter_steps=options.filter_steps,
-            **({} if budget is None else {"budget_minutes": budget}),
             temperature_identified=comparison.temperature_identified,
         )
         with run.writing("model") as folder:
             save_fit(folder, fit.isothermal, fit.thermal, guess, _model_facts(recording, facts, calibration))
+        if budget is not None:
+            # Only here: the model is the same, whether its steps were given or found.
+            facts["budget_minutes"] = budget
         run.write_table("training", pd.DataFrame([asdict(row) for row in fit.curves]))
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
