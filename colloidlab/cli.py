@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 from cyclopts import App, Parameter
+from cyclopts import default_name_transform as _flag
 from pydantic import ValidationError
 
 import colloidlab
@@ -61,7 +62,11 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSO
 Video = Annotated[VideoConfig | None, Parameter(name="*", group="Video")]
 Track = Annotated[TrackConfig | None, Parameter(name="*", group="Track")]
 Indicators = Annotated[IndicatorsConfig | None, Parameter(name="*", group="Indicators")]
-Fit = Annotated[FitConfig | None, Parameter(name="*", group="Fit")]
+Fit = Annotated[
+    FitConfig | None,
+    # A flag is spoken of with its unit ("--budget 10" minutes), an option in a file is read without one.
+    Parameter(name="*", group="Fit", name_transform=lambda name: _flag(name.removesuffix("_minutes"))),
+]
 Simulate = Annotated[SimulateConfig | None, Parameter(name="*", group="Simulate")]
 
 

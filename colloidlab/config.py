@@ -162,6 +162,11 @@ class FitConfig(Section):
     filter_steps: int = Field(
         42, ge=8, description="Optimisation steps with entropy, trials of both signs included"
     )
+    budget_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="Wall time of the fit, min; sets both numbers of steps [as many as given there]",
+    )
     window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
     burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")
     sigma_px: float | None = Field(

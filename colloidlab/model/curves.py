@@ -1,80 +1,164 @@
-"""The learned functions as curves with units."""
+"""The learned functions as curves with units and bands."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import norm
+from torch import Tensor
 
 from colloidlab.model.laws import Laws
 from colloidlab.model.tensors import float64
+from colloidlab.model.uncertainty import Uncertainty, free_parameters
 from colloidlab.units import Calibration
 
 _POINTS = 80
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One function; `y` still knows the parameters and the state that it comes from."""
+
+    quantity: str
+    x: np.ndarray
+    y: Tensor
+    x_unit: str
+    y_unit: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class _State:
+    """The typical state, two numbers by which it may be moved, and V over its range.
+
+    Attributes
+    ----------
+    entropy, log_volume : tensor, shape ()
+        Zero, added to S and ln V: leaves for derivatives.
+    S, V : tensor, shape (1,)
+    range : tensor, shape (n_points,)
+    """
+
+    entropy: Tensor
+    log_volume: Tensor
+    S: Tensor
+    V: Tensor
+    range: Tensor
 
 
 def learned_functions(
-    laws: Laws, temperature: float, volumes: np.ndarray, calibration: Calibration
+    laws: Laws,
+    temperature: float,
+    volumes: np.ndarray,
+    calibration: Calibration,
+    uncertainty: Uncertainty | None = None,
 ) -> pd.DataFrame:
-    """Kernel, pair force, friction, noise, conduction against distance; pressure against density.
+    """Kernel, pair force, friction, noise against distances that occur; pressure against density.
+
+    Bands are pointwise 95 % intervals by the delta method, on the logarithm where a function is positive. They follow
+    the typical state: other laws would give the same motion another temperature and volume. What the covariance
+    holds and what not is said in `uncertainty`.
 
     Parameters
     ----------
     laws : Laws
     temperature : float, px^2/frame^2
-        Temperature at which they are drawn (the mean of the recording).
+        Temperature at which they are drawn (the median of the recording).
     volumes : float array
         Volumes V seen in the recording; the pressure is drawn over their central 98 %.
     calibration : Calibration
+    uncertainty : Uncertainty, optional
+        Without it the bands are NaN.
 
     Returns
     -------
     DataFrame
-        Long form as `functions.parquet`; the bands are NaN (one fit has no spread).
+        Long form as `functions.parquet`.
     """
-    r = np.linspace(0.3, 1.0, _POINTS) * laws.cutoff
-    x = float64((r / laws.cutoff).tolist())
-    T = torch.full_like(x, temperature)
+    state = _typical_state(laws, temperature, volumes)
     rows = []
-
-    def add(
-        quantity: str, at: np.ndarray, values: torch.Tensor, x_unit: str, y_unit: str, factor: float
-    ) -> None:
-        for a, b in zip(at, values.detach().numpy() * factor, strict=True):
-            rows.append((quantity, float(a), float(b), np.nan, np.nan, x_unit, y_unit))
-
-    with torch.no_grad():
-        kernel = laws.kernel(x)
-        a = laws.amplitudes(x, T, T)
-        typical = float64([float(np.median(volumes))])
-        S = laws.energy.entropy(T[:1], typical)
-        thermo = laws.energy(S, typical)
-        force = -2 * (thermo.P * typical**2) * kernel.dw / laws.cutoff
-        theta = (1 - laws.k_B * thermo.inv_c) / temperature
-        length = calibration.unit(1)
-        distance = r * calibration.factor(1)
-        add("kernel", distance, kernel.w, length, "", 1.0)
-        add("pair_force", distance, force, length, calibration.unit(1, -2), calibration.factor(1, -2))
-        for name, k in (("perpendicular", 0.5 * a.A2), ("parallel", 0.5 * a.A2 + 0.5 * a.B2)):
-            add(
-                f"pair_friction_{name}",
-                distance,
-                theta * k,
-                length,
-                calibration.unit(0, -1),
-                calibration.factor(0, -1),
+    nearest = 0.3 if uncertainty is None else uncertainty.nearest
+    for curve in _curves(laws, state, nearest, calibration):
+        y = curve.y.detach().numpy()
+        low, high = _band(y, _deviation(curve.y, laws, state, uncertainty))
+        for x, *values in zip(curve.x, y, low, high, strict=True):
+            rows.append(
+                (
+                    curve.quantity,
+                    float(x),
+                    *(float(v) * curve.factor for v in values),
+                    curve.x_unit,
+                    curve.y_unit,
+                )
             )
-            add(
-                f"pair_noise_{name}",
-                distance,
-                2 * k,
-                length,
-                calibration.unit(2, -3),
-                calibration.factor(2, -3),
-            )
-        low, high = np.percentile(volumes, [1, 99])
-        V = np.linspace(low, high, _POINTS)
-        v = float64(V.tolist())
-        p = laws.energy(S.expand_as(v), v).P
-        add("pressure", 1 / V, p, "density / W(0)", calibration.unit(2, -2), calibration.factor(2, -2))
     return pd.DataFrame(rows, columns=["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
+
+
+def _typical_state(laws: Laws, temperature: float, volumes: np.ndarray) -> _State:
+    entropy, log_volume = float64(0.0).requires_grad_(True), float64(0.0).requires_grad_(True)
+    V = float64([float(np.median(volumes))])
+    with torch.no_grad():
+        S = laws.energy.entropy(float64([temperature]), V)
+    low, high = np.percentile(volumes, [1, 99])
+    seen = float64(np.linspace(low, high, _POINTS).tolist())
+    return _State(entropy, log_volume, S + entropy, V * log_volume.exp(), seen * log_volume.exp())
+
+
+def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration) -> list[_Curve]:
+    r = np.linspace(nearest, 1.0, _POINTS) * laws.cutoff
+    x = float64((r / laws.cutoff).tolist())
+    kernel = laws.kernel(x)
+    thermo = laws.energy(state.S, state.V)
+    T = thermo.T.expand_as(x)
+    amplitudes = laws.amplitudes(x, T, T)
+    force = -2 * (thermo.P * state.V**2) * kernel.dw / laws.cutoff
+    theta = (1 - laws.k_B * thermo.inv_c) / thermo.T
+    pressure = laws.energy(state.S.expand_as(state.range), state.range).P
+    distance, length = r * calibration.factor(1), calibration.unit(1)
+
+    def radial(quantity: str, y: Tensor, *power: int) -> _Curve:
+        unit, factor = (calibration.unit(*power), calibration.factor(*power)) if power else ("", 1.0)
+        return _Curve(quantity, distance, y, length, unit, factor)
+
+    found = [radial("kernel", kernel.w), radial("pair_force", force, 1, -2)]
+    perpendicular, parallel = 0.5 * amplitudes.A2, 0.5 * amplitudes.A2 + 0.5 * amplitudes.B2
+    for name, k in (("perpendicular", perpendicular), ("parallel", parallel)):
+        found.append(radial(f"pair_friction_{name}", theta * k, 0, -1))
+        found.append(radial(f"pair_noise_{name}", 2 * k, 2, -3))
+    density = 1 / state.range.detach().numpy()
+    unit, factor = calibration.unit(2, -2), calibration.factor(2, -2)
+    return [*found, _Curve("pressure", density, pressure, "density / W(0)", unit, factor)]
+
+
+def _deviation(y: Tensor, laws: Laws, state: _State, uncertainty: Uncertainty | None) -> np.ndarray:
+    """Standard deviation of every value of a curve; NaN when nothing is known of it."""
+    if uncertainty is None:
+        return np.full(len(y), np.nan)
+    if not y.requires_grad:
+        # A kernel without coefficients is known.
+        return np.zeros(len(y))
+    leaves = [*free_parameters(laws), state.entropy, state.log_volume]
+    one = torch.eye(len(y), dtype=y.dtype)
+    found = torch.autograd.grad(y, leaves, one, retain_graph=True, is_grads_batched=True, allow_unused=True)
+    *parts, entropy, log_volume = (
+        one.new_zeros(len(y), leaf.numel()) if g is None else g.reshape(len(y), -1)
+        for g, leaf in zip(found, leaves, strict=True)
+    )
+    slope = (
+        torch.cat(parts, dim=1)
+        + entropy * uncertainty.entropy_response
+        + log_volume * uncertainty.log_volume_response
+    )
+    return torch.einsum("np,pq,nq->n", slope, uncertainty.covariance, slope).clamp_min(0).sqrt().numpy()
+
+
+def _band(y: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    reach = norm.ppf(0.5 + _LEVEL / 2) * deviation
+    if (y < 0).any():
+        return y - reach, y + reach
+    factor = np.exp(np.divide(reach, y, out=np.where(np.isfinite(reach), 0.0, np.nan), where=y > 0))
+    return y / factor, y * factor

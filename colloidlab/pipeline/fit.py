@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -15,11 +16,14 @@ from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.errors import FitRefused, InputError
+from colloidlab.indicators.association import held_out_pairs, summarise_association
+from colloidlab.model.budget import measure_costs, plan_steps
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Pass, compare, pass_both
 from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
+from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
@@ -49,12 +53,12 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     """
     run.require("track")
     key = fit_key(run, config)
-    if run.is_current("fit", key):
+    if run.is_current("fit", fit_key(run, _planned_before(run, config))):
         return run.stage_summary("fit") | {"skipped": True}
     refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
     if refused:
         raise FitRefused(refused)
-    regime = None
+    regime, started = None, time.perf_counter()
     try:
         recording = load_recording(run, config)
         cutoff, cutoff_reason = _cutoff(recording, config)
@@ -68,18 +72,26 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     except FitRefused as error:
         _record_refusal(run, config, key, regime, str(error))
         raise
+    guess = first_guess(recording, regime, cutoff)
+    windows = WindowSource(recording, cutoff)
+    options = TrainOptions(
+        isothermal_steps=config.fit.isothermal_steps,
+        filter_steps=config.fit.filter_steps,
+        window_frames=config.fit.window_frames,
+        burn_in_frames=config.fit.burn_in_frames,
+        seed=config.fit.fit_seed,
+    )
+    budget = config.fit.budget_minutes
+    if budget is not None:
+        costs = measure_costs(windows, split, guess, options)
+        options = plan_steps(60 * budget - (time.perf_counter() - started), costs, split, options)
+        # What is recorded is what repeats this fit: its steps, not the time that they happened to take.
+        config = _with_steps(config, options.isothermal_steps, options.filter_steps)
+        key = fit_key(run, config)
     with run.stage("fit", key, config, config.fit.model_dump()) as facts:
         torch.manual_seed(config.fit.fit_seed)
-        guess = first_guess(recording, regime, cutoff)
-        windows = WindowSource(recording, cutoff)
-        options = TrainOptions(
-            isothermal_steps=config.fit.isothermal_steps,
-            filter_steps=config.fit.filter_steps,
-            window_frames=config.fit.window_frames,
-            burn_in_frames=config.fit.burn_in_frames,
-            seed=config.fit.fit_seed,
-        )
         fit = fit_laws(recording, split, guess, options, monitor)
+        uncertainty = estimate_uncertainty(fit.thermal, windows, split, monitor)
         isothermal, thermal = pass_both(fit, windows, monitor)
         comparison = compare(isothermal, thermal, split, recording.first)
         calibration = run.calibration
@@ -91,19 +103,42 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             test=list(split.test),
             regime=regime.verdict,
             regime_reason=regime.reason,
+            isothermal_steps=options.isothermal_steps,
+            filter_steps=options.filter_steps,
             temperature_identified=comparison.temperature_identified,
         )
         with run.writing("model") as folder:
             save_fit(
                 folder, fit.isothermal, fit.thermal, guess, _model_facts(recording, fit, facts, calibration)
             )
+        if budget is not None:
+            # Only here: the model is the same, whether its steps were given or found.
+            facts["budget_minutes"] = budget
         run.write_table("training", pd.DataFrame([asdict(row) for row in fit.curves]))
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
-        run.write_table("functions", _functions(fit, thermal, run))
+        run.write_table("functions", _functions(fit, thermal, uncertainty, run))
         summary = _summary(comparison.table, comparison.temperature_identified, regime, cutoff)
+        summary |= {"isothermal_steps": options.isothermal_steps, "filter_steps": options.filter_steps}
+        if run.has("indicators.parquet"):
+            summary |= summarise_association(
+                held_out_pairs(thermal.state, run.read_table("indicators"), split.test)
+            )
         run.summarise("fit", summary)
     return summary | {"skipped": False}
+
+
+def _with_steps(config: Config, isothermal_steps: int, filter_steps: int) -> Config:
+    steps = {"isothermal_steps": isothermal_steps, "filter_steps": filter_steps, "budget_minutes": None}
+    return config.model_copy(update={"fit": config.fit.model_copy(update=steps)})
+
+
+def _planned_before(run: Run, config: Config) -> Config:
+    """The options with the steps that the same budget gave last time, if there was one."""
+    facts = run.facts("fit")
+    if config.fit.budget_minutes is None or facts.get("budget_minutes") != config.fit.budget_minutes:
+        return config
+    return _with_steps(config, facts["isothermal_steps"], facts["filter_steps"])
 
 
 def load_recording(run: Run, config: Config) -> Recording:
@@ -156,10 +191,10 @@ def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibrat
     }
 
 
-def _functions(fit: Fit, thermal: Pass, run: Run) -> pd.DataFrame:
+def _functions(fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run) -> pd.DataFrame:
     inside = thermal.state[~thermal.state["boundary"]]
     temperature = float(inside["temperature_px2"].median())
-    return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration)
+    return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty)
 
 
 def _summary(table: pd.DataFrame, identified: bool, regime: Regime, cutoff: float) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
 from colloidlab.errors import InputError
+from colloidlab.indicators.association import BLOCK_FRAMES, held_out_pairs
 from colloidlab.report import maps
 from colloidlab.report.figures_structure import D2MIN
 from colloidlab.report.results import Results
@@ -22,9 +24,18 @@ from colloidlab.report.style import (
     new_figure,
     stamp,
 )
-from colloidlab.report.words import label, number, pretty_unit
+from colloidlab.report.words import correlation, label, number, pretty_unit, sentence
 
 NOT_IDENTIFIED = "temperature not identified"
+_NO_MEANING = ": neither correlation says anything about the particles"
+_DIRECTIONS = {"parallel": "along the pair", "perpendicular": "across it"}
+_ROOM = 2.5
+"""Height of a panel in units of the largest value in it, where bands would need more."""
+_BANDS = (
+    "Bands are 95 % intervals, point by point: finite data and an unfinished optimisation are in them, that the true "
+    "function may be none of the class is not. They may leave the panel. Kernel and pressure can stand in for "
+    "each other: their product, the pair force, is known better than either."
+)
 _AXIS_OF_UNIT = {"px": "distance", "px^2": "area per particle", "1/px^2": "number density"}
 """What a learned function depends on, read off the unit of its x (in px, or in um alike)."""
 
@@ -84,28 +95,50 @@ def training(results: Results) -> Plate:
 
 
 def functions(results: Results) -> Plate:
-    """The learned functions, with bands where they are known."""
+    """The learned functions, with bands where they are known; friction and noise along and across a pair together."""
     table = results.table("functions", ["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
-    names = list(dict.fromkeys(table["quantity"]))
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
+    panels = _panels(list(dict.fromkeys(table["quantity"])))
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
     figure = new_figure(2.8 * rows, WIDTH * columns / 3 if columns < 3 else WIDTH)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, name in zip(axes, names, strict=False):
-        curve = table[table["quantity"] == name]
-        draw_band(ax, curve, colour=BLUE)
+    for ax, (name, parts) in zip(axes, panels.items(), strict=False):
+        shown = table[table["quantity"].isin(parts)]
+        for part, colour in zip(parts, (BLUE, ORANGE), strict=False):
+            way = part.removeprefix(f"{name}_")
+            draw_band(ax, table[table["quantity"] == part], colour=colour, label=_DIRECTIONS.get(way, ""))
         ax.axhline(0, color=GREY, linewidth=0.8)
-        ax.set_xlabel(_argument(str(curve["x_unit"].iloc[0])))
-        ax.set_ylabel(label(str(name).replace("_", " ").replace("$", ""), str(curve["y_unit"].iloc[0])))
-    for ax in axes[len(names) :]:
+        _keep_curves_visible(ax, shown)
+        if len(parts) > 1:
+            ax.legend(loc="upper right")
+        ax.set_xlabel(_argument(str(shown["x_unit"].iloc[0])))
+        ax.set_ylabel(label(name.replace("_", " ").replace("$", ""), str(shown["y_unit"].iloc[0])))
+    for ax in axes[len(panels) :]:
         ax.remove()
     banded = np.isfinite(table["y_low"]) & np.isfinite(table["y_high"])
-    bands = (
-        "Bands are 95 % intervals." if banded.any() else "No uncertainty was computed for these functions."
-    )
+    bands = _BANDS if banded.any() else "No uncertainty was computed for these functions."
     return Plate(
         figure, f"The laws that the fit found, in units where k_B = 1 and the particle's mass is 1. {bands}"
     )
+
+
+def _panels(quantities: list[str]) -> dict[str, list[str]]:
+    """Curves by panel, the physics first and the kernel, which only defines what density is, last."""
+    panels: dict[str, list[str]] = {}
+    for quantity in quantities:
+        head, _, way = quantity.rpartition("_")
+        panels.setdefault(head if way in _DIRECTIONS else quantity, []).append(quantity)
+    first = [n for n in ("pressure", "pair_friction", "pair_noise", "pair_force") if n in panels]
+    return {n: sorted(panels[n]) for n in [*first, *(n for n in panels if n not in first)]}
+
+
+def _keep_curves_visible(ax: Axes, shown: pd.DataFrame) -> None:
+    """Let a band that is very wide run out of the panel rather than flatten the curve."""
+    y = shown["y"].to_numpy(dtype=float)
+    size = float(np.abs(y).max()) or 1.0
+    top = np.nanmax(np.append(np.minimum(shown["y_high"], _ROOM * size), y))
+    bottom = np.nanmin(np.append(np.maximum(shown["y_low"], -_ROOM * size), [*y, 0.0]))
+    ax.set_ylim(bottom - 0.05 * (top - bottom), top + 0.05 * (top - bottom))
 
 
 def _argument(unit: str) -> str:
@@ -167,33 +200,37 @@ def _frames_of_test_block(results: Results) -> list[int]:
 
 
 def temperature_and_rearrangement(results: Results) -> Plate:
-    """Temperature against D2min over the test block: density of particles, median and quartiles."""
-    first, stop = results.blocks["test"]
-    state = results.table("state", ["frame", "particle", "temperature_px2", "boundary"])
-    state = state[(state["frame"] >= first) & (state["frame"] < stop) & ~state["boundary"].astype(bool)]
+    """Temperature and entropy against D2min over the test block: density of particles, median and quartiles."""
+    state = results.table("state", ["frame", "particle", "temperature_px2", "entropy", "boundary"])
     indicators = results.table("indicators", ["frame", "particle", "d2min_px2"])
-    both = state.merge(indicators[["frame", "particle", "d2min_px2"]], on=["frame", "particle"])
-    both = both[(both["d2min_px2"] > 0) & np.isfinite(both["temperature_px2"])]
+    both = held_out_pairs(state, indicators, results.blocks["test"])
     if len(both) < 50:
         raise InputError("Fewer than 50 particles of the test block have both a temperature and a D2min.")
     calibration = results.calibration
     x = both["d2min_px2"].to_numpy(dtype=float) * calibration.factor(length=2)
-    y = both["temperature_px2"].to_numpy(dtype=float) * calibration.factor(length=2, time=-2)
-    figure = new_figure(3.6, 0.62 * WIDTH)
-    ax = figure.subplots()
-    ax.set_xscale("log")
-    _draw_density(ax, x, y)
-    _draw_binned(ax, x, y)
-    ax.set_xlabel(label(D2MIN, calibration.unit(length=2)))
-    ax.set_ylabel(label(r"$k_\mathrm{B}T/m$", calibration.unit(length=2, time=-2)))
-    ax.legend(loc="upper left")
-    if not results.temperature_identified:
-        stamp(ax, NOT_IDENTIFIED)
+    heat = label(r"$k_\mathrm{B}T/m$", calibration.unit(length=2, time=-2))
+    figure = new_figure(3.6)
+    axes = figure.subplots(1, 2)
+    for ax, column, factor, name in (
+        (axes[0], "temperature_px2", calibration.factor(length=2, time=-2), heat),
+        (axes[1], "entropy", 1.0, r"entropy ($k_\mathrm{B}$)"),
+    ):
+        y = both[column].to_numpy(dtype=float) * factor
+        ax.set_xscale("log")
+        _draw_density(ax, x, y)
+        _draw_binned(ax, x, y)
+        ax.set_title(correlation(x, y, both["frame"].to_numpy()))
+        ax.set_xlabel(label(D2MIN, calibration.unit(length=2)))
+        ax.set_ylabel(name)
+        ax.legend(loc="upper left")
+        if not results.temperature_identified:
+            stamp(ax, NOT_IDENTIFIED)
+    unknown = "" if results.temperature_identified else f" {sentence(NOT_IDENTIFIED + _NO_MEANING)}"
     return Plate(
         figure,
         "Do the particles that rearrange run hot? Every particle and frame of the test block away from the "
         f"boundary ({len(both)} in all): density in grey, median and quartiles in bins that hold equal "
-        "numbers.",
+        f"numbers; Spearman's rank correlation with a 95 % interval from blocks of {BLOCK_FRAMES} frames.{unknown}",
     )
 
 

@@ -7,6 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from colloidlab.errors import InputError
+from colloidlab.indicators.association import rank_correlation
 from colloidlab.report.results import Results
 from colloidlab.units import Calibration
 
@@ -106,6 +110,16 @@ def nats(value: float) -> str:
 def interval(low: float, high: float) -> str:
     """Interval of log-likelihoods for print; a dash when it is not known."""
     return f"{nats(low)} to {nats(high)}" if math.isfinite(low) and math.isfinite(high) else "–"
+
+
+def correlation(x: np.ndarray, y: np.ndarray, frame: np.ndarray) -> str:
+    """Rank correlation with its interval, as the title of a panel."""
+    try:
+        found = rank_correlation(x, y, frame)
+    except InputError:
+        return "rank correlation unknown"
+    value, low, high = (f"{v:+.2f}".replace("-", "−") for v in (found.value, found.low, found.high))
+    return f"rank correlation {value} ({low} to {high})"
 
 
 def diffusion(results: Results) -> str:

@@ -61,7 +61,7 @@ def test_every_option_has_a_flag_with_its_description(command: Command) -> None:
     done = command("run", "--help")
     for section in Config.model_fields.values():
         for name in section.annotation.model_fields:  # type: ignore[union-attr]
-            assert "--" + name.replace("_", "-") in done.out
+            assert "--" + name.removesuffix("_minutes").replace("_", "-") in done.out
 
 
 def test_version(command: Command) -> None:

@@ -178,7 +178,7 @@ def test_maps_of_an_unidentified_temperature_say_so(tmp_path: Path, identified: 
     panels += [
         a for a in overview_figure(results.run).axes if a.get_title(loc="left") == "learned temperature"
     ]
-    assert len(panels) == 8
+    assert len(panels) == 9
     for ax in panels:
         assert ("temperature not identified" in [t.get_text() for t in ax.texts]) is not identified
 

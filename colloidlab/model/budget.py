@@ -1,0 +1,152 @@
+"""How many optimisation steps a fit can take in a given time.
+
+A few steps of each kind are taken with laws that are thrown away, and timed. What does not depend on the number of steps
+(passes over the recording, looks at the validation block, the uncertainty) is told from the same times; what is
+left of the budget is spent in the proportion of the standard fit. Times vary, so the numbers do: they are written
+down, and given as options they repeat the fit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from colloidlab.dataset.split import Split
+from colloidlab.dataset.windows import Window
+from colloidlab.model.filter import MATURE, EntropyGain, Filter
+from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.tensors import float64
+from colloidlab.model.train import TrainOptions, WindowSource, fresh_state, run_window
+
+_ISOTHERMAL_FRAMES = MATURE + 7
+"""Steps of a window of the isothermal fit."""
+
+_TRIAL_STEPS = 8
+_ROUNDS = 2
+"""Timed repetitions, after one that is not timed."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of the parts of a fit.
+
+    Attributes
+    ----------
+    isothermal_step, filter_step : float
+        One optimisation step of each kind.
+    follow : float
+        Filtering one frame with and without entropy, no gradient.
+    gradient : float
+        The derivative of the likelihood of one frame.
+    """
+
+    isothermal_step: float
+    filter_step: float
+    follow: float
+    gradient: float
+
+
+def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: TrainOptions) -> Costs:
+    """Time a few steps on the first frames of the training block.
+
+    Parameters
+    ----------
+    windows : WindowSource
+    split : Split
+    guess : Guess
+    options : TrainOptions
+        Their window length.
+    """
+    isothermal = Filter(isothermal_laws(guess), None, guess.temperature)
+    thermal = Filter(thermal_laws(isothermal.laws), EntropyGain(), guess.temperature)
+    with torch.no_grad():
+        V = thermal.laws.energy.log_reference_volume.exp().reshape(1)
+        thermal.initial_entropy = float(thermal.laws.energy.entropy(float64([guess.temperature]), V)[0])
+
+    def window(length: int) -> Window:
+        first = split.train[0]
+        return windows(first, min(first + length + 1, split.train[1]))
+
+    short, long = window(_ISOTHERMAL_FRAMES), window(options.window_frames)
+    step = _seconds(lambda: _step(thermal, long))
+    plain = _seconds(lambda: _plain(thermal, long)) + _seconds(lambda: _plain(isothermal, long))
+    frames = long.n_frames - 1
+    return Costs(_seconds(lambda: _step(isothermal, short)), step, plain / frames, step / frames)
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    work()
+    started = time.perf_counter()
+    for _ in range(_ROUNDS):
+        work()
+    return (time.perf_counter() - started) / _ROUNDS
+
+
+def _step(filter_: Filter, window: Window) -> None:
+    _, total, count = run_window(filter_, fresh_state(window), window, training=True)
+    (-total / count.clamp_min(1)).backward()
+
+
+def _plain(filter_: Filter, window: Window) -> None:
+    run_window(filter_, fresh_state(window), window)
+
+
+def fixed_seconds(costs: Costs, split: Split) -> float:
+    """What a fit takes beside its steps: passes over the recording, validations, and the uncertainty."""
+    train, validation = (b - a for a, b in (split.train, split.validation))
+    whole = split.test[1] - split.train[0]
+    # Every trial starts with a pass over the training block; six looks at the validation block follow.
+    passes = costs.follow * (whole + 2 * train + 6 * validation)
+    # Single scores run the filter once a parameter, some twenty-five times, through two short stretches.
+    return passes + costs.gradient * train + 25 * 2 * 11 * costs.follow
+
+
+def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions) -> TrainOptions:
+    """Number of steps of both phases that fill the time, in the proportion that the options have.
+
+    Parameters
+    ----------
+    seconds : float
+        What is left of the budget.
+    costs : Costs
+    split : Split
+    options : TrainOptions
+
+    Returns
+    -------
+    TrainOptions
+        With at least one isothermal step and two trials: less is no fit, whatever the budget.
+
+    Examples
+    --------
+    >>> costs = Costs(isothermal_step=1.0, filter_step=1.0, follow=0.0, gradient=0.0)
+    >>> split = Split((0, 60), (60, 80), (80, 100))
+    >>> plan = plan_steps(600.0, costs, split, TrainOptions(isothermal_steps=100, filter_steps=50))
+    >>> plan.isothermal_steps, plan.filter_steps
+    (369, 184)
+    """
+    left = max(seconds - fixed_seconds(costs, split), 0.0)
+
+    def planned(scale: float) -> TrainOptions:
+        return replace(
+            options,
+            isothermal_steps=max(1, int(scale * options.isothermal_steps)),
+            filter_steps=max(_TRIAL_STEPS, int(scale * options.filter_steps)),
+        )
+
+    low, high = 0.0, 1e4
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        fits = _step_seconds(planned(middle), costs) <= left
+        low, high = (middle, high) if fits else (low, middle)
+    return planned(low)
+
+
+def _step_seconds(options: TrainOptions, costs: Costs) -> float:
+    """Time of all steps: the rejected sign of temperature takes a trial more than `filter_steps` counts."""
+    trial = max(_TRIAL_STEPS, options.filter_steps // 6)
+    filtered = trial + max(options.filter_steps, trial + 1)
+    return options.isothermal_steps * costs.isothermal_step + filtered * costs.filter_step
