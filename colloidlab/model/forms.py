@@ -14,7 +14,9 @@ from colloidlab.model.laws import Laws
 
 _KERNEL_TERMS = 3
 _RADIAL_TERMS = 4
-_COLD_EXPONENTS = (3.0, 12.0)
+_LEAST_EXPONENT = 1e-3
+_COLD_EXPONENTS = (0.5, 3.0, 12.0)
+"""From a gas, whose pressure goes with density, to grains that hardly yield."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def isothermal_laws(guess: Guess) -> Laws:
     amplitude = math.log(max(guess.stiffness / guess.stiffness_per_amplitude, 1e-12))
     energy = Isothermal(
         math.log(guess.temperature),
-        [amplitude] * len(_COLD_EXPONENTS),
+        # Each adds the same stiffness, which goes with U beta (beta + 1).
+        [amplitude - math.log(beta * (beta + 1)) for beta in _COLD_EXPONENTS],
         list(_COLD_EXPONENTS),
         guess.reference_volume,
     )
@@ -82,11 +85,13 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
     assert isinstance(cold, Isothermal) and isinstance(old, PowerLawAmplitudes)
     with torch.no_grad():
         T = float(cold.log_temperature.exp())
+        # P V at the reference volume; half of it becomes that of a gas, which grows with temperature.
+        pressure = float((cold.log_amplitudes.exp() * cold.log_beta.exp()).sum())
         energy = SumOfExponentials(
             [math.log(heat_capacity * T)],
             [heat_capacity],
-            [0.02],
-            cold.log_amplitudes.tolist(),
+            [max(0.5 * pressure / (heat_capacity * T), _LEAST_EXPONENT)],
+            (cold.log_amplitudes - math.log(2)).tolist(),
             cold.log_beta.exp().tolist(),
             float(cold.log_reference_volume.exp()),
         )

@@ -14,7 +14,7 @@ from colloidlab.errors import InputError
 from colloidlab.model.filter import EntropyGain, Filter, LocalisationError
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:
@@ -60,6 +60,8 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         tensors = load_file(folder / "model.safetensors")
         if description["format"] > _FORMAT:
             raise InputError(f"{folder} was written by a newer colloidlab; upgrade the program to read it")
+        if description["format"] < _FORMAT:
+            raise InputError(f"{folder} was written by an older colloidlab; run 'colloidlab fit' again")
         guess = Guess(**description["guess"])
         isothermal, gain = isothermal_laws(guess), EntropyGain()
         thermal = thermal_laws(isothermal)

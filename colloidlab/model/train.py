@@ -87,10 +87,7 @@ def fit_laws(
     """
     curves: list[Evaluation] = []
     windows = WindowSource(recording, guess.cutoff)
-    isothermal = Filter(
-        isothermal_laws(guess), None, guess.temperature, error=_unknown_error(recording, guess)
-    )
-    _fit_isothermal(isothermal, windows, split, options, curves, monitor)
+    isothermal = fit_isothermal(windows, split, guess, options, curves, monitor)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
     candidates = []
     trial = max(_TRIAL_STEPS, options.filter_steps // 6)
@@ -172,14 +169,27 @@ def fresh_state(window: Window) -> FilterState:
     )
 
 
-def _fit_isothermal(
-    filter_: Filter,
+def fit_isothermal(
     windows: WindowSource,
     split: Split,
+    guess: Guess,
     options: TrainOptions,
     curves: list[Evaluation],
-    monitor: Monitor,
-) -> None:
+    monitor: Monitor = SILENT,
+) -> Filter:
+    """Fit laws of one temperature: the baseline, and the start of the fit with entropy.
+
+    Parameters
+    ----------
+    windows : WindowSource
+    split : Split
+    guess : Guess
+    options : TrainOptions
+    curves : list of Evaluation
+        Rows are added to it.
+    """
+    error = _unknown_error(windows.recording, guess)
+    filter_ = Filter(isothermal_laws(guess), None, guess.temperature, error=error)
     laws = filter_.laws
     length = MATURE + _ISOTHERMAL_FRAMES
     starts = np.arange(split.train[0], split.train[1] - length)
@@ -207,6 +217,7 @@ def _fit_isothermal(
     if filter_.error is not None:
         # Without entropy it is found; with entropy it would only take part of the noise.
         filter_.error.requires_grad_(False)
+    return filter_
 
 
 def _window(windows: WindowSource, first: int, length: int) -> Window:
