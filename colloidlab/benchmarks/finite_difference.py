@@ -19,8 +19,8 @@ from colloidlab.model import brackets
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
+from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import dot
-from colloidlab.model.train import WindowSource
 from colloidlab.model.transition import inverse_and_logdet
 from colloidlab.progress import SILENT, Monitor
 

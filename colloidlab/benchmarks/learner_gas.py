@@ -17,8 +17,9 @@ from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import float64
-from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
+from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 

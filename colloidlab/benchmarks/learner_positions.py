@@ -13,7 +13,8 @@ from colloidlab.benchmarks.rows import Row, at_most
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.model.guess import first_guess
-from colloidlab.model.train import Evaluation, TrainOptions, WindowSource, fit_isothermal
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.train import Evaluation, TrainOptions, fit_isothermal
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.synthetic.gas import Gas, Motion, observe, simulate_gas
 

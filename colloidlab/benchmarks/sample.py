@@ -25,9 +25,10 @@ from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.held_out import Comparison, Pass, compare, follow
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
+from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import load_fit
 from colloidlab.model.tensors import float64
-from colloidlab.model.train import Fit, WindowSource
+from colloidlab.model.train import Fit
 from colloidlab.pipeline.fit import load_recording
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run

@@ -18,8 +18,9 @@ from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
 from colloidlab.model.filter import MATURE, EntropyGain, Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.sequence import WindowSource, fresh_state, run_window
 from colloidlab.model.tensors import float64
-from colloidlab.model.train import TrainOptions, WindowSource, fresh_state, run_window
+from colloidlab.model.train import TrainOptions
 
 _ISOTHERMAL_FRAMES = MATURE + 7
 """Steps of a window of the isothermal fit."""

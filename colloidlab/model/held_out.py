@@ -13,7 +13,8 @@ from scipy.stats import t as student_t
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
 from colloidlab.model.filter import Filter, StepResult
-from colloidlab.model.train import CarriedState, Fit, WindowSource, fresh_state
+from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state
+from colloidlab.model.train import Fit
 from colloidlab.progress import SILENT, Monitor
 
 _WINDOW = 40

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
 from colloidlab.model.filter import Filter
-from colloidlab.model.train import CarriedState, WindowSource, fresh_state, run_window
+from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
 from colloidlab.progress import SILENT, Monitor
 
 _WINDOW = 20

@@ -21,8 +21,9 @@ from colloidlab.model.budget import measure_costs, plan_steps
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Pass, compare, pass_both
+from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
-from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
+from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor

@@ -13,7 +13,7 @@ from small_gas import CUTOFF, TEMPERATURE, record, simulate, thermal_gas, watch
 from colloidlab.dataset.windows import Window, read_window
 from colloidlab.model.filter import EntropyGain, Filter
 from colloidlab.model.laws import Laws
-from colloidlab.model.train import fresh_state
+from colloidlab.model.sequence import fresh_state
 
 N_FRAMES, SETTLE = 120, 50
 

@@ -17,7 +17,7 @@ from colloidlab.model import brackets, response
 from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
-from colloidlab.model.train import WindowSource, fresh_state, run_window
+from colloidlab.model.sequence import WindowSource, fresh_state, run_window
 
 SIGMA = 0.05
 N_FRAMES = 100

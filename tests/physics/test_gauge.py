@@ -16,7 +16,7 @@ from colloidlab.model import brackets
 from colloidlab.model.filter import EntropyGain, Filter
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
-from colloidlab.model.train import fresh_state
+from colloidlab.model.sequence import fresh_state
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
-from colloidlab.model.train import Fit, TrainOptions, WindowSource, fit_laws
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.train import Fit, TrainOptions, fit_laws
 
 pytestmark = pytest.mark.slow
 

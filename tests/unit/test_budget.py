@@ -9,7 +9,8 @@ from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.model.budget import Costs, fixed_seconds, measure_costs, plan_steps
 from colloidlab.model.guess import first_guess
-from colloidlab.model.train import TrainOptions, WindowSource
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.train import TrainOptions
 
 COSTS = Costs(isothermal_step=0.4, filter_step=1.2, follow=0.03, gradient=0.06)
 SPLIT = Split((0, 180), (180, 240), (240, 300))
