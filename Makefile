@@ -14,12 +14,13 @@ BIN := $(VENV)/bin
 PINNED := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format sample setup clean clean-all
+.PHONY: help demo test test-full lint format sample setup clean clean-all
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo       install, analyse the sample video and write $(DEMO)/report.html"
 	@echo "make test       install, then lint, type check and test everything"
+	@echo "make test-full  the same, then the learner against gases of known law (an hour)"
 	@echo "make lint       ruff and mypy only"
 	@echo "make format     let ruff rewrite the layout of the code"
 	@echo "make sample     make the sample videos again, with their ground truth"
@@ -36,6 +37,9 @@ test: $(VENV)/.installed-test
 	@.ci/display-packages
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
+
+test-full: test
+	$(BIN)/colloidlab benchmark learner
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

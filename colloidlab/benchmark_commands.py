@@ -86,6 +86,30 @@ def tracking(
     _say(rows, output, json)
 
 
+@benchmark_app.command
+def learner(
+    *cases: Annotated[str, Parameter(name="CASE")],
+    seeds: int = 3,
+    output: Save = Path("benchmark_learner.json"),
+    json: Json = False,
+) -> None:
+    """Fit simulated gases of known law and hold the fits against it; takes about an hour on two cores.
+
+    Parameters
+    ----------
+    cases
+        temperature (found where it varies), weak (where little tells it), nulls (where there is none), positions
+        (sampling and localisation errors) [all].
+    seeds
+        Simulations of each gas whose temperature is to be found.
+    """
+    from colloidlab.benchmarks.learner import benchmark_learner
+
+    _say(
+        with_bars(lambda monitor: benchmark_learner(list(cases), seeds=seeds, monitor=monitor)), output, json
+    )
+
+
 def _say(rows: list[Row], output: Path | None, as_json: bool) -> None:
     plain = [vars(row) for row in rows]
     if output is not None:

@@ -41,7 +41,7 @@ class Size:
     filter_steps: int
 
 
-FULL = Size(300, 160, 250, 120)
+FULL = Size(300, 160, 120, 80)
 """What `colloidlab benchmark learner` measures with."""
 
 

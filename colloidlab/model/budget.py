@@ -95,14 +95,18 @@ def _plain(filter_: Filter, window: Window) -> None:
     run_window(filter_, fresh_state(window), window)
 
 
-def fixed_seconds(costs: Costs, split: Split) -> float:
-    """What a fit takes beside its steps: passes over the recording, validations, and the uncertainty."""
+def fixed_seconds(costs: Costs, split: Split, scoring_rounds: int) -> float:
+    """What a fit takes beside its steps: passes over the recording, validations, scoring, and the uncertainty."""
     train, validation = (b - a for a, b in (split.train, split.validation))
     whole = split.test[1] - split.train[0]
     # Every trial starts with a pass over the training block; six looks at the validation block follow.
     passes = costs.follow * (whole + 2 * train + 6 * validation)
-    # Single scores run the filter once a parameter, some twenty-five times, through two short stretches.
-    return passes + costs.gradient * train + 25 * 2 * 11 * costs.follow
+    # Single scores run the filter once a parameter, some twenty-five times, through short stretches.
+    stretch = 25 * 11 * costs.follow
+    scores = costs.gradient * train + stretch
+    # Of either phase; along a step, the likelihood of both blocks is looked at twice, as a rule.
+    scoring = 2 * scoring_rounds * (scores + 2 * costs.follow * (train + validation))
+    return passes + scoring + scores + stretch
 
 
 def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions) -> TrainOptions:
@@ -129,7 +133,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
     >>> plan.isothermal_steps, plan.filter_steps
     (369, 184)
     """
-    left = max(seconds - fixed_seconds(costs, split), 0.0)
+    left = max(seconds - fixed_seconds(costs, split, options.scoring_rounds), 0.0)
 
     def planned(scale: float) -> TrainOptions:
         return replace(

@@ -18,6 +18,7 @@ from colloidlab.dataset.windows import Window
 from colloidlab.errors import ColloidlabError
 from colloidlab.model.filter import MATURE, EntropyGain, Filter, LocalisationError
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.scoring import score_steps
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
 from colloidlab.progress import SILENT, Monitor
 
@@ -45,6 +46,7 @@ class TrainOptions:
     filter_steps: int = 120
     window_frames: int = 20
     burn_in_frames: int = 20
+    scoring_rounds: int = 2
     seed: int = 0
 
 
@@ -107,6 +109,7 @@ def fit_laws(
     best = max(candidates, key=lambda c: c.best_validation)
     best.train(max(options.filter_steps - trial, 1), "filter", curves, monitor)
     best.restore_best()
+    _score(best.filter, windows, split, options, curves, monitor, "filter, scoring")
     return Fit(isothermal=isothermal, thermal=best.filter, curves=curves)
 
 
@@ -165,7 +168,25 @@ def fit_isothermal(
     if filter_.error is not None:
         # Without entropy it is found; with entropy it would only take part of the noise.
         filter_.error.requires_grad_(False)
+    _score(filter_, windows, split, options, curves, monitor, "isothermal, scoring")
     return filter_
+
+
+def _score(
+    filter_: Filter,
+    windows: WindowSource,
+    split: Split,
+    options: TrainOptions,
+    curves: list[Evaluation],
+    monitor: Monitor,
+    phase: str,
+) -> None:
+    """Newton's steps at the end of a phase; see `scoring`."""
+    started = time.perf_counter()
+    for step, found in enumerate(
+        score_steps(filter_, windows, split, rounds=options.scoring_rounds, monitor=monitor)
+    ):
+        curves.append(Evaluation(phase, step, time.perf_counter() - started, found.train, found.validation))
 
 
 def _window(windows: WindowSource, first: int, length: int) -> Window:

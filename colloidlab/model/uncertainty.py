@@ -43,7 +43,6 @@ from colloidlab.progress import SILENT, Monitor
 
 _WINDOW = 20
 _STRETCHES = 2
-"""Stretches of the training block in which single scores are taken."""
 _STRETCH_FRAMES = 11
 _SETTLING = 4
 """First frames of a stretch, not scored: the derivatives of filtered velocities grow to their full size."""
@@ -96,7 +95,12 @@ def free_parameters(laws: nn.Module) -> list[nn.Parameter]:
 
 
 def estimate_uncertainty(
-    filter_: Filter, windows: WindowSource, split: Split, monitor: Monitor = SILENT
+    filter_: Filter,
+    windows: WindowSource,
+    split: Split,
+    monitor: Monitor = SILENT,
+    *,
+    stretches: int = _STRETCHES,
 ) -> Uncertainty:
     """Covariance of the fitted parameters from the training block; see the head of this module.
 
@@ -106,12 +110,14 @@ def estimate_uncertainty(
         With the fitted laws, whose free parameters require a gradient.
     windows : WindowSource
     split : Split
+    stretches : int
+        Stretches of the training block in which single scores are taken; one will do for a step.
     """
     starts, states, block, counts = _window_scores(filter_, windows, split, monitor)
     if len(starts) > 1:
         # In the first window entropies and velocities are still those of the first guess.
         starts, states, block, counts = starts[1:], states[1:], block[1:], counts[1:]
-    chosen = sorted({round((j + 0.5) * len(starts) / _STRETCHES - 0.5) for j in range(_STRETCHES)})
+    chosen = sorted({round((j + 0.5) * len(starts) / stretches - 0.5) for j in range(stretches)})
     found = []
     for n, w in enumerate(chosen):
         monitor.update("uncertainty, scores", n, len(chosen))

@@ -80,6 +80,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
         filter_steps=config.fit.filter_steps,
         window_frames=config.fit.window_frames,
         burn_in_frames=config.fit.burn_in_frames,
+        scoring_rounds=config.fit.scoring_rounds,
         seed=config.fit.fit_seed,
     )
     budget = config.fit.budget_minutes

@@ -19,7 +19,11 @@ USUAL = TrainOptions(isothermal_steps=100, filter_steps=42)
 
 def seconds(options: TrainOptions) -> float:
     trial = max(8, options.filter_steps // 6)
-    return 0.4 * options.isothermal_steps + 1.2 * (options.filter_steps + trial) + fixed_seconds(COSTS, SPLIT)
+    return (
+        0.4 * options.isothermal_steps
+        + 1.2 * (options.filter_steps + trial)
+        + fixed_seconds(COSTS, SPLIT, options.scoring_rounds)
+    )
 
 
 @pytest.mark.parametrize("minutes", [2.5, 5, 10, 60])

@@ -1,0 +1,121 @@
+"""The end of a fit: Newton's steps with Fisher's information, where Adam only wanders about the optimum.
+
+Some twenty parameters of very different weight are strongly correlated; the information that the filter's scores give
+(`uncertainty`) knows how. A step is taken as long as it raises the likelihood of the whole training block, and kept as
+long as that of the validation block does not fall.
+
+References
+----------
+Osborne, Biometrika 79, 739 (1992), on Fisher's scoring.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from colloidlab.dataset.split import Split
+from colloidlab.model.filter import Filter
+from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
+from colloidlab.model.uncertainty import estimate_uncertainty, free_parameters
+from colloidlab.progress import SILENT, Monitor
+
+_TRUST = 0.5
+"""Largest change of a parameter in one step; all are logarithms, exponents or coefficients of them."""
+_FRACTIONS = (1.0, 0.3, 0.1)
+_WINDOW = 40
+_STRETCHES = 1
+
+
+@dataclass(frozen=True)
+class BlockLikelihood:
+    """Mean log-likelihood of the training and of the validation block, nats per particle and frame."""
+
+    train: float
+    validation: float
+
+    @property
+    def finite(self) -> bool:
+        """False where the laws led nowhere."""
+        return bool(torch.isfinite(torch.tensor([self.train, self.validation])).all())
+
+
+def score_steps(
+    filter_: Filter, windows: WindowSource, split: Split, *, rounds: int, monitor: Monitor = SILENT
+) -> list[BlockLikelihood]:
+    """Take up to `rounds` steps; the filter's laws are changed in place, to those that suit the validation block best.
+
+    Parameters
+    ----------
+    filter_ : Filter
+        Fitted; its free parameters require a gradient.
+    windows : WindowSource
+    split : Split
+    rounds : int
+    monitor : Monitor
+
+    Returns
+    -------
+    list of BlockLikelihood
+        Before the first step and after each that was taken.
+    """
+    found = [block_likelihood(filter_, windows, split)]
+    best, best_state = found[0], copy.deepcopy(filter_.laws.state_dict())
+    for k in range(rounds):
+        monitor.update("fit, scoring", k, rounds)
+        step = estimate_uncertainty(filter_, windows, split, stretches=_STRETCHES).shift
+        after = _climb(filter_, windows, split, step.clamp(-_TRUST, _TRUST), found[-1])
+        if after is None:
+            break
+        found.append(after)
+        if after.validation > best.validation:
+            best, best_state = after, copy.deepcopy(filter_.laws.state_dict())
+    filter_.laws.load_state_dict(best_state)
+    monitor.update("fit, scoring", rounds, rounds)
+    return found
+
+
+def block_likelihood(filter_: Filter, windows: WindowSource, split: Split) -> BlockLikelihood:
+    """Filter from the first frame of the training to the last of the validation block, and score both."""
+    carried: CarriedState | None = None
+    sums = torch.zeros(2, 2, dtype=torch.float64)
+    ends = split.train[1], split.validation[1] - 1
+    first = split.train[0]
+    for block, end in enumerate(ends):
+        while first < end:
+            stop = min(first + _WINDOW, end)
+            window = windows(first, stop + 1)
+            state = fresh_state(window) if carried is None else carried.place(window)
+            with torch.no_grad():
+                state, total, count = run_window(filter_, state, window)
+            carried = CarriedState.take(state, window)
+            sums[block] += torch.stack([total.detach(), count.detach()]).to(sums.dtype)
+            first = stop
+    train, validation = (sums[:, 0] / sums[:, 1].clamp_min(1)).tolist()
+    return BlockLikelihood(train, validation)
+
+
+def _climb(
+    filter_: Filter, windows: WindowSource, split: Split, step: Tensor, before: BlockLikelihood
+) -> BlockLikelihood | None:
+    """Go as far along the step as the training block allows; None where it allows nothing."""
+    start = [p.detach().clone() for p in free_parameters(filter_.laws)]
+    for fraction in _FRACTIONS:
+        _place(filter_, start, fraction * step)
+        after = block_likelihood(filter_, windows, split)
+        if after.finite and after.train > before.train:
+            return after
+    _place(filter_, start, torch.zeros_like(step))
+    return None
+
+
+def _place(filter_: Filter, start: list[Tensor], step: Tensor) -> None:
+    at = 0
+    with torch.no_grad():
+        for parameter, value in zip(free_parameters(filter_.laws), start, strict=True):
+            n = value.numel()
+            parameter.copy_(value + step[at : at + n].reshape(value.shape))
+            at += n

@@ -1,0 +1,89 @@
+"""Newton's steps at the end of a fit, an unknown localisation error, and the learner in three dimensions."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from colloidlab.benchmarks.finite_difference import fit_finite_differences
+from colloidlab.benchmarks.learner_gas import function_errors
+from colloidlab.dataset.regime import judge
+from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.guess import first_guess
+from colloidlab.model.held_out import follow
+from colloidlab.model.scoring import block_likelihood, score_steps
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.tensors import float64
+from colloidlab.model.train import TrainOptions, fit_isothermal
+from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
+
+pytestmark = pytest.mark.slow
+
+GAS = Gas(n=120, heat_capacity=2000.0, wave=0.0)
+SIGMA = 0.1
+
+
+@pytest.fixture(scope="module")
+def motion() -> Motion:
+    return simulate_gas(GAS, 100, seed=4)
+
+
+def fit(motion: Motion, *, known: bool, rounds: int) -> tuple[Filter, WindowSource, Split]:
+    recording = observe(motion, SIGMA, seed=4, known=known)
+    guess = first_guess(recording, judge(recording, 1.5 * GAS.cutoff), GAS.cutoff)
+    split = split_by_time(recording.first, recording.stop, 0.75, 0.15)
+    windows = WindowSource(recording, GAS.cutoff)
+    options = TrainOptions(isothermal_steps=40, scoring_rounds=rounds)
+    return fit_isothermal(windows, split, guess, options, []), windows, split
+
+
+def test_steps_raise_the_likelihood_and_bring_the_laws_to_the_true_ones(motion: Motion) -> None:
+    """Noise and friction of some 9 000 particle-frames, in five bins of distance each; finite differences beside it."""
+    found, windows, split = fit(motion, known=True, rounds=0)
+    before = block_likelihood(found, windows, split)
+    rows = score_steps(found, windows, split, rounds=2)
+    after = block_likelihood(found, windows, split)
+    assert rows[0] == before
+    assert all(b.train > a.train for a, b in pairwise(rows))
+    assert after.validation >= before.validation
+    assert after.train > before.train
+    errors = function_errors(found.laws, GAS, motion)
+    assert errors.noise < 0.25
+    guess = first_guess(windows.recording, judge(windows.recording, 1.5 * GAS.cutoff), GAS.cutoff)
+    naive = fit_finite_differences(windows, split, guess, steps=40, seed=0)
+    assert function_errors(naive, GAS, motion).noise > 2 * errors.noise
+
+
+def test_an_unknown_localisation_error_is_found(motion: Motion) -> None:
+    found, _, _ = fit(motion, known=False, rounds=1)
+    assert found.error is not None
+    assert float(found.error.variance.sqrt()) == pytest.approx(SIGMA, rel=0.15)
+    known, _, _ = fit(motion, known=True, rounds=0)
+    assert known.error is None
+
+
+def test_the_filter_holds_in_three_dimensions() -> None:
+    """Ten times the memory of the filter: asymmetry of the covariance, once fed, grew until nothing was predicted."""
+    gas = Gas(n=125, n_dims=3)
+    recording = observe(simulate_gas(gas, 120, seed=1), 0.05, seed=1)
+    laws = gas_laws(gas)
+    start = float(laws.energy.entropy(float64([gas.temperature]), float64([gas.volume])))
+    found = follow(
+        Filter(laws, EntropyGain(0.2, 0.3, 1e-3), gas.temperature, start), WindowSource(recording, gas.cutoff)
+    )
+    mean = found.loglik[10:] / found.count[10:]
+    assert np.isfinite(mean).all()
+    assert np.abs(mean - mean.mean()).max() < 6 * mean.std()
+    assert list(found.state.columns[:8]) == [
+        "frame",
+        "particle",
+        "x",
+        "y",
+        "z",
+        "vx_px",
+        "vy_px",
+        "vz_px",
+    ]
