@@ -163,7 +163,7 @@ class FitConfig(Section):
         34, ge=8, description="Optimisation steps with entropy, trials of both signs included"
     )
     scoring_rounds: int = Field(
-        2, ge=0, description="Newton's steps over the whole training block at the end of either phase"
+        1, ge=0, description="Newton's steps over the whole training block at the end of either phase"
     )
     budget_minutes: float | None = Field(
         None,

@@ -23,6 +23,7 @@ from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 
+SCORING_ROUNDS = 2
 BURN_IN = 40
 """Frames of a recording in which the filter forgets its start; not scored."""
 _GAINS = [(information, process) for information in (0.3, 0.6, 1.2) for process in (1e-4, 1e-3)]
@@ -110,7 +111,7 @@ def fit_recording(gas: Gas, recording: Recording, size: Size, *, seed: int, moni
     """Fit a recording with the steps of `size`; nothing is taken from the truth but the cutoff."""
     guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff)
     split = split_by_time(recording.first, recording.stop, 0.8, 0.15)
-    options = TrainOptions(size.isothermal_steps, size.filter_steps, seed=seed)
+    options = TrainOptions(size.isothermal_steps, size.filter_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
     return fit_laws(recording, split, guess, options, monitor)
 
 
@@ -137,22 +138,30 @@ def temperature_error(learned: Learned, found: Pass) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """Relative deviation of a fitted from the true function: the largest of five bins, and that of all together."""
+
+    largest: float
+    overall: float
+
+
+@dataclass(frozen=True)
 class Functions:
-    """Largest relative deviations of the fitted from the true functions over the visited range.
+    """Deviations of the fitted from the true functions over the visited range.
 
     Attributes
     ----------
-    noise : float
-        Of K = 2 k_B (tr K)/D, the squared amplitudes, in bins of distance.
-    friction : float
+    noise : Deviation
+        Of tr K/D, the squared amplitudes, in bins of distance.
+    friction : Deviation
         Of the trace of Gamma over D.
-    pressure : float
+    pressure : Deviation
         Of the mean virial of a particle, in bins of the true one.
     """
 
-    noise: float
-    friction: float
-    pressure: float
+    noise: Deviation
+    friction: Deviation
+    pressure: Deviation
 
 
 def function_errors(laws: Laws, gas: Gas, motion: Motion) -> Functions:
@@ -170,10 +179,15 @@ def function_errors(laws: Laws, gas: Gas, motion: Motion) -> Functions:
             one, other = (_at_temperature(part, pairs, T) for part in (laws, true))
         sums.append(_binned(one, other, pairs))
     total = np.sum(sums, axis=0)
-    share = total[:, 0] / total[:, 1] - 1
-    third = len(share) // 3
-    noise, friction, pressure = (share[k * third : (k + 1) * third] for k in range(3))
-    return Functions(*(float(np.abs(part[np.isfinite(part)]).max()) for part in (noise, friction, pressure)))
+    parts = (total[k : k + _BINS] for k in range(0, len(total), _BINS))
+    return Functions(*(_deviation(part) for part in parts))
+
+
+def _deviation(sums: np.ndarray) -> Deviation:
+    """Of sums over bins of (fitted, true)."""
+    share = sums[:, 0] / sums[:, 1] - 1
+    overall = sums[:, 0].sum() / sums[:, 1].sum() - 1
+    return Deviation(float(np.abs(share[np.isfinite(share)]).max()), float(overall))
 
 
 _BINS = 5

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from colloidlab.benchmarks.finite_difference import fit_finite_differences
-from colloidlab.benchmarks.learner_gas import FULL, Functions, Size, function_errors
+from colloidlab.benchmarks.learner_gas import FULL, SCORING_ROUNDS, Size, function_errors
+from colloidlab.benchmarks.learner_temperature import deviation_rows
 from colloidlab.benchmarks.rows import Row, at_most
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
@@ -69,12 +70,10 @@ def _case(
     split = split_by_time(recording.first, recording.stop, 0.8, 0.15)
     windows = WindowSource(recording, gas.cutoff)
     curves: list[Evaluation] = []
-    options = TrainOptions(isothermal_steps=size.isothermal_steps, seed=seed)
+    options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
     found = fit_isothermal(windows, split, guess, options, curves, monitor)
     errors = function_errors(found.laws, gas, seen)
-    yield at_most(f"{name}: noise, largest deviation", errors.noise, _BAR)
-    yield at_most(f"{name}: friction, largest deviation", errors.friction, _BAR)
-    yield at_most(f"{name}: pressure, largest deviation", errors.pressure, _BAR)
+    yield from deviation_rows(name, errors, _BAR)
     if found.error is not None:
         fitted = float(found.error.variance.sqrt())
         yield at_most(f"{name}: error found / true - 1", abs(fitted / sigma - 1), _BAR)
@@ -82,10 +81,5 @@ def _case(
     naive = fit_finite_differences(
         windows, split, guess, steps=size.isothermal_steps, seed=seed, monitor=monitor
     )
-    yield from _naive_rows(name, function_errors(naive, gas, seen))
-
-
-def _naive_rows(name: str, errors: Functions) -> Iterable[Row]:
-    yield Row(f"{name}, finite differences: noise, largest deviation", errors.noise)
-    yield Row(f"{name}, finite differences: friction, largest deviation", errors.friction)
-    yield Row(f"{name}, finite differences: pressure, largest deviation", errors.pressure)
+    for row in deviation_rows(f"{name}, finite differences", function_errors(naive, gas, seen), _BAR):
+        yield Row(row.name, row.value)

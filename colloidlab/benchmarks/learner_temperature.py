@@ -8,6 +8,7 @@ import numpy as np
 
 from colloidlab.benchmarks.learner_gas import (
     FULL,
+    Functions,
     Learned,
     Size,
     function_errors,
@@ -73,11 +74,16 @@ def _against_the_oracle(name: str, learned: Learned, *, bars: bool) -> Iterable[
         at_least(f"{name}: lower end of the gain's interval", low, 0.0, "nats"),
         at_most(f"{name}: rms error of ln T / oracle's ({least:.3f})", rms / least, 1.25),
         at_least(f"{name}: correlation / oracle's ({most:.3f})", correlation / most, 0.95),
-        at_most(f"{name}: noise, largest deviation", errors.noise, 0.15),
-        at_most(f"{name}: pressure, largest deviation", errors.pressure, 0.15),
-        Row(f"{name}: friction, largest deviation", errors.friction),
+        *deviation_rows(name, errors, 0.15),
     ]
     return rows if bars else [Row(row.name, row.value, row.unit) for row in rows]
+
+
+def deviation_rows(name: str, errors: Functions, bar: float) -> Iterable[Row]:
+    """Noise, friction and pressure: the largest deviation of five bins against the bar, and beside it that of all."""
+    for quantity, found in vars(errors).items():
+        yield at_most(f"{name}: {quantity}, largest deviation", found.largest, bar)
+        yield Row(f"{name}: {quantity}, deviation overall", found.overall)
 
 
 def _gain(comparison: Comparison) -> tuple[float, float, float]:

@@ -102,11 +102,10 @@ def fixed_seconds(costs: Costs, split: Split, scoring_rounds: int) -> float:
     # Every trial starts with a pass over the training block; six looks at the validation block follow.
     passes = costs.follow * (whole + 2 * train + 6 * validation)
     # Single scores run the filter once a parameter, some twenty-five times, through short stretches.
-    stretch = 25 * 11 * costs.follow
-    scores = costs.gradient * train + stretch
+    frame = 25 * costs.follow
     # Of either phase; along a step, the likelihood of both blocks is looked at twice, as a rule.
-    scoring = 2 * scoring_rounds * (scores + 2 * costs.follow * (train + validation))
-    return passes + scoring + scores + stretch
+    scoring = costs.gradient * train + 8 * frame + 2 * costs.follow * (train + validation)
+    return passes + 2 * scoring_rounds * scoring + costs.gradient * train + 22 * frame
 
 
 def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions) -> TrainOptions:

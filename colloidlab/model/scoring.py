@@ -27,7 +27,8 @@ _TRUST = 0.5
 """Largest change of a parameter in one step; all are logarithms, exponents or coefficients of them."""
 _FRACTIONS = (1.0, 0.3, 0.1)
 _WINDOW = 40
-_STRETCHES = 1
+_STRETCH_FRAMES = 8
+"""Of single scores: with hundreds of particles, a few frames tell the information."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def score_steps(
     best, best_state = found[0], copy.deepcopy(filter_.laws.state_dict())
     for k in range(rounds):
         monitor.update("fit, scoring", k, rounds)
-        step = estimate_uncertainty(filter_, windows, split, stretches=_STRETCHES).shift
+        step = estimate_uncertainty(
+            filter_, windows, split, stretches=1, stretch_frames=_STRETCH_FRAMES
+        ).shift
         after = _climb(filter_, windows, split, step.clamp(-_TRUST, _TRUST), found[-1])
         if after is None:
             break

@@ -46,7 +46,7 @@ class TrainOptions:
     filter_steps: int = 120
     window_frames: int = 20
     burn_in_frames: int = 20
-    scoring_rounds: int = 2
+    scoring_rounds: int = 1
     seed: int = 0
 
 

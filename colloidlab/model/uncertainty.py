@@ -101,6 +101,7 @@ def estimate_uncertainty(
     monitor: Monitor = SILENT,
     *,
     stretches: int = _STRETCHES,
+    stretch_frames: int = _STRETCH_FRAMES,
 ) -> Uncertainty:
     """Covariance of the fitted parameters from the training block; see the head of this module.
 
@@ -110,8 +111,9 @@ def estimate_uncertainty(
         With the fitted laws, whose free parameters require a gradient.
     windows : WindowSource
     split : Split
-    stretches : int
-        Stretches of the training block in which single scores are taken; one will do for a step.
+    stretches, stretch_frames : int
+        Stretches of the training block in which single scores are taken, and their length; one short one will do for
+        a step.
     """
     starts, states, block, counts = _window_scores(filter_, windows, split, monitor)
     if len(starts) > 1:
@@ -121,7 +123,7 @@ def estimate_uncertainty(
     found = []
     for n, w in enumerate(chosen):
         monitor.update("uncertainty, scores", n, len(chosen))
-        stop = min(starts[w] + _STRETCH_FRAMES, split.train[1] - 1)
+        stop = min(starts[w] + stretch_frames, split.train[1] - 1)
         found.append(_single_scores(filter_, windows(starts[w], stop + 1), states[w]))
     monitor.update("uncertainty, scores", len(chosen), len(chosen))
     total = float(counts.sum())
