@@ -149,10 +149,11 @@ def fit_isothermal(
     checks = np.linspace(begin, max(last - length, begin), 3).astype(int)
     rng = np.random.default_rng(options.seed)
 
-    def loss() -> Tensor:
-        window = _window(windows, int(rng.choice(starts)), length)
+    def loss() -> _Batch:
+        first = int(rng.choice(starts))
+        window = _window(windows, first, length)
         _, total, count = run_window(filter_, fresh_state(window), window, training=True)
-        return -total / count.clamp_min(1)
+        return _Batch(-total / count.clamp_min(1), first, first + window.n_frames)
 
     def validate() -> float:
         with torch.no_grad():
@@ -193,8 +194,17 @@ def _window(windows: WindowSource, first: int, length: int) -> Window:
     return windows(first, first + length + 1)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Minus the mean log-likelihood of some frames."""
+
+    loss: Tensor
+    first: int
+    stop: int
+
+
 class _Loop:
-    """Adam with a falling rate, clipped gradients, and a stop at the first non-finite loss."""
+    """Adam with a falling rate and clipped gradients; what is not finite ends in an error that names its frames."""
 
     def __init__(
         self,
@@ -210,7 +220,7 @@ class _Loop:
         self.optimizer = torch.optim.Adam(self.parameters, lr=rate)
 
     def run(
-        self, n_steps: int, loss: Callable[[], Tensor], validate: Callable[[], float], *, every: int,
+        self, n_steps: int, loss: Callable[[], _Batch], validate: Callable[[], float], *, every: int,
         on_validation: Callable[[float], None] = lambda _: None,
     ) -> None:  # fmt: skip
         started, recent = time.perf_counter(), []
@@ -218,18 +228,13 @@ class _Loop:
             self.monitor.update(f"fit, {self.phase}", step, n_steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
-            value = loss()
-            if not bool(torch.isfinite(value)):
-                raise ColloidlabError(
-                    f"the fit ({self.phase}) met a non-finite likelihood at step {step}; tracks with wild jumps "
-                    "are the usual cause: look at search_range_px, or give a larger sigma_px"
-                )
+            batch = loss()
+            value = batch.loss
+            self._check(bool(torch.isfinite(value)), "likelihood", step, batch)
             self.optimizer.zero_grad()
             value.backward()
-            nn.utils.clip_grad_norm_(self.parameters, _CLIP)
-            for parameter in self.parameters:
-                if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
-                    parameter.grad.zero_()
+            norm = nn.utils.clip_grad_norm_(self.parameters, _CLIP)
+            self._check(bool(torch.isfinite(norm)), "gradient", step, batch)
             self.optimizer.step()
             recent.append(-float(value.detach()))
             if (step + 1) % every == 0 or step + 1 == n_steps:
@@ -246,6 +251,14 @@ class _Loop:
                 recent.clear()
                 on_validation(validation)
         self.monitor.update(f"fit, {self.phase}", n_steps, n_steps)
+
+    def _check(self, finite: bool, what: str, step: int, batch: _Batch) -> None:
+        if not finite:
+            raise ColloidlabError(
+                f"the fit ({self.phase}, step {step}) met a non-finite {what} in frames {batch.first} to "
+                f"{batch.stop - 1}; tracks with wild jumps are the usual cause: look at them there, at "
+                "search_range_px, or give a larger sigma_px"
+            )
 
 
 class _EntropyTrainer:
@@ -283,7 +296,7 @@ class _EntropyTrainer:
         parameters = [*self.filter.laws.parameters(), *gain.parameters()]
         order: list[int] = []
 
-        def loss() -> Tensor:
+        def loss() -> _Batch:
             if not order:
                 order.extend(self.rng.permutation(len(self.starts)).tolist())
             return self._visit(order.pop())
@@ -302,14 +315,14 @@ class _EntropyTrainer:
         self.filter.laws.load_state_dict(self._best[0])
         self.filter.gain.load_state_dict(self._best[1])
 
-    def _visit(self, w: int) -> Tensor:
+    def _visit(self, w: int) -> _Batch:
         n, start = self.options.window_frames, self.starts[w]
         window = self.windows(start, start + n + 1)
         state = self.carry[start].place(window) if start in self.carry else fresh_state(window)
         skip = self.options.burn_in_frames if start not in self.carry else 0
         state, total, count = run_window(self.filter, state, window, training=True, skip=min(skip, n // 2))
         self.carry[start + n] = CarriedState.take(state, window)
-        return -total / count.clamp_min(1)
+        return _Batch(-total / count.clamp_min(1), start, start + window.n_frames)
 
     def _pass(self, starts: list[int]) -> None:
         for start in starts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from colloidlab.benchmarks.finite_difference import fit_finite_differences
 from colloidlab.benchmarks.learner_gas import function_errors
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.errors import ColloidlabError
 from colloidlab.model.filter import EntropyGain, Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import follow
@@ -63,6 +65,20 @@ def test_an_unknown_localisation_error_is_found(motion: Motion) -> None:
     assert float(found.error.variance.sqrt()) == pytest.approx(SIGMA, rel=0.15)
     known, _, _ = fit(motion, known=True, rounds=0)
     assert known.error is None
+
+
+def test_what_is_not_finite_ends_in_an_error_that_names_the_frames(motion: Motion) -> None:
+    recording = observe(motion, SIGMA, seed=4)
+    guess = first_guess(recording, judge(recording, 1.5 * GAS.cutoff), GAS.cutoff)
+    # So far away that its square is not a number any more.
+    recording.position[recording.rows(30).start + 3] = 1e200
+    windows = WindowSource(recording, GAS.cutoff)
+    with pytest.raises(ColloidlabError, match=r"non-finite likelihood in frames \d+ to \d+") as caught:
+        fit_isothermal(
+            windows, Split((20, 45), (50, 60), (60, 70)), guess, TrainOptions(isothermal_steps=60), []
+        )
+    first, last = (int(word) for word in re.findall(r"frames (\d+) to (\d+)", str(caught.value))[0])
+    assert first <= 30 <= last
 
 
 def test_the_filter_holds_in_three_dimensions() -> None:
