@@ -158,12 +158,12 @@ class FitConfig(Section):
     validation_fraction: float = Field(
         0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests"
     )
-    isothermal_steps: int = Field(60, ge=1, description="Optimisation steps of the isothermal warm start")
+    isothermal_steps: int = Field(100, ge=1, description="Optimisation steps of the isothermal warm start")
     filter_steps: int = Field(
         34, ge=8, description="Optimisation steps with entropy, trials of both signs included"
     )
     scoring_rounds: int = Field(
-        1, ge=0, description="Newton's steps over the whole training block at the end of either phase"
+        1, ge=0, description="Newton's steps over the whole training block after the isothermal fit"
     )
     budget_minutes: float | None = Field(
         None,

@@ -103,9 +103,9 @@ def fixed_seconds(costs: Costs, split: Split, scoring_rounds: int) -> float:
     passes = costs.follow * (whole + 2 * train + 6 * validation)
     # Single scores run the filter once a parameter, some twenty-five times, through short stretches.
     frame = 25 * costs.follow
-    # Of either phase; along a step, the likelihood of both blocks is looked at twice, as a rule.
+    # Of the isothermal fit; along a step, the likelihood of both blocks is looked at twice, as a rule.
     scoring = costs.gradient * train + 8 * frame + 2 * costs.follow * (train + validation)
-    return passes + 2 * scoring_rounds * scoring + costs.gradient * train + 22 * frame
+    return passes + scoring_rounds * scoring + costs.gradient * train + 22 * frame
 
 
 def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions) -> TrainOptions:

@@ -1,8 +1,9 @@
-"""The end of a fit: Newton's steps with Fisher's information, where Adam only wanders about the optimum.
+"""The end of the isothermal fit: Newton's steps with Fisher's information, where Adam only wanders about the optimum.
 
 Some twenty parameters of very different weight are strongly correlated; the information that the filter's scores give
 (`uncertainty`) knows how. A step is taken as long as it raises the likelihood of the whole training block, and kept as
-long as that of the validation block does not fall.
+long as that of the validation block does not fall. With entropy, whose level follows every change of the laws, such steps
+gained nothing that could be measured, so that they are not taken there.
 
 References
 ----------

@@ -109,7 +109,6 @@ def fit_laws(
     best = max(candidates, key=lambda c: c.best_validation)
     best.train(max(options.filter_steps - trial, 1), "filter", curves, monitor)
     best.restore_best()
-    _score(best.filter, windows, split, options, curves, monitor, "filter, scoring")
     return Fit(isothermal=isothermal, thermal=best.filter, curves=curves)
 
 
@@ -169,7 +168,7 @@ def fit_isothermal(
     if filter_.error is not None:
         # Without entropy it is found; with entropy it would only take part of the noise.
         filter_.error.requires_grad_(False)
-    _score(filter_, windows, split, options, curves, monitor, "isothermal, scoring")
+    _score(filter_, windows, split, options, curves, monitor)
     return filter_
 
 
@@ -180,14 +179,17 @@ def _score(
     options: TrainOptions,
     curves: list[Evaluation],
     monitor: Monitor,
-    phase: str,
 ) -> None:
-    """Newton's steps at the end of a phase; see `scoring`."""
+    """Newton's steps after the isothermal fit; see `scoring`."""
     started = time.perf_counter()
     for step, found in enumerate(
         score_steps(filter_, windows, split, rounds=options.scoring_rounds, monitor=monitor)
     ):
-        curves.append(Evaluation(phase, step, time.perf_counter() - started, found.train, found.validation))
+        curves.append(
+            Evaluation(
+                "isothermal, scoring", step, time.perf_counter() - started, found.train, found.validation
+            )
+        )
 
 
 def _window(windows: WindowSource, first: int, length: int) -> Window:
