@@ -14,7 +14,9 @@ from small_gas import CUTOFF, TEMPERATURE, Motion, isothermal_gas, record, simul
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
-from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter
+from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
@@ -36,7 +38,7 @@ def recording(motion: Motion) -> Recording:
 def loglik(laws: Laws, recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     """Sum and number of the counted log-likelihoods, frame by frame."""
     window = read_window(recording, recording.first, recording.stop, CUTOFF)
-    filter_, state = Filter(laws, None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(laws, ConstantEntropy(), TEMPERATURE), fresh_state(window)
     sums, counts = [], []
     for k in range(window.n_frames - 1):
         result = filter_.step(state, window, k)
@@ -64,7 +66,7 @@ def test_particles_without_neighbours_are_a_textbook_kalman_filter() -> None:
     recording = record(table(seen), 800.0, sigma_px=sigma)
     window = read_window(recording, 0, frames, CUTOFF)
     assert all(index.shape[1] == 0 for index in window.pairs)
-    filter_, state = Filter(isothermal_gas(), None, prior), fresh_state(window)
+    filter_, state = Filter(isothermal_gas(), ConstantEntropy(), prior), fresh_state(window)
     F, H, R = np.array([[1.0, 1], [0, 1]]), np.array([[1.0, 0]]), np.array([[sigma**2]])
     x = np.stack([seen[0], np.zeros((n, 2))])
     P = np.diag([sigma**2, prior])
@@ -91,7 +93,7 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
     """Mean by the third-order series, covariance by the matrix exponential, correction by 4 x 4 matrices."""
     laws = isothermal_gas()
     window = read_window(recording, 0, 12, CUTOFF)
-    filter_, state = Filter(laws, None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(laws, ConstantEntropy(), TEMPERATURE), fresh_state(window)
     for k in range(8):
         state = filter_.step(state, window, k).state
     result = filter_.step(state, window, 8)
@@ -159,7 +161,7 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
 
 def test_covariances_stay_positive(recording: Recording) -> None:
     window = read_window(recording, 0, 60, CUTOFF)
-    filter_, state = Filter(isothermal_gas(), None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(isothermal_gas(), ConstantEntropy(), TEMPERATURE), fresh_state(window)
     for k in range(59):
         state = filter_.step(state, window, k).state
         there = state.age > 0
@@ -184,7 +186,7 @@ def innovations(laws: Laws, recording: Recording) -> np.ndarray:
     its gradient at y and at y + e_a give precision and innovation exactly.
     """
     window = read_window(recording, recording.first, recording.stop, CUTOFF)
-    filter_, state = Filter(laws, None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(laws, ConstantEntropy(), TEMPERATURE), fresh_state(window)
     out = []
     for k in range(window.n_frames - 1):
         gradients = []
@@ -262,7 +264,7 @@ def test_filtered_velocities_are_better_than_differences(motion: Motion) -> None
     sigma = 0.2
     tracks = watch(motion, sigma)
     window = read_window(record(tracks, motion.box), 0, 30, CUTOFF)
-    filter_, state = Filter(isothermal_gas(), None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(isothermal_gas(), ConstantEntropy(), TEMPERATURE), fresh_state(window)
     for k in range(29):
         state = filter_.step(state, window, k).state
     now = tracks[tracks["frame"] == 29].sort_values("particle")
@@ -290,7 +292,9 @@ def test_gaps_and_bad_frames_do_not_pull(motion: Motion) -> None:
         sigma = np.where(bad[:, None], 1e3, recording.sigma)
         recording = replace(recording, observed=~bad, sigma=sigma, bad_frames=frozenset({10}))
         window = read_window(recording, 0, 16, CUTOFF)
-        state, _, _ = run_window(Filter(isothermal_gas(), None, TEMPERATURE), fresh_state(window), window)
+        state, _, _ = run_window(
+            Filter(isothermal_gas(), ConstantEntropy(), TEMPERATURE), fresh_state(window), window
+        )
         states.append(state)
     age = (states[0].age > 12) & (states[1].age > 12)
     difference = (states[0].r - states[1].r)[age].abs().max()
@@ -320,8 +324,8 @@ def test_varying_localisation_error_is_not_taken_for_temperature() -> None:
         T0 = torch.tensor([TEMPERATURE], dtype=torch.float64)
         S0 = float(laws.energy.entropy(T0, laws.energy.log_reference_volume.exp().reshape(1))[0])
         sums = []
-        for entropy in (None, EntropyGain()):
-            filter_, state = Filter(laws, entropy, TEMPERATURE, initial_entropy=S0), fresh_state(window)
+        for inference in (ConstantEntropy(S0), ScoreFilter(initial=S0)):
+            filter_, state = Filter(laws, inference, TEMPERATURE), fresh_state(window)
             per_frame = []
             for k in range(window.n_frames - 1):
                 result = filter_.step(state, window, k)
