@@ -12,7 +12,8 @@ from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.model import brackets
 from colloidlab.model.energy import Isothermal
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.entropy import ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
 from colloidlab.model.laws import Laws
@@ -121,8 +122,8 @@ def _oracle(gas: Gas, windows: WindowSource, monitor: Monitor) -> Pass:
     start = float(laws.energy.entropy(float64([gas.temperature]), float64([gas.volume])))
     passes = []
     for information, process in _GAINS:
-        filter_ = Filter(laws, EntropyGain(_PRIOR, information, process), gas.temperature, start)
-        passes.append(follow(filter_, windows, monitor, "oracle"))
+        inference = ScoreFilter(_PRIOR, information, process, initial=start)
+        passes.append(follow(Filter(laws, inference, gas.temperature), windows, monitor, "oracle"))
     return max(passes, key=lambda p: float(p.loglik.sum()))
 
 

@@ -20,7 +20,8 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
 from colloidlab.errors import InputError
 from colloidlab.model.energy import Isothermal, SumOfExponentials
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.held_out import Comparison, Pass, compare, follow
 from colloidlab.model.kernel import RadialKernel
@@ -38,7 +39,6 @@ _REACH_PX = 3.0
 """A detection farther from the truth than this is none of it."""
 
 _MARGIN_PX = 12.0
-_GAIN = EntropyGain(prior=0.1, information=0.5, process=3e-4)
 
 
 def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[Row]:
@@ -64,10 +64,10 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     temperature = float(np.exp(np.log(truth["temperature_px2"]).mean()))
     windows = WindowSource(recording, laws.cutoff)
     start = laws.energy.entropy(float64([temperature]), laws.energy.log_reference_volume.exp().reshape(1))
-    oracle = follow(Filter(laws, _GAIN, temperature, float(start)), windows, monitor, "oracle")
-    baseline = follow(
-        Filter(_without_entropy(laws, temperature), None, temperature), windows, monitor, "oracle, isothermal"
-    )
+    knowing = ScoreFilter(prior=0.1, information=0.5, process=3e-4, initial=float(start))
+    oracle = follow(Filter(laws, knowing, temperature), windows, monitor, "oracle")
+    plain = Filter(_without_entropy(laws, temperature), ConstantEntropy(), temperature)
+    baseline = follow(plain, windows, monitor, "oracle, isothermal")
     fit_windows = WindowSource(recording, isothermal.laws.cutoff)
     fitted = Fit(isothermal=isothermal, thermal=thermal, curves=[])
     passes = [follow(f, fit_windows, monitor, "fit") for f in (fitted.isothermal, fitted.thermal)]

@@ -16,7 +16,9 @@ import torch
 
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
-from colloidlab.model.filter import MATURE, EntropyGain, Filter
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter
+from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
 from colloidlab.model.tensors import float64
@@ -61,11 +63,11 @@ def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: Tr
     options : TrainOptions
         Their window length.
     """
-    isothermal = Filter(isothermal_laws(guess), None, guess.temperature)
-    thermal = Filter(thermal_laws(isothermal.laws), EntropyGain(), guess.temperature)
+    isothermal = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature)
+    thermal = Filter(thermal_laws(isothermal.laws), ScoreFilter(), guess.temperature)
     with torch.no_grad():
         V = thermal.laws.energy.log_reference_volume.exp().reshape(1)
-        thermal.initial_entropy = float(thermal.laws.energy.entropy(float64([guess.temperature]), V)[0])
+        thermal.inference.initial = float(thermal.laws.energy.entropy(float64([guess.temperature]), V)[0])
 
     def window(length: int) -> Window:
         first = split.train[0]

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.windows import Window, read_window
-from colloidlab.model.filter import Filter, FilterState, empty_state
+from colloidlab.model.filter import Filter
+from colloidlab.model.filter_state import FilterState, empty_state
 
 
 class WindowSource:

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from colloidlab.errors import InputError
-from colloidlab.model.filter import EntropyGain, Filter, LocalisationError
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter, LocalisationError
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 
 _FORMAT = 2
@@ -25,9 +26,8 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
     facts : dict
         What a later user must know: frame interval, localisation error, splits, mean radius.
     """
-    assert thermal.gain is not None
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"isothermal": isothermal.laws, "thermal": thermal.laws, "gain": thermal.gain}
+    parts = {"isothermal": isothermal.laws, "thermal": thermal.laws, "gain": thermal.inference}
     tensors = {
         f"{p}.{k}": t.detach().contiguous().clone()
         for p, m in parts.items()
@@ -40,7 +40,7 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
         "units": "px, frame; mass = k_B = 1",
         "guess": asdict(guess),
         "velocity_variance": thermal.velocity_variance,
-        "initial_entropy": thermal.initial_entropy,
+        "initial_entropy": thermal.inference.initial,
         "fitted_sigma_px": None if thermal.error is None else float(thermal.error.variance.sqrt()),
         **facts,
     }
@@ -63,7 +63,7 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         if description["format"] < _FORMAT:
             raise InputError(f"{folder} was written by an older colloidlab; run 'colloidlab fit' again")
         guess = Guess(**description["guess"])
-        isothermal, gain = isothermal_laws(guess), EntropyGain()
+        isothermal, gain = isothermal_laws(guess), ScoreFilter()
         thermal = thermal_laws(isothermal)
         for prefix, module in (("isothermal", isothermal), ("thermal", thermal), ("gain", gain)):
             module.load_state_dict(
@@ -78,5 +78,6 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         raise InputError(f"{folder} is damaged ({error}); run 'colloidlab fit' again") from error
     for module in (isothermal, thermal, gain):
         module.requires_grad_(False)
-    isothermal_filter = Filter(isothermal, None, velocity, error=unknown)
-    return isothermal_filter, Filter(thermal, gain, velocity, entropy, unknown), description
+    gain.initial = entropy
+    isothermal_filter = Filter(isothermal, ConstantEntropy(), velocity, unknown)
+    return isothermal_filter, Filter(thermal, gain, velocity, unknown), description

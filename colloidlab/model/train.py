@@ -16,7 +16,9 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
 from colloidlab.errors import ColloidlabError
-from colloidlab.model.filter import MATURE, EntropyGain, Filter, LocalisationError
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter, LocalisationError
+from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.scoring import score_steps
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
@@ -97,7 +99,7 @@ def fit_laws(
     for power in (0.5, -0.5):
         start = Filter(
             thermal_laws(isothermal.laws, power=power),
-            EntropyGain(),
+            ScoreFilter(),
             guess.temperature,
             error=isothermal.error,
         )
@@ -139,7 +141,7 @@ def fit_isothermal(
         Rows are added to it.
     """
     error = _unknown_error(windows.recording, guess)
-    filter_ = Filter(isothermal_laws(guess), None, guess.temperature, error=error)
+    filter_ = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature, error=error)
     laws = filter_.laws
     length = MATURE + _ISOTHERMAL_FRAMES
     starts = np.arange(split.train[0], split.train[1] - length)
@@ -284,7 +286,7 @@ class _EntropyTrainer:
         with torch.no_grad():
             V = self.filter.laws.energy.log_reference_volume.exp().reshape(1)
             S = self.filter.laws.energy.entropy(V.new_tensor([temperature]), V)
-        self.filter.initial_entropy = float(S[0])
+        self.filter.inference.initial = float(S[0])
         self.carry: dict[int, CarriedState] = {}
         self.best_validation = -math.inf
         self._best: tuple[dict, dict] | None = None
@@ -293,9 +295,7 @@ class _EntropyTrainer:
     def train(
         self, n_steps: int, phase: str, curves: list[Evaluation], monitor: Monitor, *, trial: bool = False
     ) -> None:
-        gain = self.filter.gain
-        assert gain is not None
-        parameters = [*self.filter.laws.parameters(), *gain.parameters()]
+        parameters = [*self.filter.laws.parameters(), *self.filter.inference.parameters()]
         order: list[int] = []
 
         def loss() -> _Batch:
@@ -313,9 +313,9 @@ class _EntropyTrainer:
         )
 
     def restore_best(self) -> None:
-        assert self._best is not None and self.filter.gain is not None
+        assert self._best is not None
         self.filter.laws.load_state_dict(self._best[0])
-        self.filter.gain.load_state_dict(self._best[1])
+        self.filter.inference.load_state_dict(self._best[1])
 
     def _visit(self, w: int) -> _Batch:
         n, start = self.options.window_frames, self.starts[w]
@@ -348,9 +348,8 @@ class _EntropyTrainer:
 
     def _keep_best(self, validation: float) -> None:
         if validation > self.best_validation:
-            assert self.filter.gain is not None
             self.best_validation = validation
             self._best = (
                 copy.deepcopy(self.filter.laws.state_dict()),
-                copy.deepcopy(self.filter.gain.state_dict()),
+                copy.deepcopy(self.filter.inference.state_dict()),
             )

@@ -192,9 +192,8 @@ def _neighbouring_filters(filter_: Filter) -> list[Filter]:
             found.append(
                 Filter(
                     laws.requires_grad_(False),
-                    filter_.gain,
+                    filter_.inference,
                     filter_.velocity_variance,
-                    filter_.initial_entropy,
                     filter_.error,
                 )
             )

@@ -11,7 +11,8 @@ import torch
 from small_gas import CUTOFF, TEMPERATURE, record, simulate, thermal_gas, watch
 
 from colloidlab.dataset.windows import Window, read_window
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.entropy import ConstantEntropy, EntropyInference, ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.laws import Laws
 from colloidlab.model.sequence import fresh_state
 
@@ -48,9 +49,9 @@ def watched(laws: Laws) -> tuple[Window, np.ndarray]:
     return window, T
 
 
-def follow(laws: Laws, gain: EntropyGain | None, window: Window, T: np.ndarray) -> Followed:
+def follow(laws: Laws, inference: EntropyInference, window: Window, T: np.ndarray) -> Followed:
     """From uniform temperature through all frames."""
-    filter_ = Filter(laws, gain, TEMPERATURE, initial_entropy=start_entropy(laws))
+    filter_ = Filter(laws, inference, TEMPERATURE)
     state = fresh_state(window)
     sums, truth, found, claimed = [], [], [], []
     for k in range(N_FRAMES - 1):
@@ -64,15 +65,18 @@ def follow(laws: Laws, gain: EntropyGain | None, window: Window, T: np.ndarray) 
     return Followed(np.array(sums), *(np.concatenate(x) for x in (truth, found, claimed)))
 
 
-def knowing() -> EntropyGain:
+def knowing(laws: Laws) -> ScoreFilter:
     """About 0.3 units of information on ln T a frame (noise amplitude 0.3, pressure 0.1), and slow change."""
-    return EntropyGain(prior=0.15, information=0.3, process=3e-4)
+    return ScoreFilter(prior=0.15, information=0.3, process=3e-4, initial=start_entropy(laws))
 
 
 @pytest.fixture(scope="module")
 def followed(laws: Laws, watched: tuple[Window, np.ndarray]) -> dict[str, Followed]:
     """The filter, and the same law with every entropy held."""
-    return {"held": follow(laws, None, *watched), "filter": follow(laws, knowing(), *watched)}
+    return {
+        "held": follow(laws, ConstantEntropy(start_entropy(laws)), *watched),
+        "filter": follow(laws, knowing(laws), *watched),
+    }
 
 
 def test_the_filter_finds_the_true_temperature(followed: dict[str, Followed]) -> None:
@@ -107,5 +111,5 @@ def test_the_sign_matters(
     wrong = copy.deepcopy(laws)
     with torch.no_grad():
         wrong.amplitudes.powers[:2] = -1.0
-    lost = (followed["filter"].loglik - follow(wrong, knowing(), *watched).loglik)[SETTLE:]
+    lost = (followed["filter"].loglik - follow(wrong, knowing(wrong), *watched).loglik)[SETTLE:]
     assert lost.sum() > 3 * lost.std(ddof=1) * len(lost) ** 0.5

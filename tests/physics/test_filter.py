@@ -15,7 +15,9 @@ from torch import Tensor
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
-from colloidlab.model.filter import MATURE, EntropyGain, Filter, FilterState
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter
+from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
@@ -37,7 +39,7 @@ def recording(motion: Motion) -> Recording:
 def loglik(laws: Laws, recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     """Sum and number of the counted log-likelihoods, frame by frame."""
     window = read_window(recording, recording.first, recording.stop, CUTOFF)
-    filter_, state = Filter(laws, None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(laws, ConstantEntropy(), TEMPERATURE), fresh_state(window)
     sums, counts = [], []
     for k in range(window.n_frames - 1):
         result = filter_.step(state, window, k)
@@ -65,7 +67,7 @@ def test_particles_without_neighbours_are_a_textbook_kalman_filter() -> None:
     recording = record(table(seen), 800.0, sigma_px=sigma)
     window = read_window(recording, 0, frames, CUTOFF)
     assert all(index.shape[1] == 0 for index in window.pairs)
-    filter_, state = Filter(isothermal_gas(), None, prior), fresh_state(window)
+    filter_, state = Filter(isothermal_gas(), ConstantEntropy(), prior), fresh_state(window)
     F, H, R = np.array([[1.0, 1], [0, 1]]), np.array([[1.0, 0]]), np.array([[sigma**2]])
     x = np.stack([seen[0], np.zeros((n, 2))])
     P = np.diag([sigma**2, prior])
@@ -89,17 +91,23 @@ def test_particles_without_neighbours_are_a_textbook_kalman_filter() -> None:
 
 
 def linear_motion(laws: Laws, ev: brackets.Evaluation, r: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions and velocities one frame on, with force, its gradient and friction as they are: Heun's small steps."""
-    steps, moved = 400, torch.zeros_like(r)
+    """Positions and velocities one frame on, with force, its gradient and friction as they are: Runge and Kutta's steps."""
+    steps, moved = 50, torch.zeros_like(r)
     dt = 1 / steps
 
-    def acceleration(moved: Tensor, v: Tensor) -> Tensor:
-        return (ev.force + response.force_rate(ev, moved) + brackets.drag_force(laws, ev, v)) / laws.mass
+    def rates(moved: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        force = ev.force + response.force_rate(ev, moved) + brackets.drag_force(laws, ev, v)
+        return v, force / laws.mass
 
     for _ in range(steps):
-        a = acceleration(moved, v)
-        after = acceleration(moved + dt * v, v + dt * a)
-        moved, v = moved + dt * v + dt**2 / 2 * a, v + dt / 2 * (a + after)
+        k1 = rates(moved, v)
+        k2 = rates(moved + dt / 2 * k1[0], v + dt / 2 * k1[1])
+        k3 = rates(moved + dt / 2 * k2[0], v + dt / 2 * k2[1])
+        k4 = rates(moved + dt * k3[0], v + dt * k3[1])
+        moved, v = (
+            x + dt / 6 * (a + 2 * b + 2 * c + d)
+            for x, a, b, c, d in zip((moved, v), k1, k2, k3, k4, strict=True)
+        )
     return r + moved, v
 
 
@@ -108,7 +116,7 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
     4 x 4 matrices."""
     laws = isothermal_gas()
     window = read_window(recording, 0, 12, CUTOFF)
-    filter_, state = Filter(laws, None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(laws, ConstantEntropy(), TEMPERATURE), fresh_state(window)
     for k in range(8):
         state = filter_.step(state, window, k).state
     result = filter_.step(state, window, 8)
@@ -175,7 +183,7 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
 
 def test_covariances_stay_positive(recording: Recording) -> None:
     window = read_window(recording, 0, 60, CUTOFF)
-    filter_, state = Filter(isothermal_gas(), None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(isothermal_gas(), ConstantEntropy(), TEMPERATURE), fresh_state(window)
     for k in range(59):
         state = filter_.step(state, window, k).state
         there = state.age > 0
@@ -200,7 +208,7 @@ def innovations(laws: Laws, recording: Recording) -> np.ndarray:
     its gradient at y and at y + e_a give precision and innovation exactly.
     """
     window = read_window(recording, recording.first, recording.stop, CUTOFF)
-    filter_, state = Filter(laws, None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(laws, ConstantEntropy(), TEMPERATURE), fresh_state(window)
     out = []
     for k in range(window.n_frames - 1):
         gradients = []
@@ -278,7 +286,7 @@ def test_filtered_velocities_are_better_than_differences(motion: Motion) -> None
     sigma = 0.2
     tracks = watch(motion, sigma)
     window = read_window(record(tracks, motion.box), 0, 30, CUTOFF)
-    filter_, state = Filter(isothermal_gas(), None, TEMPERATURE), fresh_state(window)
+    filter_, state = Filter(isothermal_gas(), ConstantEntropy(), TEMPERATURE), fresh_state(window)
     for k in range(29):
         state = filter_.step(state, window, k).state
     now = tracks[tracks["frame"] == 29].sort_values("particle")
@@ -306,7 +314,9 @@ def test_gaps_and_bad_frames_do_not_pull(motion: Motion) -> None:
         sigma = np.where(bad[:, None], 1e3, recording.sigma)
         recording = replace(recording, observed=~bad, sigma=sigma, bad_frames=frozenset({10}))
         window = read_window(recording, 0, 16, CUTOFF)
-        state, _, _ = run_window(Filter(isothermal_gas(), None, TEMPERATURE), fresh_state(window), window)
+        state, _, _ = run_window(
+            Filter(isothermal_gas(), ConstantEntropy(), TEMPERATURE), fresh_state(window), window
+        )
         states.append(state)
     age = (states[0].age > 12) & (states[1].age > 12)
     difference = (states[0].r - states[1].r)[age].abs().max()
@@ -336,8 +346,8 @@ def test_varying_localisation_error_is_not_taken_for_temperature() -> None:
         T0 = torch.tensor([TEMPERATURE], dtype=torch.float64)
         S0 = float(laws.energy.entropy(T0, laws.energy.log_reference_volume.exp().reshape(1))[0])
         sums = []
-        for entropy in (None, EntropyGain()):
-            filter_, state = Filter(laws, entropy, TEMPERATURE, initial_entropy=S0), fresh_state(window)
+        for inference in (ConstantEntropy(S0), ScoreFilter(initial=S0)):
+            filter_, state = Filter(laws, inference, TEMPERATURE), fresh_state(window)
             per_frame = []
             for k in range(window.n_frames - 1):
                 result = filter_.step(state, window, k)

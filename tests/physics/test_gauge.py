@@ -13,7 +13,8 @@ from small_gas import CUTOFF, TEMPERATURE, isothermal_gas, record, simulate, the
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.sequence import fresh_state
@@ -35,12 +36,11 @@ def start_entropy(laws: Laws, temperature: float = TEMPERATURE) -> float:
     return float(laws.energy.entropy(V.new_tensor([temperature]), V)[0])
 
 
-def loglik(
-    laws: Laws, recording: Recording, initial_entropy: float, gain: EntropyGain | None = None
-) -> np.ndarray:
+def loglik(laws: Laws, recording: Recording, initial_entropy: float, *, follow: bool = False) -> np.ndarray:
     """Log-likelihood of every frame."""
     window = read_window(recording, recording.first, recording.stop, CUTOFF)
-    filter_, state = Filter(laws, gain, TEMPERATURE, initial_entropy), fresh_state(window)
+    inference = (ScoreFilter if follow else ConstantEntropy)(initial=initial_entropy)
+    filter_, state = Filter(laws, inference, TEMPERATURE), fresh_state(window)
     out = []
     for k in range(window.n_frames - 1):
         result = filter_.step(state, window, k)
@@ -87,10 +87,9 @@ def test_no_common_scale_of_energy_temperature_and_amplitudes_pays(
     The entropy filter can undo a wrong scale, because a shift of S by c ln(factor) brings T back: then little is lost,
     but never gained, where scoring S would gain 2 ln(1/0.8) a prediction, some 2000 nats here.
     """
-    gains = (EntropyGain(), EntropyGain()) if follow else (None, None)
     S = start_entropy(laws)
-    truth = loglik(laws, recording, S, gains[0])
-    scaled = loglik(energies_times(laws, factor), recording, S, gains[1])
+    truth = loglik(laws, recording, S, follow=follow)
+    scaled = loglik(energies_times(laws, factor), recording, S, follow=follow)
     lost = truth - scaled
     assert lost.sum() > (0 if follow else 3 * lost.std(ddof=1) * len(lost) ** 0.5)
 
@@ -105,9 +104,8 @@ def test_the_zero_of_entropy_means_nothing(
     with torch.no_grad():
         moved.energy.log_amplitudes -= moved.energy.log_alpha.exp() * shift
     S = start_entropy(laws)
-    gains = (EntropyGain(), EntropyGain()) if follow else (None, None)
-    here = loglik(laws, recording, S, gains[0])
-    there = loglik(moved, recording, S + shift, gains[1])
+    here = loglik(laws, recording, S, follow=follow)
+    there = loglik(moved, recording, S + shift, follow=follow)
     assert np.abs(here - there).max() < 1e-10 * np.abs(here).max()
 
 
@@ -127,7 +125,7 @@ def test_the_unit_of_length_shifts_the_likelihood_by_its_jacobian(recording: Rec
     both = []
     for law, rec, variance in ((laws, recording, TEMPERATURE), (fine, zoomed, 4 * TEMPERATURE)):
         window = read_window(rec, 0, 12, law.cutoff)
-        filter_, state = Filter(law, None, variance), fresh_state(window)
+        filter_, state = Filter(law, ConstantEntropy(), variance), fresh_state(window)
         for k in range(11):
             result = filter_.step(state, window, k)
             state = result.state

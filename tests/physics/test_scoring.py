@@ -13,7 +13,8 @@ from colloidlab.benchmarks.learner_gas import function_errors
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.errors import ColloidlabError
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.entropy import ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import follow
 from colloidlab.model.scoring import block_likelihood, score_steps
@@ -88,7 +89,8 @@ def test_the_filter_holds_in_three_dimensions() -> None:
     laws = gas_laws(gas)
     start = float(laws.energy.entropy(float64([gas.temperature]), float64([gas.volume])))
     found = follow(
-        Filter(laws, EntropyGain(0.2, 0.3, 1e-3), gas.temperature, start), WindowSource(recording, gas.cutoff)
+        Filter(laws, ScoreFilter(0.2, 0.3, 1e-3, initial=start), gas.temperature),
+        WindowSource(recording, gas.cutoff),
     )
     mean = found.loglik[10:] / found.count[10:]
     assert np.isfinite(mean).all()

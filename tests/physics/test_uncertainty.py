@@ -12,7 +12,8 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.model.curves import learned_functions
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import follow
 from colloidlab.model.laws import Laws
@@ -37,7 +38,7 @@ VISITED = np.linspace(0.4, 0.85, 5) * CUTOFF
 
 def functions(laws: Laws, recording: Recording, temperature: float, u: Uncertainty | None) -> pd.DataFrame:
     """The functions in the typical state of interior particles; volumes are those of the laws' own kernel."""
-    frozen = Filter(laws, None, TEMPERATURE, entropy(laws))
+    frozen = Filter(laws, ConstantEntropy(entropy(laws)), TEMPERATURE)
     volumes = follow(frozen, WindowSource(recording, CUTOFF)).volumes
     return learned_functions(laws, temperature, volumes, PIXELS, u)
 
@@ -93,7 +94,8 @@ def isothermal_start(seed: int, n: int, n_frames: int) -> tuple[Filter, Uncertai
     motion = simulate(laws, n=n, n_frames=n_frames, seed=seed)
     recording = record(watch(motion, 0.05), motion.box)
     laws.requires_grad_(True)
-    filter_ = Filter(laws, EntropyGain(1e-3, 0.1, 1e-6), TEMPERATURE, entropy(laws))
+    inference = ScoreFilter(1e-3, 0.1, 1e-6, initial=entropy(laws))
+    filter_ = Filter(laws, inference, TEMPERATURE)
     split = split_by_time(recording.first, recording.stop, 0.6, 0.15)
     return filter_, estimate_uncertainty(filter_, WindowSource(recording, CUTOFF), split)
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from colloidlab.errors import InputError
-from colloidlab.model.filter import EntropyGain, Filter
+from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.store import load_fit, save_fit
 
@@ -19,12 +20,11 @@ GUESS = Guess(24.0, 0.16, 0.2, 0.3, 0.5, 1.2, 0.7)
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, Filter, Filter]:
-    isothermal = Filter(isothermal_laws(GUESS), None, 0.17)
-    thermal = Filter(thermal_laws(isothermal.laws), EntropyGain(), 0.17, initial_entropy=1 / 3)
+    isothermal = Filter(isothermal_laws(GUESS), ConstantEntropy(), 0.17)
+    thermal = Filter(thermal_laws(isothermal.laws), ScoreFilter(initial=1 / 3), 0.17)
     generator = torch.Generator().manual_seed(4)
-    assert thermal.gain is not None
     with torch.no_grad():
-        for module in (isothermal.laws, thermal.laws, thermal.gain):
+        for module in (isothermal.laws, thermal.laws, thermal.inference):
             for parameter in module.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
     save_fit(tmp_path / "model", isothermal, thermal, GUESS, {"cutoff_px": 24.0, "note": "a fact"})
@@ -34,11 +34,10 @@ def saved(tmp_path: Path) -> tuple[Path, Filter, Filter]:
 def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
     folder, isothermal, thermal = saved
     again, again_thermal, facts = load_fit(folder)
-    assert thermal.gain is not None and again_thermal.gain is not None
     pairs = (
         (isothermal.laws, again.laws),
         (thermal.laws, again_thermal.laws),
-        (thermal.gain, again_thermal.gain),
+        (thermal.inference, again_thermal.inference),
     )
     for before, after in pairs:
         state = after.state_dict()
@@ -46,8 +45,8 @@ def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
         for name, tensor in before.state_dict().items():
             assert torch.equal(tensor, state[name]), name
     assert again.laws.cutoff == again_thermal.laws.cutoff == GUESS.cutoff
-    assert (again_thermal.velocity_variance, again_thermal.initial_entropy) == (0.17, 1 / 3)
-    assert again.gain is None
+    assert (again_thermal.velocity_variance, again_thermal.inference.initial) == (0.17, 1 / 3)
+    assert isinstance(again.inference, ConstantEntropy)
     assert facts["note"] == "a fact" and facts["cutoff_px"] == 24.0
 
 
