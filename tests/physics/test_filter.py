@@ -132,6 +132,9 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
     r_all, v_all = linear_motion(laws, ev, state.r, state.v)
     stiffness, drag = (m / laws.mass for m in (response.self_stiffness(ev), response.self_friction(laws, ev)))
     vv = brackets.velocity_noise(laws, ev)
+    # The series of the mean ends with the fifth derivative; the next has at most the sixth power of twice a rate.
+    rates = [response.mean_self_stiffness(ev).abs().sqrt(), response.mean_self_friction(laws, ev)]
+    fastest = float(torch.stack(rates)[:, everyone].max())
     checked = 0
     for p in torch.nonzero(everyone)[:, 0].tolist():
         h, g = (float(m[p].trace()) / 2 for m in (stiffness, drag))
@@ -169,8 +172,7 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
         assert np.abs(found - P).max() < bound * prior
         mean = np.concatenate([result.state.r[p], result.state.v[p]])
         gain_error = bound * prior * (1 + np.linalg.norm(gain, 2)) / np.linalg.eigvalsh(variance)[0]
-        # The series of the mean ends with the fifth derivative; the next has at most the sixth power of twice the rate.
-        remainder = (2 * rate) ** 6 / 720 * TEMPERATURE**0.5
+        remainder = (2 * fastest) ** 6 / 720 * TEMPERATURE**0.5
         assert np.abs(mean - x).max() < gain_error * np.linalg.norm(innovation) + remainder
         # d ln p = |d variance| (1 + z^2) / variance, with z^2 the squared innovation over its variance.
         z2 = float(innovation @ np.linalg.solve(variance, innovation))
