@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -101,6 +101,18 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
         box=None if recording.box is None else torch.as_tensor(recording.box),
         **{name: torch.as_tensor(values) for name, values in flags.items()},
     )
+
+
+def with_positions(window: Window, positions: Tensor, cutoff: float) -> Window:
+    """The same particles at other positions, shape (n_frames, n, D), with the graphs of these."""
+    scale = window.scale.numpy()
+    box = None if window.box is None else window.box.numpy()
+    graphs = []
+    for r, present in zip(positions, window.present, strict=True):
+        at = np.flatnonzero(present.numpy())
+        index = find_pairs(r.numpy()[at], cutoff * PAIR_MARGIN, scale[at], box)
+        graphs.append(torch.as_tensor(at[index]))
+    return replace(window, positions=positions, pairs=tuple(graphs))
 
 
 def side_by_side(windows: list[Window]) -> Window:

@@ -125,7 +125,7 @@ class Filter:
             vv = brackets.velocity_noise(self.laws, ev)
             predicted = self._predict(state, S, ev, vv)
             innovation = window.positions[k + 1] - predicted.r
-            covariance = predicted.rr + torch.diag_embed(self._sigma2(window, k + 1))
+            covariance = predicted.rr + torch.diag_embed(self.localisation_variance(window)[k + 1])
             precision, logdet = inverse_and_logdet(covariance)
             whitened = torch.einsum("nab,nb->na", precision, innovation)
             dim = innovation.shape[1]
@@ -164,9 +164,9 @@ class Filter:
         volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
         return brackets.evaluate(self.laws, pairs, S, volume=volume)
 
-    def _sigma2(self, window: Window, k: int) -> Tensor:
-        """Variance of the localisation error in frame k, shape (n, D)."""
-        stated = window.sigma2[k] + _SIGMA2_FLOOR
+    def localisation_variance(self, window: Window) -> Tensor:
+        """Variance of the localisation error of every particle in every frame, px^2, shape (n_frames, n, D)."""
+        stated = window.sigma2 + _SIGMA2_FLOOR
         return stated if self.error is None else stated + self.error.variance
 
     def _meet(self, state: FilterState, window: Window, k: int) -> FilterState:
@@ -180,7 +180,9 @@ class Filter:
         return FilterState(
             r=torch.where(one, window.positions[k], state.r),
             v=torch.where(one, torch.zeros_like(state.v), state.v),
-            rr=torch.where(two, torch.diag_embed(self._sigma2(window, k).clamp_max(1e2)), state.rr),
+            rr=torch.where(
+                two, torch.diag_embed(self.localisation_variance(window)[k].clamp_max(1e2)), state.rr
+            ),
             rv=torch.where(two, torch.zeros_like(state.rv), state.rv),
             vv=torch.where(two, self.velocity_variance * eye, state.vv),
             S=torch.where(new, S_new, state.S),

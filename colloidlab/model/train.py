@@ -167,10 +167,10 @@ def fit_isothermal(
     parameters = [*laws.parameters(), *([] if filter_.error is None else filter_.error.parameters())]
     loop = _Loop(parameters, rate=0.04, phase="isothermal", curves=curves, monitor=monitor)
     loop.run(options.isothermal_steps, loss, validate, every=max(options.isothermal_steps // 8, 1))
+    _score(filter_, windows, split, options, curves, monitor)
     if filter_.error is not None:
         # Without entropy it is found; with entropy it would only take part of the noise.
         filter_.error.requires_grad_(False)
-    _score(filter_, windows, split, options, curves, monitor)
     return filter_
 
 
