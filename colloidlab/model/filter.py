@@ -222,7 +222,7 @@ class Filter:
             updated = self._correct(predicted, covariance, precision, whitened)
             if self.gain is not None and score is not None:
                 updated = self._follow_entropy(
-                    replace(state, S=S), updated, predicted, ev, vv, score, window.complete[k]
+                    replace(state, S=S), updated, predicted, ev, vv, score, window, k
                 )
             age = torch.where(follows, state.age + 1, torch.zeros_like(state.age))
             updated = replace(updated, age=age)
@@ -239,7 +239,8 @@ class Filter:
         density = self.laws.kernel.at_zero().detach() + pairs.sum_symmetric(
             self.laws.kernel(pairs.x, *pairs.arguments).w.detach()
         )
-        mean = density[complete].mean() if bool(complete.any()) else density[present].mean()
+        somewhere = window.mean(density, present, density.new_ones(()))
+        mean = window.mean(density, complete, somewhere)
         volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
         return brackets.evaluate(self.laws, pairs, S, volume=volume)
 
@@ -254,7 +255,7 @@ class Filter:
         if not bool(new.any()):
             return state
         known = window.present[k] & ~new
-        S_new = self._neighbour_mean(state.S, known, index)
+        S_new = self._neighbour_mean(state.S, known, index, window)
         eye = torch.eye(state.r.shape[1], dtype=state.r.dtype, device=state.r.device)
         one, two = new[:, None], new[:, None, None]
         prior = (
@@ -273,10 +274,10 @@ class Filter:
             age=torch.where(new, torch.ones_like(state.age), state.age),
         )
 
-    def _neighbour_mean(self, S: Tensor, known: Tensor, index: Tensor) -> Tensor:
-        """Mean entropy of the known neighbours, else of all known particles, else the initial entropy."""
+    def _neighbour_mean(self, S: Tensor, known: Tensor, index: Tensor, window: Window) -> Tensor:
+        """Mean entropy of the known neighbours, else of all known of the stretch, else the initial entropy."""
         S = S.detach()
-        overall = S[known].mean() if bool(known.any()) else S.new_tensor(self.initial_entropy)
+        overall = window.mean(S, known, S.new_tensor(self.initial_entropy))
         weight = known.to(S.dtype)
         total, count = torch.zeros_like(S), torch.zeros_like(S)
         for a, b in ((0, 1), (1, 0)):
@@ -332,9 +333,11 @@ class Filter:
         ev: brackets.Evaluation,
         vv: Tensor,
         score: Tensor,
-        complete: Tensor,
+        window: Window,
+        k: int,
     ) -> FilterState:
         assert self.gain is not None
+        complete = window.complete[k]
         c = 1.0 / ev.thermo.inv_c.detach()
         variance = 1.0 / (1.0 / before.variance.clamp_min(1e-12) + self.gain.information)
         S = before.S + c * (variance * c * score).clamp(-_MAX_STEP, _MAX_STEP)
@@ -348,7 +351,9 @@ class Filter:
         # Where neighbours are out of view the law cannot be followed: entropy stays near that of the neighbours.
         known = complete & (before.age > 0)
         index = torch.stack([ev.pairs.i, ev.pairs.j])
-        S = torch.where(complete, S, 0.9 * before.S + 0.1 * self._neighbour_mean(before.S, known, index))
+        S = torch.where(
+            complete, S, 0.9 * before.S + 0.1 * self._neighbour_mean(before.S, known, index, window)
+        )
         variance = torch.where(complete, variance + self.gain.process, before.variance)
         return replace(after, S=S, variance=variance)
 
