@@ -44,6 +44,10 @@ class WindowSampler:
             self._waiting = self._rng.permutation(self.n_windows).tolist()
         return [self._waiting.pop() for _ in range(self.batch_windows)]
 
+    def new_pass(self) -> None:
+        """Leave out what is still to come in this pass."""
+        self._waiting = []
+
     def state(self) -> dict[str, Any]:
         """The generator and the windows still to come in this pass, as JSON holds them."""
         return {"generator": self._rng.bit_generator.state, "waiting": list(self._waiting)}
