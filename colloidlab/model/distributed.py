@@ -96,6 +96,11 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0")) if launched() else 0
 
 
+def process_count() -> int:
+    """How many processes `torchrun` has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if launched() else 1
+
+
 def launched() -> bool:
     """Has `torchrun` started this process?"""
     return distributed.is_torchelastic_launched()

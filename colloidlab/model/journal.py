@@ -9,8 +9,9 @@ import torch
 
 from colloidlab.errors import Cancelled
 from colloidlab.model.checkpoint import FitCheckpoint, State
+from colloidlab.model.train_options import TrainOptions
 from colloidlab.model.training_log import TrainingLog
-from colloidlab.progress import SILENT, Monitor
+from colloidlab.progress import Monitor
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,23 @@ class Journal:
     Parameters
     ----------
     monitor : Monitor
+    options : TrainOptions
+        A checkpoint of others is not gone on from.
     curves : list of Evaluation, optional
         Rows are added to it.
     checkpoint : FitCheckpoint, optional
     log : TrainingLog, optional
+
+    Attributes
+    ----------
+    n_steps : int
+        Of the optimiser, in all phases.
     """
 
     def __init__(
         self,
-        monitor: Monitor = SILENT,
+        monitor: Monitor,
+        options: TrainOptions,
         *,
         curves: list[Evaluation] | None = None,
         checkpoint: FitCheckpoint | None = None,
@@ -67,15 +76,17 @@ class Journal:
         self.monitor = monitor
         self.curves: list[Evaluation] = [] if curves is None else curves
         self._checkpoint, self._log = checkpoint, log
+        self._options = asdict(options)
         self._parts: dict[str, Stateful] = {}
-        self._saved = {} if checkpoint is None else checkpoint.load()
+        saved = {} if checkpoint is None else checkpoint.load()
+        self._saved = saved if saved.get("options") == self._options else {}
         self.curves.extend(Evaluation(**row) for row in self._saved.get("curves", []))
         self._finished: list[str] = list(self._saved.get("finished", []))
-        self._n_steps = int(self._saved.get("steps", 0))
+        self.n_steps = int(self._saved.get("steps", 0))
         if self._saved:
             torch.set_rng_state(self._saved["generator"])
         if log is not None:
-            log.begin(self._n_steps)
+            log.begin(self.n_steps)
 
     # ---- phases -----------------------------------------------------------------------------
 
@@ -103,8 +114,8 @@ class Journal:
 
     # ---- steps ------------------------------------------------------------------------------
 
-    def before_step(self, phase: str, step: int, n_steps: int, loop: Saved) -> None:
-        """Between two steps: report, save when it is time, and save when the user wants to stop."""
+    def between_steps(self, phase: str, step: int, n_steps: int, loop: Saved) -> None:
+        """Report, save when it is time, and save when the user wants to stop."""
         try:
             self.monitor.update(f"fit, {phase}", step, n_steps)
         except Cancelled:
@@ -115,7 +126,7 @@ class Journal:
 
     def add_step(self, phase: str, values: dict[str, float]) -> None:
         """Numbers of one step, for the log."""
-        self._n_steps += 1
+        self.n_steps += 1
         for name, value in values.items():
             self._tell(phase, name, value)
 
@@ -126,17 +137,18 @@ class Journal:
 
     def _tell(self, phase: str, name: str, value: float) -> None:
         if self._log is not None:
-            self._log.add(f"{phase}/{name}", value, self._n_steps)
+            self._log.add(f"{phase}/{name}", value, self.n_steps)
 
     def _write(self, phase: str, loop: State) -> None:
         if self._checkpoint is None:
             return
         state: dict[str, Any] = {
+            "options": self._options,
             "phase": phase,
             "loop": loop,
             "finished": self._finished,
             "curves": [asdict(row) for row in self.curves],
-            "steps": self._n_steps,
+            "steps": self.n_steps,
             "parts": {name: part.state() for name, part in self._parts.items()},
             "generator": torch.get_rng_state(),
         }

@@ -88,11 +88,11 @@ class Loop:
         """
         phase, journal = self._phase, self._journal
         while self._step < phase.n_steps and self._waited < phase.patience:
-            journal.before_step(phase.name, self._step, phase.n_steps, self)
+            journal.between_steps(phase.name, self._step, phase.n_steps, self)
             self._take_step(loss)
             if self._step % phase.every == 0 or self._step == phase.n_steps:
                 self._look(validate)
-        journal.monitor.update(f"fit, {phase.name}", phase.n_steps, phase.n_steps)
+        journal.between_steps(phase.name, phase.n_steps, phase.n_steps, self)
 
     def _take_step(self, loss: Callable[[], Batch]) -> None:
         phase = self._phase

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
+from colloidlab.errors import InputError
 from colloidlab.model.checkpoint import FitCheckpoint
 from colloidlab.model.distributed import ALONE, Machine
 from colloidlab.model.entropy_training import EntropyTrainer
@@ -80,8 +81,21 @@ def fit_laws(
     -------
     Fit
         In float64, on the machine's device.
+
+    Raises
+    ------
+    ColloidlabError
+        A likelihood or gradient is not finite; its frames are named.
+    Cancelled
+        The monitor says so.
+    InputError
+        The checkpoint is damaged, or not the same for all processes.
     """
-    journal = Journal(monitor, checkpoint=checkpoint, log=log)
+    journal = Journal(monitor, options, checkpoint=checkpoint, log=log)
+    if machine.agreed([journal.n_steps]) != [journal.n_steps]:
+        raise InputError(
+            "the processes see different checkpoints; put the run folder where all of them see it"
+        )
     windows = WindowSource(recording, guess.cutoff, device=machine.device)
     isothermal = IsothermalTrainer(windows, split, guess, options, machine).train(journal)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
@@ -126,4 +140,6 @@ def fit_isothermal(
     monitor : Monitor
     machine : Machine
     """
-    return IsothermalTrainer(windows, split, guess, options, machine).train(Journal(monitor, curves=curves))
+    return IsothermalTrainer(windows, split, guess, options, machine).train(
+        Journal(monitor, options, curves=curves)
+    )

@@ -77,6 +77,16 @@ class Uncertainty:
     shift: Tensor
     nearest: float
 
+    def cpu(self) -> Uncertainty:
+        """The same in the computer's own memory."""
+        return replace(
+            self,
+            covariance=self.covariance.cpu(),
+            entropy_response=self.entropy_response.cpu(),
+            log_volume_response=self.log_volume_response.cpu(),
+            shift=self.shift.cpu(),
+        )
+
 
 @dataclass(frozen=True)
 class _Scores:
@@ -132,7 +142,8 @@ def estimate_uncertainty(
         scale * sum(m) for m in zip(*((s.information, s.variation) for s in found), strict=True)
     )
     response = _entropy_response(information)
-    extend = torch.cat([torch.eye(len(response), dtype=response.dtype), response[:, None]], dim=1)
+    one = torch.eye(len(response), dtype=response.dtype, device=response.device)
+    extend = torch.cat([one, response[:, None]], dim=1)
     information, variation, scores = (
         extend @ information @ extend.T,
         extend @ variation @ extend.T,
@@ -162,7 +173,7 @@ def _window_scores(
         monitor.update("uncertainty, windows", a - first, last - first)
         window = windows(a, min(a + _WINDOW, last) + 1)
         state = fresh_state(window) if carried is None else carried.place(window)
-        level = torch.zeros((), dtype=state.S.dtype, requires_grad=True)
+        level = state.S.new_zeros((), requires_grad=True)
         end, total, count = run_window(
             filter_, replace(state, S=state.S + level), window, training=True
         )  # fmt: skip
@@ -175,10 +186,11 @@ def _window_scores(
             )
             scores.append(torch.cat([g.reshape(-1) for g in found]))
         else:
-            scores.append(torch.zeros(sum(p.numel() for p in parameters) + 1, dtype=state.S.dtype))
+            scores.append(state.S.new_zeros(sum(p.numel() for p in parameters) + 1))
         carried = CarriedState.take(end, window)
     monitor.update("uncertainty, windows", last - first, last - first)
-    return starts, states, torch.stack(scores), torch.tensor(counts, dtype=torch.float64)
+    block = torch.stack(scores)
+    return starts, states, block, block.new_tensor(counts)
 
 
 def _neighbouring_filters(filter_: Filter) -> list[Filter]:
@@ -208,9 +220,9 @@ def _single_scores(filter_: Filter, window: Window, start: CarriedState | None) 
     filters = [filter_, *_neighbouring_filters(filter_), filter_]
     states = [state] * (len(filters) - 1) + [raised]
     p = len(filters) - 1
-    information, variation = torch.zeros((2, p, p), dtype=torch.float64)
+    information, variation = state.S.new_zeros((2, p, p))
     distances: list[Tensor] = []
-    count, log_volume = 0.0, torch.zeros(p, dtype=torch.float64)
+    count, log_volume = 0.0, state.S.new_zeros(p)
     n_steps = window.n_frames - 1
     settling = min(_SETTLING, n_steps // 2)
     for k in range(n_steps):
@@ -237,7 +249,7 @@ def _differences(values: list[Tensor]) -> Tensor:
 
 def _mean_change(values: list[Tensor], chosen: Tensor) -> Tensor:
     if not bool(chosen.any()):
-        return torch.zeros(len(values) - 1, dtype=torch.float64)
+        return values[0].new_zeros(len(values) - 1)
     return _differences([v[chosen] for v in values]).mean(0)
 
 
@@ -282,7 +294,7 @@ def _overdispersion(scores: Tensor, counts: Tensor, variation: Tensor) -> float:
 
 def _sandwich(information: Tensor, variation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Covariance (H + 1)^-1 (J + 1) (H + 1)^-1 and Newton's step (H + 1)^-1 G."""
-    one = torch.eye(len(gradient), dtype=gradient.dtype)
+    one = torch.eye(len(gradient), dtype=gradient.dtype, device=gradient.device)
     root = torch.linalg.cholesky(information + one)
     half = torch.linalg.solve_triangular(root, variation + one, upper=False)
     inner = torch.linalg.solve_triangular(root, half.T, upper=False)
