@@ -42,17 +42,19 @@ class FitCheckpoint:
         The run folder; the checkpoint lies hidden in it.
     key : str
         Of everything that the fit depends on.
-    seconds : float
-        Between two writings; those at the ends of phases come in addition.
+    seconds : float, optional
+        Between two writings [`SECONDS`]; those at the ends of phases come in addition.
     writes : bool
         False for all but one of the processes that share a fit.
     """
 
-    def __init__(self, run_path: Path, key: str, seconds: float = SECONDS, *, writes: bool = True) -> None:
+    def __init__(
+        self, run_path: Path, key: str, seconds: float | None = None, *, writes: bool = True
+    ) -> None:
         self._folder = run_path / FOLDER
         self._file = self._folder / "state.safetensors"
         self._key = f"{colloidlab.__version__} {key}"
-        self._seconds, self._writes = seconds, writes
+        self._seconds, self._writes = SECONDS if seconds is None else seconds, writes
         self._since = time.monotonic()
 
     def load(self) -> State:

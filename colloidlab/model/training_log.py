@@ -53,7 +53,7 @@ class TensorBoardLog:
         if step == 0:
             shutil.rmtree(self._folder, ignore_errors=True)
         # What was written after the checkpoint comes again.
-        self._writer = self._make(str(self._folder), purge_step=step or None)
+        self._writer = self._make(str(self._folder), purge_step=step + 1 if step else None)
 
     def add(self, name: str, value: float, step: int) -> None:
         """Write one value."""
