@@ -22,7 +22,7 @@ from colloidlab.model.trained_parts import trained_parts
 from colloidlab.progress import SILENT, Monitor
 
 QUICK = TrainOptions(
-    isothermal_steps=4, filter_steps=6, window_frames=4, burn_in_frames=2, scoring_rounds=1, seed=3
+    isothermal_steps=3, filter_steps=5, window_frames=4, burn_in_frames=2, scoring_rounds=1, seed=3
 )
 """With trials of two steps (`short_trials`), enough to go through every part of a fit."""
 

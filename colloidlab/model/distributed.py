@@ -84,7 +84,7 @@ class Machine:
         """The module with gradients averaged over the processes."""
         if self.size == 1:
             return module
-        return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(module, find_unused_parameters=True)
 
 
 ALONE = Machine()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -77,58 +76,36 @@ def reports(whole_and_reports: tuple[Fit, Reports]) -> Reports:
 # ---- interrupted ---------------------------------------------------------------------------------------------
 
 
-def go_on(folder: Path, stopped: Callable[[], Monitor], seconds: float, limit: int) -> tuple[Fit, int]:
-    """Call the fit until it comes to its end, each time with another monitor."""
-    for count in range(limit):
-        try:
-            return subject().fit(monitor=stopped(), checkpoint=FitCheckpoint(folder, "key", seconds)), count
-        except (Cancelled, KeyboardInterrupt):
-            pass
-    raise AssertionError(f"the fit has not come to its end in {limit} calls")
-
-
-def test_a_fit_cancelled_again_and_again_ends_with_the_same_bits(whole: Fit, tmp_path: Path) -> None:
-    """Cancelled at the second step of its optimiser that each call begins, in every phase."""
-    seen: Counter[str] = Counter()
-
-    def monitor() -> Monitor:
-        begun: list[str] = []
-
-        def cancelled() -> bool:
-            return len(begun) == 2
-
-        def report(label: str, done: int, total: int) -> None:
-            if label.startswith("fit, ") and "pass" not in label and "scoring" not in label and done < total:
-                begun.append(label)
-                seen[label] += 1
-
-        return Monitor(report, cancelled)
-
-    found, n_breaks = go_on(tmp_path, monitor, 1e9, 30)
-    assert same(found, whole)
-    assert n_breaks >= 6
-    assert {label.split(", ")[1] for label in seen} == {"isothermal", "trial", "filter"}
-
-
-def test_a_fit_that_loses_its_last_steps_ends_with_the_same_bits(whole: Fit, tmp_path: Path) -> None:
-    """As by a kill: nothing is written when it comes, and the checkpoint is a step old."""
-    kills = [
-        ("fit, isothermal", 2),
-        ("fit, scoring", 0),
-        ("fit, trial, noise grows with T", 1),
-        ("fit, first pass, trial, noise falls with T", 2),
-        ("fit, trial, noise falls with T", 2),
-        ("fit, filter", 3),
+def test_a_fit_interrupted_in_every_phase_ends_with_the_same_bits(whole: Fit, tmp_path: Path) -> None:
+    """Cancelled, which leaves a checkpoint of that step, or killed, when the last one written is a step old."""
+    breaks: list[tuple[str, int, Callable[[], BaseException]]] = [
+        ("fit, isothermal", 1, Cancelled),
+        ("fit, isothermal", 2, KeyboardInterrupt),
+        ("fit, isothermal", 3, Cancelled),
+        ("fit, scoring", 0, KeyboardInterrupt),
+        ("fit, first pass, trial, noise grows with T", 2, Cancelled),
+        ("fit, trial, noise grows with T", 1, KeyboardInterrupt),
+        ("fit, trial, noise falls with T", 0, Cancelled),
+        ("fit, trial, noise falls with T", 2, KeyboardInterrupt),
+        ("fit, filter", 1, Cancelled),
+        ("fit, filter", 2, KeyboardInterrupt),
+        ("fit, filter", 3, Cancelled),
     ]
-    left = list(kills)
+    left = list(breaks)
 
     def report(label: str, done: int, total: int) -> None:
-        if left and (label, done) == left[0]:
-            left.pop(0)
-            raise KeyboardInterrupt
+        if left and (label, done) == left[0][:2]:
+            raise left.pop(0)[2]()
 
-    found, n_breaks = go_on(tmp_path, lambda: Monitor(report), 0.0, 9)
-    assert n_breaks == len(kills) and same(found, whole)
+    for n in range(len(breaks) + 1):
+        # Every step, or only where it is cancelled and at the ends of phases.
+        checkpoint = FitCheckpoint(tmp_path, "key", 0.0 if left and left[0][2] is KeyboardInterrupt else 1e9)
+        try:
+            found = subject().fit(monitor=Monitor(report), checkpoint=checkpoint)
+        except (Cancelled, KeyboardInterrupt):
+            continue
+        assert n == len(breaks) and not left
+    assert same(found, whole)
 
 
 def test_other_options_do_not_go_on_from_a_checkpoint(whole: Fit, tmp_path: Path) -> None:
