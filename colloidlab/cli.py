@@ -168,7 +168,7 @@ def fit(
 
         return run_fit(target, options, monitor)
 
-    _say(_in_run(folder, work, must_exist=True), json)
+    _say(_in_run(folder, work, must_exist=True, shared=True), json)
 
 
 @app.command
@@ -270,10 +270,17 @@ def _printed(options: Config, wanted: bool) -> bool:
 
 
 def _in_run(
-    folder: Path, work: Callable[[Monitor, Run], dict[str, Any]], *, must_exist: bool = False
+    folder: Path,
+    work: Callable[[Monitor, Run], dict[str, Any]],
+    *,
+    must_exist: bool = False,
+    shared: bool = False,
 ) -> dict[str, Any]:
+    """Work in a run folder; `shared` where several processes that torchrun has started may do so together."""
     from colloidlab.run import Run
 
+    if not shared and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UsageError("of all commands only 'fit' is shared by processes: run this one without torchrun")
     if must_exist and not folder.is_dir():
         raise UsageError(
             f"the run folder {folder} does not exist; make it with 'colloidlab track VIDEO -o {folder}'"

@@ -55,7 +55,7 @@ class FitCheckpoint:
         self._file = self._folder / "state.safetensors"
         self._key = f"{colloidlab.__version__} {key}"
         self._seconds, self._writes = SECONDS if seconds is None else seconds, writes
-        self._since = time.monotonic()
+        self._since: float | None = None
 
     def load(self) -> State:
         """The state to go on from; empty where there is none.
@@ -80,7 +80,9 @@ class FitCheckpoint:
 
     @property
     def due(self) -> bool:
-        """Is it time to write?"""
+        """Is it time to write? The time runs from the first question."""
+        if self._since is None:
+            self._since = time.monotonic()
         return self._writes and time.monotonic() - self._since >= self._seconds
 
     def write(self, state: State) -> None:

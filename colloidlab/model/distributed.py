@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 CPU = torch.device("cpu")
 
@@ -84,16 +83,14 @@ class Machine:
         """The module with gradients averaged over the processes."""
         if self.size == 1:
             return module
+        # Here, because some builds of torch come without it.
+        from torch.nn.parallel import DistributedDataParallel
+
         return DistributedDataParallel(module, find_unused_parameters=True)
 
 
 ALONE = Machine()
 """One process on the CPU, in float64."""
-
-
-def process_rank() -> int:
-    """Which of the processes of `torchrun` this is; 0 without it."""
-    return int(os.environ.get("RANK", "0")) if launched() else 0
 
 
 def process_count() -> int:
@@ -103,7 +100,7 @@ def process_count() -> int:
 
 def launched() -> bool:
     """Has `torchrun` started this process?"""
-    return distributed.is_torchelastic_launched()
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager

@@ -95,6 +95,8 @@ def test_of_several_processes_the_first_speaks(
     assert done.code == 0 and bool(done.out) == speaks
     if speaks:
         assert json.loads(done.out)["skipped"] is True
+    other = command("report", copy_of_run)
+    assert other.code == 2 and "without torchrun" in other.err
 
 
 def test_a_missing_gpu_is_named(command: Command, copy_of_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
