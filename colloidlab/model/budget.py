@@ -8,6 +8,7 @@ down, and given as options they repeat the fit.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,18 +17,15 @@ import torch
 
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
+from colloidlab.model.distributed import ALONE, Machine
 from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
 from colloidlab.model.filter import Filter
-from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.isothermal_training import WINDOW_STEPS
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
-from colloidlab.model.tensors import float64
-from colloidlab.model.train import TrainOptions
+from colloidlab.model.train_options import LEAST_TRIAL_STEPS, TrainOptions
+from colloidlab.model.trained_parts import move
 
-_ISOTHERMAL_FRAMES = MATURE + 7
-"""Steps of a window of the isothermal fit."""
-
-_TRIAL_STEPS = 8
 _ROUNDS = 2
 """Timed repetitions, after one that is not timed."""
 
@@ -52,7 +50,9 @@ class Costs:
     gradient: float
 
 
-def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: TrainOptions) -> Costs:
+def measure_costs(
+    windows: WindowSource, split: Split, guess: Guess, options: TrainOptions, machine: Machine = ALONE
+) -> Costs:
     """Time a few steps on the first frames of the training block.
 
     Parameters
@@ -61,23 +61,31 @@ def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: Tr
     split : Split
     guess : Guess
     options : TrainOptions
-        Their window length.
+        Their window length and batch.
+    machine : Machine
     """
     isothermal = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature)
     thermal = Filter(thermal_laws(isothermal.laws), ScoreFilter(), guess.temperature)
+    for filter_ in (isothermal, thermal):
+        move(filter_, machine.device, machine.dtype)
+    windows = windows.in_precision(machine.dtype)
     with torch.no_grad():
         V = thermal.laws.energy.log_reference_volume.exp().reshape(1)
-        thermal.inference.initial = float(thermal.laws.energy.entropy(float64([guess.temperature]), V)[0])
+        S = thermal.laws.energy.entropy(V.new_tensor([guess.temperature]), V)
+    thermal.inference.initial = float(S[0])
 
     def window(length: int) -> Window:
         first = split.train[0]
         return windows(first, min(first + length + 1, split.train[1]))
 
-    short, long = window(_ISOTHERMAL_FRAMES), window(options.window_frames)
+    short, long = window(WINDOW_STEPS), window(options.window_frames)
     step = _seconds(lambda: _step(thermal, long))
+    # Stretches of a batch are filtered at once, in about the time that they would take one after the other.
+    share = math.ceil(options.batch_windows / machine.size)
     plain = _seconds(lambda: _plain(thermal, long)) + _seconds(lambda: _plain(isothermal, long))
     frames = long.n_frames - 1
-    return Costs(_seconds(lambda: _step(isothermal, short)), step, plain / frames, step / frames)
+    short_step = _seconds(lambda: _step(isothermal, short))
+    return Costs(share * short_step, share * step, plain / frames, step / frames)
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -140,7 +148,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
         return replace(
             options,
             isothermal_steps=max(1, int(scale * options.isothermal_steps)),
-            filter_steps=max(_TRIAL_STEPS, int(scale * options.filter_steps)),
+            filter_steps=max(LEAST_TRIAL_STEPS, int(scale * options.filter_steps)),
         )
 
     low, high = 0.0, 1e4
@@ -153,6 +161,5 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
 
 def _step_seconds(options: TrainOptions, costs: Costs) -> float:
     """Time of all steps: the rejected sign of temperature takes a trial more than `filter_steps` counts."""
-    trial = max(_TRIAL_STEPS, options.filter_steps // 6)
-    filtered = trial + max(options.filter_steps, trial + 1)
+    filtered = 2 * options.trial_steps + options.further_steps
     return options.isothermal_steps * costs.isothermal_step + filtered * costs.filter_step

@@ -120,8 +120,8 @@ class Filter:
         inference, complete = self.inference, window.complete[k]
         with torch.set_grad_enabled(training or inference.scored):
             pairs = pair_geometry(state.r, window.pairs[k], self.laws.cutoff, window.scale, window.box)
-            S = inference.at_frame(state, pairs, complete)
-            ev = self._evaluate(pairs, S, complete, window.present[k])
+            S = inference.at_frame(state, pairs, window, k)
+            ev = self._evaluate(pairs, S, window, k)
             vv = brackets.velocity_noise(self.laws, ev)
             predicted = self._predict(state, S, ev, vv)
             innovation = window.positions[k + 1] - predicted.r
@@ -147,20 +147,22 @@ class Filter:
         with torch.set_grad_enabled(training):
             updated = self._correct(predicted, covariance, precision, whitened)
             entropy, variance = inference.follow(
-                StepOutcome(self.laws, filtered, ev, predicted.v, updated.v, vv, score, complete)
+                StepOutcome(self.laws, filtered, ev, predicted.v, updated.v, vv, score, window, k)
             )
             age = torch.where(follows, state.age + 1, torch.zeros_like(state.age))
             updated = replace(updated, S=entropy, variance=variance, age=age)
         return StepResult(updated, filtered, ev, loglik, counted)
 
-    def _evaluate(self, pairs: Pairs, S: Tensor, complete: Tensor, present: Tensor) -> brackets.Evaluation:
+    def _evaluate(self, pairs: Pairs, S: Tensor, window: Window, k: int) -> brackets.Evaluation:
+        complete, present = window.complete[k], window.present[k]
         if bool((complete | ~present).all()):
             return brackets.evaluate(self.laws, pairs, S)
         # Neighbours beyond the edge of the view are not seen: such particles get the mean density of the others.
         density = self.laws.kernel.at_zero().detach() + pairs.sum_symmetric(
             self.laws.kernel(pairs.x, *pairs.arguments).w.detach()
         )
-        mean = density[complete].mean() if bool(complete.any()) else density[present].mean()
+        somewhere = window.mean(density, present, density.new_ones(()))
+        mean = window.mean(density, complete, somewhere)
         volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
         return brackets.evaluate(self.laws, pairs, S, volume=volume)
 
@@ -174,7 +176,7 @@ class Filter:
         new = window.present[k] & (state.age == 0)
         if not bool(new.any()):
             return state
-        S_new, variance = self.inference.first(state, window.present[k] & ~new, window.pairs[k])
+        S_new, variance = self.inference.first(state, window.present[k] & ~new, window, k)
         eye = torch.eye(state.r.shape[1], dtype=state.r.dtype, device=state.r.device)
         one, two = new[:, None], new[:, None, None]
         return FilterState(

@@ -131,12 +131,12 @@ def stretch_score(filter_: Filter, stretch: Stretch) -> tuple[Tensor, float]:
     The last component is that of a shift of all entropies at the start.
     """
     parameters = fitted_parameters(filter_)
-    level = torch.zeros_like(stretch.start.S[:1].sum()).requires_grad_(True)
+    level = stretch.start.S.new_zeros((), requires_grad=True)
     start = replace(stretch.start, S=stretch.start.S + level)
     skip = min(stretch.lead, (stretch.window.n_frames - 1) // 2)
     _, total, count = run_window(filter_, start, stretch.window, training=True, skip=skip)
     if not total.requires_grad:
-        return torch.zeros(sum(p.numel() for p in parameters) + 1, dtype=total.dtype), 0.0
+        return total.new_zeros(sum(p.numel() for p in parameters) + 1), 0.0
     found = torch.autograd.grad(total, [*parameters, level], allow_unused=True, materialize_grads=True)
     return torch.cat([g.reshape(-1) for g in found]), float(count)
 
@@ -151,9 +151,9 @@ def single_scores(filter_: Filter, stretch: Stretch, n_frames: int) -> SingleSco
     filters = [filter_, *_neighbouring_filters(filter_), filter_]
     states = [state] * (len(filters) - 1) + [raised]
     p = len(filters) - 1
-    information, variation = torch.zeros((2, p, p), dtype=torch.float64)
+    information, variation = state.S.new_zeros((2, p, p))
     distances: list[Tensor] = []
-    count, log_volume = 0.0, torch.zeros(p, dtype=torch.float64)
+    count, log_volume = 0.0, state.S.new_zeros(p)
     n_steps = min(n_frames, window.n_frames - 1)
     settling = min(LEAD, n_steps // 2)
     for k in range(n_steps):
@@ -210,7 +210,7 @@ def _differences(outcomes: list[Tensor]) -> Tensor:
 
 def _mean_change(outcomes: list[Tensor], chosen: Tensor) -> Tensor:
     if not bool(chosen.any()):
-        return torch.zeros(len(outcomes) - 1, dtype=torch.float64)
+        return outcomes[0].new_zeros(len(outcomes) - 1)
     return _differences([v[chosen] for v in outcomes]).mean(0)
 
 

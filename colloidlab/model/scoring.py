@@ -85,7 +85,7 @@ def score_steps(
 def block_likelihood(filter_: Filter, windows: WindowSource, split: Split) -> BlockLikelihood:
     """Filter from the first frame of the training to the last of the validation block, and score both."""
     carried: CarriedState | None = None
-    sums = torch.zeros(2, 2, dtype=torch.float64)
+    sums = torch.zeros(2, 2, dtype=torch.float64, device=windows.device)
     ends = split.train[1], split.validation[1] - 1
     first = split.train[0]
     for block, end in enumerate(ends):
@@ -96,7 +96,7 @@ def block_likelihood(filter_: Filter, windows: WindowSource, split: Split) -> Bl
             with torch.no_grad():
                 state, total, count = run_window(filter_, state, window)
             carried = CarriedState.take(state, window)
-            sums[block] += torch.stack([total.detach(), count.detach()]).to(sums.dtype)
+            sums[block] += torch.stack([total.detach(), count.detach()]).to(sums)
             first = stop
     train, validation = (sums[:, 0] / sums[:, 1].clamp_min(1)).tolist()
     return BlockLikelihood(train, validation)

@@ -33,7 +33,7 @@ likelihoods; McCullagh & Nelder, Generalized Linear Models (1989), overdispersio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -97,6 +97,16 @@ class Uncertainty:
     nearest: float
     distance: float = 0.0
 
+    def cpu(self) -> Uncertainty:
+        """The same in the computer's own memory."""
+        return replace(
+            self,
+            covariance=self.covariance.cpu(),
+            entropy_response=self.entropy_response.cpu(),
+            log_volume_response=self.log_volume_response.cpu(),
+            shift=self.shift.cpu(),
+        )
+
 
 def estimate_uncertainty(
     filter_: Filter,
@@ -140,7 +150,8 @@ def estimate_uncertainty(
         expected = expectation(filter_, block)
         gradient, share = gradient - total * expected.mean, total / max(expected.count, 1.0)
     response = _entropy_response(information)
-    extend = torch.cat([torch.eye(len(response), dtype=response.dtype), response[:, None]], dim=1)
+    one = torch.eye(len(response), dtype=response.dtype, device=response.device)
+    extend = torch.cat([one, response[:, None]], dim=1)
     information, variation = (extend @ m @ extend.T for m in (information, variation))
     scores, gradient = scores @ extend.T, extend @ gradient
     spread = _overdispersion(scores, counts, variation / total)
@@ -165,7 +176,8 @@ def _block_scores(filter_: Filter, block: list[Stretch], monitor: Monitor) -> tu
         scores.append(score)
         counts.append(count)
     monitor.update("uncertainty, stretches", len(block), len(block))
-    return torch.stack(scores), torch.tensor(counts, dtype=torch.float64)
+    block_scores = torch.stack(scores)
+    return block_scores, block_scores.new_tensor(counts)
 
 
 def _entropy_response(information: Tensor) -> Tensor:
@@ -203,7 +215,7 @@ def _overdispersion(scores: Tensor, counts: Tensor, variation: Tensor) -> float:
 
 def _sandwich(information: Tensor, variation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Covariance (H + 1)^-1 (J + 1) (H + 1)^-1 and Newton's step (H + 1)^-1 G."""
-    one = torch.eye(len(gradient), dtype=gradient.dtype)
+    one = torch.eye(len(gradient), dtype=gradient.dtype, device=gradient.device)
     root = torch.linalg.cholesky(information + one)
     half = torch.linalg.solve_triangular(root, variation + one, upper=False)
     inner = torch.linalg.solve_triangular(root, half.T, upper=False)
