@@ -138,12 +138,21 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
 
 
 def with_positions(window: Window, positions: Tensor, cutoff: float) -> Window:
-    """The same particles at other positions, shape (n_frames, n, D), with the graphs of these."""
-    scale = window.scale.numpy()
-    box = None if window.box is None else window.box.numpy()
+    """The same particles at other positions, shape (n_frames, n, D), with the graphs of these.
+
+    Parameters
+    ----------
+    positions : tensor
+        On the CPU.
+    cutoff : float, px
+        As in `read_window`.
+    """
+    scale = window.scale.cpu().numpy()
+    box = None if window.box is None else window.box.cpu().numpy()
+    here = window.positions
     graphs = []
-    for r, present in zip(positions, window.present, strict=True):
-        at = np.flatnonzero(present.numpy())
-        index = find_pairs(r.numpy()[at], cutoff * PAIR_MARGIN, scale[at], box)
-        graphs.append(torch.as_tensor(at[index]))
-    return replace(window, positions=positions, pairs=tuple(graphs))
+    for r, present in zip(positions.numpy(), window.present.cpu().numpy(), strict=True):
+        at = np.flatnonzero(present)
+        index = find_pairs(r[at], cutoff * PAIR_MARGIN, scale[at], box)
+        graphs.append(torch.as_tensor(at[index], device=here.device))
+    return replace(window, positions=positions.to(here), pairs=tuple(graphs))

@@ -61,10 +61,10 @@ class RolloutFrame:
     budget: Budget
 
 
-def stable_steps_per_frame(laws: Laws, plan: Plan) -> int:
+def stable_steps_per_frame(laws: Laws, plan: Plan, *, phase: float = _PHASE, decay: float = _DECAY) -> int:
     """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start.
 
-    A step turns no oscillation by more than 0.25 rad and damps no velocity by more than a tenth.
+    A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay`.
     """
     state = _start(plan, 1)
     neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale), box=plan.box)
@@ -74,7 +74,7 @@ def stable_steps_per_frame(laws: Laws, plan: Plan) -> int:
         stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
         friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
-    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / _PHASE, 2 * friction / _DECAY, _LEAST_STEPS)
+    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, _LEAST_STEPS)
     return min(math.ceil(needed), _MOST_STEPS)
 
 

@@ -26,20 +26,27 @@ from torch import Tensor
 
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import with_positions
-from colloidlab.model.filter import MATURE, Filter
-from colloidlab.model.filter_state import FilterState
+from colloidlab.model import brackets
+from colloidlab.model.filter import Filter
+from colloidlab.model.filter_state import MATURE, FilterState
+from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import Pairs
 from colloidlab.model.scores import Stretch, place, stretch_score, values
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.rollout.boundary import Plan
-from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
+from colloidlab.rollout.boundary import Plan, between
+from colloidlab.rollout.driven import stable_steps_per_frame
+from colloidlab.rollout.integrators import midpoint
+from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.state import State
 
 ROUNDS = 2
 _TRUST = 0.7
 """Largest change of a parameter in one round; all are logarithms, exponents or coefficients of them."""
-_FINER = 2
-"""Steps of the simulation, in those that are stable: errors of the integrator would pass for errors of the likelihood."""
+_PHASE, _DECAY = 0.4, 0.3
+"""What a step of the simulation may turn and damp at most: errors of the integrator, of second order, would pass for errors
+of the likelihood."""
 
 
 def correct_laws(
@@ -87,43 +94,96 @@ def expected_score(seed: int, monitor: Monitor = SILENT) -> Expectation:
     """The mean score of motion that a filter's laws make from the starts of its stretches."""
 
     def expectation(filter_: Filter, block: list[Stretch]) -> ExpectedScore:
-        total: Tensor | None = None
-        count = 0.0
-        for n, stretch in enumerate(block):
-            monitor.update("simulated scores", n, len(block))
-            score, counted = stretch_score(filter_, simulate_stretch(filter_, stretch, seed=seed + n))
-            total = score if total is None else total + score
+        scores, count = [], 0.0
+        simulated = simulate_stretches(filter_, block, seed=seed, monitor=monitor)
+        for stretch in monitor.track(simulated, "simulated scores"):
+            score, counted = stretch_score(filter_, stretch)
+            scores.append(score)
             count += counted
-        monitor.update("simulated scores", len(block), len(block))
-        assert total is not None
-        return ExpectedScore(total / max(count, 1.0), count)
+        return ExpectedScore(torch.stack(scores).sum(0) / max(count, 1.0), count)
 
     return expectation
 
 
-def simulate_stretch(filter_: Filter, stretch: Stretch, *, seed: int) -> Stretch:
-    """The stretch as the laws might have made it: same start, same particles and errors, other noise.
+def simulate_stretches(
+    filter_: Filter, block: list[Stretch], *, seed: int, monitor: Monitor = SILENT
+) -> list[Stretch]:
+    """The stretches as the laws might have made them: same starts, same particles and errors, other noise.
+
+    Stretches of one length are simulated side by side.
 
     Parameters
     ----------
     filter_ : Filter
-    stretch : Stretch
+    block : list of Stretch
     seed : int
     """
-    window, laws = stretch.window, filter_.laws
     generator = torch.Generator().manual_seed(seed)
-    inside = (window.complete & window.present).all(0) & (stretch.start.age >= MATURE)
-    if not bool(inside.any()):
-        return stretch
-    truth = draw_state(filter_, stretch, generator)
-    plan = _plan(stretch, truth, inside)
-    steps = _FINER * stable_steps_per_frame(laws, plan)
-    frames = roll_out(laws, plan, seeds=[seed], steps_per_frame=steps)
-    r = torch.as_tensor(np.stack([frame.r[0] for frame in frames]), dtype=window.positions.dtype)
-    error = filter_.localisation_variance(window).detach().sqrt()
-    seen = r + error * torch.randn(r.shape, generator=generator, dtype=r.dtype)
-    positions = torch.where(inside[:, None], seen, window.positions)
-    return replace(stretch, window=with_positions(window, positions, laws.cutoff))
+    found: dict[int, Stretch] = {}
+    for length in sorted({s.window.n_frames for s in block}):
+        chosen = [n for n, s in enumerate(block) if s.window.n_frames == length]
+        made = _simulate_side_by_side(filter_, [block[n] for n in chosen], generator, monitor)
+        found.update(zip(chosen, made, strict=True))
+    return [found[n] for n in range(len(block))]
+
+
+def _simulate_side_by_side(
+    filter_: Filter, block: list[Stretch], generator: torch.Generator, monitor: Monitor
+) -> list[Stretch]:
+    laws = filter_.laws
+    inside = [_simulated(s) for s in block]
+    truths = [draw_state(filter_, s, generator) for s in block]
+    plan = _side_by_side([_plan(*parts) for parts in zip(block, truths, inside, strict=True)])
+    if not plan.simulated.any():
+        return block
+    sizes = [len(s.window.slot) for s in block]
+    frames = _roll(laws, plan, np.repeat(np.arange(len(block)), sizes), generator, monitor)
+    found = []
+    for stretch, mine, r in zip(block, inside, torch.stack(frames).split(sizes, dim=1), strict=True):
+        error = filter_.localisation_variance(stretch.window).detach().cpu().sqrt()
+        seen = r + error * torch.randn(r.shape, generator=generator, dtype=r.dtype)
+        positions = torch.where(mine[:, None].cpu(), seen, stretch.window.positions.cpu())
+        found.append(replace(stretch, window=with_positions(stretch.window, positions, laws.cutoff)))
+    return found
+
+
+def _roll(
+    laws: Laws, plan: Plan, member: np.ndarray, generator: torch.Generator, monitor: Monitor
+) -> list[Tensor]:
+    """Positions at every frame, shape (n, D) each, on the CPU; particles of different members do not meet."""
+    like = next(laws.parameters())
+    scale = torch.as_tensor(plan.scale, dtype=like.dtype, device=like.device)
+    neighbours = Neighbours(laws.cutoff, scale, member=member, box=plan.box)
+    simulated = torch.as_tensor(plan.simulated, device=like.device)
+
+    def here(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=like.dtype, device=like.device)
+
+    def draw(pairs: Pairs) -> brackets.Noise:
+        numbers = torch.randn((len(pairs.r), dim + 1), generator=generator, dtype=like.dtype).to(like.device)
+        bath = None
+        if laws.bath is not None:
+            bath = torch.randn((pairs.n, dim), generator=generator, dtype=like.dtype).to(like.device)
+        return brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim], bath=bath)
+
+    steps = stable_steps_per_frame(laws, plan, phase=_PHASE, decay=_DECAY)
+    dim = plan.r.shape[2]
+    state = State(here(plan.r[0]), here(plan.v[0]), here(plan.S[0]))
+    frames = [state.r.cpu()]
+    with torch.no_grad():
+        for k in monitor.track(range(plan.n_frames - 1), "simulate"):
+            for n in range(steps):
+                free = midpoint.step(state, laws, neighbours.pairs, 1 / steps, draw)
+                held = [here(values) for values in between(plan, k, (n + 1) / steps)]
+                r, v, S = (
+                    torch.where(simulated.reshape(-1, *[1] * (x.dim() - 1)), x, y)
+                    for x, y in zip((free.r, free.v, free.S), held, strict=True)
+                )
+                if bool((torch.isfinite(S) != torch.isfinite(state.S)).any()):
+                    neighbours.invalidate()
+                state = State(r, v, S)
+            frames.append(state.r.cpu())
+    return frames
 
 
 def draw_state(filter_: Filter, stretch: Stretch, generator: torch.Generator) -> FilterState:
@@ -133,13 +193,22 @@ def draw_state(filter_: Filter, stretch: Stretch, generator: torch.Generator) ->
     state, dim = believed.filtered.detach(), stretch.path.shape[2]
     both = torch.cat([state.rr, state.rv], 2), torch.cat([state.rv.transpose(1, 2), state.vv], 2)
     variances, axes = torch.linalg.eigh(torch.cat(both, 1))
-    numbers = torch.randn(variances.shape, generator=generator, dtype=variances.dtype)
-    kick = torch.einsum("nab,nb->na", axes, variances.clamp_min(0).sqrt() * numbers)
-    z = torch.randn(state.S.shape, generator=generator, dtype=state.S.dtype)
+    numbers = torch.randn((len(state.S), 2 * dim + 1), generator=generator, dtype=state.S.dtype).to(
+        state.S.device
+    )
+    kick = torch.einsum("nab,nb->na", axes, variances.clamp_min(0).sqrt() * numbers[:, :-1])
     inv_c = believed.evaluation.thermo.inv_c.detach()
-    # d ln T = dS/c at constant volume; laws of one temperature have no such uncertainty.
-    spread = torch.where(inv_c > 0, state.variance.clamp_min(0).sqrt() / inv_c.clamp_min(1e-12), 0.0)
-    return replace(state, r=state.r + kick[:, :dim], v=state.v + kick[:, dim:], S=state.S + spread * z)
+    # d ln T = dS/c at constant volume; laws of one temperature, and forms that do not say, have no such uncertainty.
+    certain = (inv_c <= 0) | ~(state.variance > 0)
+    spread = torch.where(certain, 0.0, state.variance.clamp_min(0).sqrt() / inv_c.clamp_min(1e-12))
+    S = state.S + spread * numbers[:, -1]
+    return replace(state, r=state.r + kick[:, :dim], v=state.v + kick[:, dim:], S=S)
+
+
+def _simulated(stretch: Stretch) -> Tensor:
+    """Who is simulated: particles in view with all neighbours throughout, whose velocity is known at the start."""
+    window = stretch.window
+    return (window.complete & window.present).all(0) & (stretch.start.age >= MATURE)
 
 
 def _plan(stretch: Stretch, truth: FilterState, inside: Tensor) -> Plan:
@@ -155,10 +224,28 @@ def _plan(stretch: Stretch, truth: FilterState, inside: Tensor) -> Plan:
     return Plan(
         window.frames[0],
         window.slot,
-        inside.numpy(),
-        r.numpy(),
-        v.numpy(),
-        S.numpy(),
-        window.scale.numpy(),
-        None if window.box is None else window.box.numpy(),
+        inside.cpu().numpy(),
+        r.cpu().numpy(),
+        v.cpu().numpy(),
+        S.cpu().numpy(),
+        window.scale.cpu().numpy(),
+        None if window.box is None else window.box.cpu().numpy(),
+    )
+
+
+def _side_by_side(plans: list[Plan]) -> Plan:
+    """One plan of the particles of all, which have the same number of frames."""
+
+    def joined(name: str, axis: int = 0) -> np.ndarray:
+        return np.concatenate([getattr(p, name) for p in plans], axis=axis)
+
+    return Plan(
+        first=plans[0].first,
+        particles=joined("particles"),
+        simulated=joined("simulated"),
+        r=joined("r", 1),
+        v=joined("v", 1),
+        S=joined("S", 1),
+        scale=joined("scale"),
+        box=plans[0].box,
     )
