@@ -165,6 +165,11 @@ class FitConfig(Section):
     scoring_rounds: int = Field(
         1, ge=0, description="Newton's steps over the whole training block after the isothermal fit"
     )
+    correction_rounds: int = Field(
+        1,
+        ge=0,
+        description="Rounds in which laws are moved to those whose simulations have the data's score",
+    )
     budget_minutes: float | None = Field(
         None,
         gt=0,

@@ -67,6 +67,13 @@ class WindowData(Data):
         )
 
 
+def join(windows: Sequence[Window]) -> Window:
+    """Windows of one stretch and of equal length as one whose parts do not interact."""
+    if len(windows) == 1:
+        return windows[0]
+    return Batch.from_data_list([WindowData.of(window) for window in windows]).window()
+
+
 class WindowDataset(torch.utils.data.Dataset[WindowData]):
     """Windows of one recording by their first frames, all of the same length.
 

@@ -105,8 +105,12 @@ def _plain(filter_: Filter, window: Window) -> None:
     run_window(filter_, fresh_state(window), window)
 
 
-def fixed_seconds(costs: Costs, split: Split, scoring_rounds: int) -> float:
-    """What a fit takes beside its steps: passes over the recording, validations, scoring, and the uncertainty."""
+_SIMULATED = 2.0
+"""What it takes to simulate a frame, in units of what it takes to filter it."""
+
+
+def fixed_seconds(costs: Costs, split: Split, options: TrainOptions) -> float:
+    """What a fit takes beside its steps: passes over the recording, validations, scoring, corrections, uncertainty."""
     train, validation = (b - a for a, b in (split.train, split.validation))
     whole = split.test[1] - split.train[0]
     # Every trial starts with a pass over the training block; six looks at the validation block follow.
@@ -115,7 +119,13 @@ def fixed_seconds(costs: Costs, split: Split, scoring_rounds: int) -> float:
     frame = 25 * costs.follow
     # Of the isothermal fit; along a step, the likelihood of both blocks is looked at twice, as a rule.
     scoring = costs.gradient * train + 8 * frame + 2 * costs.follow * (train + validation)
-    return passes + scoring_rounds * scoring + costs.gradient * train + 22 * frame
+    # Stretches overlap by some frames.
+    uncertainty = 1.3 * (costs.follow + costs.gradient) * train + 26 * frame
+    # Corrections estimate it before and after every round, simulate the block, and take its gradient.
+    rounds = options.correction_rounds
+    simulated = 1.3 * (_SIMULATED * costs.follow + costs.gradient) * train
+    corrections = 2 * (rounds + 1) * (uncertainty + simulated) if rounds else uncertainty
+    return passes + options.scoring_rounds * scoring + corrections
 
 
 def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions) -> TrainOptions:
@@ -142,7 +152,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
     >>> plan.isothermal_steps, plan.filter_steps
     (369, 184)
     """
-    left = max(seconds - fixed_seconds(costs, split, options.scoring_rounds), 0.0)
+    left = max(seconds - fixed_seconds(costs, split, options), 0.0)
 
     def planned(scale: float) -> TrainOptions:
         return replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -23,10 +23,11 @@ from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.journal import Evaluation, Journal
 from colloidlab.model.loop import Loop, Phase
-from colloidlab.model.scoring import score_steps
+from colloidlab.model.scoring import block_likelihood, score_steps
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
 from colloidlab.model.train_options import TrainOptions
 from colloidlab.model.trained_parts import Best, copied_weights, move, set_weights, trained_parts
+from colloidlab.progress import Monitor
 
 WINDOW_STEPS = MATURE + 7
 """Steps of a window; the memory of the velocity filter is shorter."""
@@ -40,6 +41,10 @@ _FIRST_SIGMA = 0.2
 """First guess of an unknown localisation error, in thermal displacements per frame."""
 
 
+Correction = Callable[[Filter, WindowSource, Split, Monitor], object]
+"""Moves fitted laws, in place, to where the likelihood's own error is made good."""
+
+
 class IsothermalTrainer:
     """Laws of one temperature, and what their training needs to go on.
 
@@ -51,10 +56,17 @@ class IsothermalTrainer:
     guess : Guess
     options : TrainOptions
     machine : Machine
+    correct : callable, optional
     """
 
     def __init__(
-        self, windows: WindowSource, split: Split, guess: Guess, options: TrainOptions, machine: Machine
+        self,
+        windows: WindowSource,
+        split: Split,
+        guess: Guess,
+        options: TrainOptions,
+        machine: Machine,
+        correct: Correction | None = None,
     ) -> None:
         error = _unknown_error(windows.recording, guess)
         self.filter = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature, error=error)
@@ -71,9 +83,10 @@ class IsothermalTrainer:
             size=machine.size,
         )
         self._best = Best(self.filter)
+        self._correct = correct
 
     def train(self, journal: Journal) -> Filter:
-        """Optimise, take the best, and end with Newton's steps; every phase that is behind us is passed over."""
+        """Optimise, take the best, end with Newton's steps and correct; every phase that is behind us is passed over."""
         journal.keep("isothermal", self)
         n_steps = self._options.isothermal_steps
         phase = Phase("isothermal", n_steps, _RATE, max(n_steps // _LOOKS, 1), self._options.patience)
@@ -85,6 +98,7 @@ class IsothermalTrainer:
         # Single scores are numerical derivatives, which float32 does not have the digits for.
         move(self.filter, self._machine.device, torch.float64)
         self._score(journal)
+        self._make_good(journal)
         # Without entropy it is found; with entropy it would only take part of the noise.
         if self.filter.error is not None:
             self.filter.error.requires_grad_(False)
@@ -100,6 +114,17 @@ class IsothermalTrainer:
         self._machine.agree_on(trained_parts(self.filter))
         for step, found in enumerate(rows):
             journal.add(Evaluation(name, step, time.perf_counter() - started, found.train, found.validation))
+        journal.finish(name)
+
+    def _make_good(self, journal: Journal) -> None:
+        name = "isothermal, correction"
+        if self._correct is None or journal.finished(name):
+            return
+        started = time.perf_counter()
+        self._correct(self.filter, self._windows, self._split, journal.monitor)
+        self._machine.agree_on(trained_parts(self.filter))
+        found = block_likelihood(self.filter, self._windows, self._split)
+        journal.add(Evaluation(name, 0, time.perf_counter() - started, found.train, found.validation))
         journal.finish(name)
 
     @cached_property

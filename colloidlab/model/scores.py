@@ -25,6 +25,9 @@ LEAD = 6
 _SCORED = 20
 """Scored frames of a stretch."""
 
+_TOGETHER = 1500
+"""Particles."""
+
 _EPSILON = 1e-4
 """Step of the numerical derivatives, which have about eleven digits left in double precision."""
 
@@ -123,6 +126,40 @@ def training_stretches(
             break
     monitor.update("scores, filter", last - first, last - first)
     return found[1:] if len(found) > 1 else found
+
+
+def together(block: list[Stretch], least: int = 1) -> list[Stretch]:
+    """Stretches of equal length side by side, up to some thousand particles each: small ones take little longer so.
+
+    Parameters
+    ----------
+    block : list of Stretch
+    least : int
+        Parts to be left, at the least, where there are so many stretches.
+    """
+    # Here, because torch-geometric takes seconds to import.
+    from colloidlab.dataset.window_data import join
+
+    most = max(len(block) // least, 1)
+    groups: list[list[Stretch]] = []
+    for stretch in block:
+        last = groups[-1] if groups else []
+        alike = bool(last) and (last[0].window.n_frames, last[0].lead) == (
+            stretch.window.n_frames,
+            stretch.lead,
+        )
+        n = sum(len(s.window.slot) for s in last) + len(stretch.window.slot)
+        if alike and n <= _TOGETHER and len(last) < most:
+            last.append(stretch)
+        else:
+            groups.append([stretch])
+    found = []
+    for group in groups:
+        states = [vars(s.start) for s in group]
+        start = FilterState(**{k: torch.cat([state[k] for state in states]) for k in states[0]})
+        path, velocity = (torch.cat([getattr(s, name) for s in group], 1) for name in ("path", "velocity"))
+        found.append(Stretch(join([s.window for s in group]), start, path, velocity, group[0].lead))
+    return found
 
 
 def stretch_score(filter_: Filter, stretch: Stretch) -> tuple[Tensor, float]:

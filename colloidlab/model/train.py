@@ -4,6 +4,7 @@
 |---|---|---|
 | isothermal | laws of one temperature | `isothermal_training` |
 | isothermal, scoring | the same, by Newton's steps | `scoring` |
+| isothermal, correction | the same, where the likelihood's own error is made good | `rollout.indirect` |
 | trial, noise grows / falls with T | laws with entropy, a few steps from either sign of the exponent | `entropy_training` |
 | filter | the trial that the validation block likes better, on to the end | `entropy_training` |
 
@@ -25,7 +26,7 @@ from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.entropy_training import EntropyTrainer
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, thermal_laws
-from colloidlab.model.isothermal_training import IsothermalTrainer
+from colloidlab.model.isothermal_training import Correction, IsothermalTrainer
 from colloidlab.model.journal import Evaluation, Journal
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train_options import TrainOptions
@@ -60,6 +61,7 @@ def fit_laws(
     machine: Machine = ALONE,
     checkpoint: FitCheckpoint | None = None,
     log: TrainingLog | None = None,
+    correct: Correction | None = None,
 ) -> Fit:
     """Fit both laws on the training block; the validation block chooses, the test block is not touched.
 
@@ -77,6 +79,8 @@ def fit_laws(
         From which an interrupted fit goes on; on a CPU its weights are, to the last bit, those of one that was not
         interrupted. The caller removes it when it has kept the result.
     log : TrainingLog, optional
+    correct : callable, optional
+        Corrects the isothermal laws, from which the fit with entropy starts; see `rollout.indirect`.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def fit_laws(
             "the processes see different checkpoints; put the run folder where all of them see it"
         )
     windows = WindowSource(recording, guess.cutoff, device=machine.device)
-    isothermal = IsothermalTrainer(windows, split, guess, options, machine).train(journal)
+    isothermal = IsothermalTrainer(windows, split, guess, options, machine, correct).train(journal)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
     trainers = []
     for power in (0.5, -0.5):
@@ -127,6 +131,7 @@ def fit_isothermal(
     monitor: Monitor = SILENT,
     *,
     machine: Machine = ALONE,
+    correct: Correction | None = None,
 ) -> Filter:
     """Fit laws of one temperature: the baseline, and the start of the fit with entropy.
 
@@ -140,7 +145,9 @@ def fit_isothermal(
         Rows are added to it.
     monitor : Monitor
     machine : Machine
+    correct : callable, optional
+        As in `fit_laws`.
     """
-    return IsothermalTrainer(windows, split, guess, options, machine).train(
+    return IsothermalTrainer(windows, split, guess, options, machine, correct).train(
         Journal(monitor, options, curves=curves)
     )

@@ -10,13 +10,17 @@ LEAST_TRIAL_STEPS = 8
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How long and how to train; see `config.FitConfig`."""
+    """How long and how to train; see `config.FitConfig`.
+
+    `correction_rounds` is for whoever hands `fit_laws` its correction, and for the time that a fit takes.
+    """
 
     isothermal_steps: int = 250
     filter_steps: int = 120
     window_frames: int = 20
     burn_in_frames: int = 20
     scoring_rounds: int = 1
+    correction_rounds: int = 0
     seed: int = 0
     batch_windows: int = 1
     patience: int = 5

@@ -40,12 +40,14 @@ from torch import Tensor
 
 from colloidlab.dataset.split import Split
 from colloidlab.model.filter import Filter
-from colloidlab.model.scores import Stretch, single_scores, stretch_score, training_stretches
+from colloidlab.model.scores import Stretch, single_scores, stretch_score, together, training_stretches
 from colloidlab.model.sequence import WindowSource
 from colloidlab.progress import SILENT, Monitor
 
 _STRETCHES = 2
 _STRETCH_FRAMES = 13
+_PARTS = 6
+"""Of the training block, at the least, from whose scatter the overdispersion is found."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def estimate_uncertainty(
         Gives the expected score; zero without it.
     """
     block = training_stretches(filter_, windows, split, monitor)
-    scores, counts = _block_scores(filter_, block, monitor)
+    scores, counts = _block_scores(filter_, together(block, _PARTS), monitor)
     chosen = sorted({round((j + 0.5) * len(block) / stretches - 0.5) for j in range(stretches)})
     found = []
     for n, w in enumerate(chosen):
@@ -168,7 +170,7 @@ def estimate_uncertainty(
 
 
 def _block_scores(filter_: Filter, block: list[Stretch], monitor: Monitor) -> tuple[Tensor, Tensor]:
-    """Summed score of every stretch, shape (n_stretches, p + 1), and the numbers of predictions."""
+    """Summed score of every part of the block, shape (n_parts, p + 1), and the numbers of predictions."""
     scores, counts = [], []
     for n, stretch in enumerate(block):
         monitor.update("uncertainty, stretches", n, len(block))

@@ -26,7 +26,7 @@ from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit
 from colloidlab.model.trained_parts import move
-from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
+from colloidlab.model.uncertainty import Uncertainty
 from colloidlab.pipeline.training import (
     Training,
     choose_device,
@@ -135,7 +135,7 @@ def _fit(
     with run.stage("fit", key, config, config.fit.model_dump()) as facts:
         fit = training.run(monitor)
         windows = WindowSource(recording, subject.guess.cutoff, device=training.machine.device)
-        uncertainty = estimate_uncertainty(fit.thermal, windows, split, monitor).cpu()
+        uncertainty = training.correct(fit.thermal, windows, split, monitor).cpu()
         isothermal, thermal = pass_both(fit, windows, monitor)
         comparison = compare(isothermal, thermal, split, recording.first)
         for filter_ in (fit.isothermal, fit.thermal):

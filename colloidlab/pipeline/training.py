@@ -15,11 +15,14 @@ from colloidlab.errors import UsageError
 from colloidlab.model.budget import measure_costs, plan_steps
 from colloidlab.model.checkpoint import FitCheckpoint
 from colloidlab.model.distributed import Machine, process_count
+from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.model.training_log import TensorBoardLog
-from colloidlab.progress import Monitor
+from colloidlab.model.uncertainty import Uncertainty
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.indirect import correct_laws
 from colloidlab.run import Run
 
 _WORTH_A_GPU = 2000
@@ -97,10 +100,18 @@ class Training:
                 machine=self.machine,
                 checkpoint=self.checkpoint,
                 log=log,
+                correct=self.correct if self.options.correction_rounds else None,
             )
         finally:
             if log is not None:
                 log.close()
+
+    def correct(
+        self, filter_: Filter, windows: WindowSource, split: Split, monitor: Monitor = SILENT
+    ) -> Uncertainty:
+        """Make good what the likelihood gets wrong, and say how well the laws are known."""
+        seed, rounds = self.options.seed, self.options.correction_rounds
+        return correct_laws(filter_, windows, split, seed=seed, rounds=rounds, monitor=monitor)
 
 
 def plan_training(
@@ -146,6 +157,7 @@ def _options(options: FitConfig) -> TrainOptions:
         window_frames=options.window_frames,
         burn_in_frames=options.burn_in_frames,
         scoring_rounds=options.scoring_rounds,
+        correction_rounds=options.correction_rounds,
         seed=options.fit_seed,
         batch_windows=options.batch_windows,
         patience=options.patience,

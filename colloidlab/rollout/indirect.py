@@ -31,7 +31,7 @@ from colloidlab.model.filter import Filter
 from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
-from colloidlab.model.scores import Stretch, place, stretch_score, values
+from colloidlab.model.scores import Stretch, place, stretch_score, together, values
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
@@ -70,13 +70,15 @@ def correct_laws(
     seed : int
         Of the simulations; the same in every round, so that rounds differ by their laws only.
     rounds : int
-        Steps at most; zero only estimates the uncertainty.
+        Steps at most; zero simulates nothing and only estimates the uncertainty.
 
     Returns
     -------
     Uncertainty
         Of the laws as they are left, the scatter of the simulation included.
     """
+    if rounds == 0:
+        return estimate_uncertainty(filter_, windows, split, monitor)
     expectation = expected_score(seed, monitor)
     start = values(filter_)
     found = best = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
@@ -96,7 +98,7 @@ def expected_score(seed: int, monitor: Monitor = SILENT) -> Expectation:
     def expectation(filter_: Filter, block: list[Stretch]) -> ExpectedScore:
         scores, count = [], 0.0
         simulated = simulate_stretches(filter_, block, seed=seed, monitor=monitor)
-        for stretch in monitor.track(simulated, "simulated scores"):
+        for stretch in monitor.track(together(simulated), "simulated scores"):
             score, counted = stretch_score(filter_, stretch)
             scores.append(score)
             count += counted

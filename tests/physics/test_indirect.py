@@ -12,8 +12,17 @@ from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.split import Split
 from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
-from colloidlab.model.scores import LEAD, Stretch, fitted_parameters, place, training_stretches, values
-from colloidlab.model.sequence import WindowSource
+from colloidlab.model.scores import (
+    LEAD,
+    Stretch,
+    fitted_parameters,
+    place,
+    stretch_score,
+    together,
+    training_stretches,
+    values,
+)
+from colloidlab.model.sequence import WindowSource, fresh_state
 from colloidlab.model.uncertainty import estimate_uncertainty
 from colloidlab.rollout.indirect import correct_laws, draw_state, expected_score, simulate_stretches
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
@@ -65,8 +74,6 @@ def test_stretches_score_every_frame_after_the_first_stretch_once(
 def test_a_stretch_starts_where_the_filter_was(at_truth: Filter, windows: WindowSource) -> None:
     """The state at a start is that of one uninterrupted pass."""
     whole = windows(0, FRAMES)
-    from colloidlab.model.sequence import fresh_state
-
     state = fresh_state(whole)
     block = stretches(at_truth, windows)
     starts = {s.window.frames[0]: s.start for s in block}
@@ -75,6 +82,17 @@ def test_a_stretch_starts_where_the_filter_was(at_truth: Filter, windows: Window
             assert torch.allclose(starts[k].r, state.r, atol=1e-9)
             assert torch.allclose(starts[k].vv, state.vv, atol=1e-12)
         state = at_truth.step(state, whole, k).state.detach()
+
+
+def test_stretches_together_have_the_sum_of_their_scores(at_truth: Filter, windows: WindowSource) -> None:
+    block = stretches(at_truth, windows)
+    alone = [stretch_score(at_truth, s) for s in block]
+    (joined, *rest) = [stretch_score(at_truth, s) for s in together(block)]
+    assert len(together(block, least=len(block))) == len(block)
+    assert len(rest) < len(block) - 1
+    assert sum(float(count) for _, count in (joined, *rest)) == sum(count for _, count in alone)
+    total, expected = (sum(score for score, _ in found) for found in ((joined, *rest), alone))
+    assert torch.allclose(torch.as_tensor(total), torch.as_tensor(expected), rtol=1e-8)
 
 
 def test_a_simulated_stretch_has_the_experiments_start_errors_and_graphs(

@@ -22,7 +22,7 @@ def seconds(options: TrainOptions) -> float:
     return (
         0.4 * options.isothermal_steps
         + 1.2 * (options.filter_steps + trial)
-        + fixed_seconds(COSTS, SPLIT, options.scoring_rounds)
+        + fixed_seconds(COSTS, SPLIT, options)
     )
 
 
