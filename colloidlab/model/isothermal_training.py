@@ -19,7 +19,7 @@ from colloidlab.model.distributed import Machine
 from colloidlab.model.filter import MATURE, Filter, LocalisationError
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.journal import Evaluation, Journal
-from colloidlab.model.loop import Loop, Phase
+from colloidlab.model.loop import Loop, Phase, steps_between
 from colloidlab.model.scoring import score_steps
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
 from colloidlab.model.train_options import TrainOptions
@@ -29,7 +29,7 @@ WINDOW_STEPS = MATURE + 7
 """Steps of a window; the memory of the velocity filter is shorter."""
 
 _LOOKS = 8
-"""Looks at the validation block; each costs a pass through it."""
+"""Looks at the validation block (more in a long fit); each costs a pass through it."""
 
 _RATE = 0.04
 
@@ -73,7 +73,7 @@ class IsothermalTrainer:
         """Optimise, take the best, and end with Newton's steps; every phase that is behind us is passed over."""
         journal.keep("isothermal", self)
         n_steps = self._options.isothermal_steps
-        phase = Phase("isothermal", n_steps, _RATE, max(n_steps // _LOOKS, 1), self._options.patience)
+        phase = Phase("isothermal", n_steps, _RATE, steps_between(n_steps, _LOOKS), self._options.patience)
         if not journal.finished(phase.name):
             loop = Loop(phase, trained_parts(self.filter), self._best, journal, self._machine)
             loop.run(self._loss, self._validate)
