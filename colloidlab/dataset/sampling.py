@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from colloidlab.errors import UsageError
+
 
 class WindowSampler:
     """Endless batches of indices of windows.
@@ -22,6 +24,11 @@ class WindowSampler:
         batch is no larger than a pass. Otherwise windows are drawn independently.
     rank, size : int
         This process takes every `size`-th window of a batch, from the `rank`-th.
+
+    Raises
+    ------
+    UsageError
+        A batch is too small for every process to get a window.
     """
 
     def __init__(
@@ -29,6 +36,11 @@ class WindowSampler:
     ) -> None:
         self.n_windows = n_windows
         self.batch_windows = min(batch_windows, n_windows) if in_passes else batch_windows
+        if self.batch_windows < size:
+            raise UsageError(
+                f"{size} processes cannot share a batch of {self.batch_windows} of {n_windows} windows: start fewer, "
+                "or give a larger batch_windows or a smaller window_frames"
+            )
         self._in_passes, self._rank, self._size = in_passes, rank, size
         self._rng = np.random.default_rng(seed)
         self._waiting: list[int] = []

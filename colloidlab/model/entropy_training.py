@@ -11,20 +11,19 @@ from torch import Tensor
 from colloidlab.dataset.sampling import WindowSampler
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
-from colloidlab.errors import UsageError
 from colloidlab.model.batch_loss import Batch, BatchLoss
 from colloidlab.model.carried_states import CarriedStates
 from colloidlab.model.checkpoint import State
 from colloidlab.model.distributed import Machine
 from colloidlab.model.filter import Filter
 from colloidlab.model.journal import Journal
-from colloidlab.model.loop import Loop, Phase
+from colloidlab.model.loop import Loop, Phase, steps_between
 from colloidlab.model.sequence import CarriedState, WindowSource, run_window
 from colloidlab.model.train_options import TrainOptions
 from colloidlab.model.trained_parts import Best, copied_weights, move, set_weights, trained_parts
 
 _LOOKS = 4
-"""Looks at the validation block (a trial has one); each costs a pass through it."""
+"""Looks at the validation block (a trial has one, a long fit more); each costs a pass through it."""
 
 _RATE = 0.02
 
@@ -46,11 +45,6 @@ class EntropyTrainer:
     temperature : float
         At which a particle without neighbours that are known begins.
     machine : Machine
-
-    Raises
-    ------
-    UsageError
-        More processes than windows.
     """
 
     def __init__(
@@ -68,11 +62,6 @@ class EntropyTrainer:
         n = options.window_frames
         last = split.train[1] - n - 1
         self._starts = range(split.train[0], max(last, split.train[0]) + 1, n)
-        if machine.size > len(self._starts):
-            raise UsageError(
-                f"the training block has {len(self._starts)} windows of {n} frames, too few for {machine.size} "
-                "processes: start fewer, or give a smaller window_frames"
-            )
         self._validation = (split.train[0] + n * len(self._starts), split.validation)
         self._sampler = WindowSampler(
             len(self._starts),
@@ -98,7 +87,7 @@ class EntropyTrainer:
         """Take steps, unless they are behind us."""
         if journal.finished(phase):
             return
-        every = max(n_steps // (1 if trial else _LOOKS), 1)
+        every = n_steps if trial else steps_between(n_steps, _LOOKS)
         loop = Loop(
             Phase(phase, n_steps, _RATE, every, self._options.patience),
             trained_parts(self.filter),

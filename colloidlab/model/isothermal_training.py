@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-import numpy as np
 import torch
 
 from colloidlab.dataset.recording import Recording
@@ -22,9 +21,9 @@ from colloidlab.model.filter import Filter, LocalisationError
 from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.journal import Evaluation, Journal
-from colloidlab.model.loop import Loop, Phase
+from colloidlab.model.loop import Loop, Phase, steps_between
 from colloidlab.model.scoring import block_likelihood, score_steps
-from colloidlab.model.sequence import WindowSource, fresh_state, run_window
+from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
 from colloidlab.model.train_options import TrainOptions
 from colloidlab.model.trained_parts import Best, copied_weights, move, set_weights, trained_parts
 from colloidlab.progress import Monitor
@@ -33,7 +32,7 @@ WINDOW_STEPS = MATURE + 7
 """Steps of a window; the memory of the velocity filter is shorter."""
 
 _LOOKS = 8
-"""Looks at the validation block, each at three windows of it."""
+"""Looks at the validation block (more in a long fit); each costs a pass through it."""
 
 _RATE = 0.04
 
@@ -89,7 +88,7 @@ class IsothermalTrainer:
         """Optimise, take the best, end with Newton's steps and correct; every phase that is behind us is passed over."""
         journal.keep("isothermal", self)
         n_steps = self._options.isothermal_steps
-        phase = Phase("isothermal", n_steps, _RATE, max(n_steps // _LOOKS, 1), self._options.patience)
+        phase = Phase("isothermal", n_steps, _RATE, steps_between(n_steps, _LOOKS), self._options.patience)
         if not journal.finished(phase.name):
             loop = Loop(phase, trained_parts(self.filter), self._best, journal, self._machine)
             loop.run(self._loss, self._validate)
@@ -145,12 +144,15 @@ class IsothermalTrainer:
 
     @torch.no_grad()
     def _validate(self) -> float:
-        # A window of n steps reads n + 1 frames; the last of them must still be of the validation block.
         begin, last = self._split.validation[0], self._split.validation[1] - 1
+        carried: CarriedState | None = None
         total = count = 0.0
-        for first in np.linspace(begin, max(last - WINDOW_STEPS, begin), 3).astype(int).tolist():
-            window = self._training_windows(first, first + min(WINDOW_STEPS, last - first) + 1)
-            _, t, c = run_window(self.filter, fresh_state(window), window)
+        for first in range(begin, last, WINDOW_STEPS):
+            # A window of n steps reads n + 1 frames; the last of them must still be of the validation block.
+            window = self._training_windows(first, min(first + WINDOW_STEPS, last) + 1)
+            state = fresh_state(window) if carried is None else carried.place(window)
+            state, t, c = run_window(self.filter, state, window)
+            carried = CarriedState.take(state, window)
             total, count = total + float(t), count + float(c)
         return total / max(count, 1.0)
 

@@ -25,6 +25,15 @@ _LEAST_RATE = 0.05
 """Rate at the end over that at the start; between them it follows half a cosine."""
 
 
+_MOST_BETWEEN = 30
+"""Steps between two looks in a long phase, so that patience is not worth the whole of it."""
+
+
+def steps_between(n_steps: int, looks: int) -> int:
+    """Steps between two looks at the validation block, of which there are `looks` in a phase that is not long."""
+    return min(max(n_steps // looks, 1), _MOST_BETWEEN)
+
+
 @dataclass(frozen=True)
 class Phase:
     """One phase of a fit.

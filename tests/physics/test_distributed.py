@@ -13,13 +13,7 @@ import pytest
 import torch
 from small_fit import QUICK, short_trials, subject, weights
 
-from colloidlab.errors import UsageError
-from colloidlab.model.distributed import Machine, machine
-from colloidlab.model.entropy import ScoreFilter
-from colloidlab.model.entropy_training import EntropyTrainer
-from colloidlab.model.filter import Filter
-from colloidlab.model.forms import isothermal_laws, thermal_laws
-from colloidlab.model.sequence import WindowSource
+from colloidlab.model.distributed import machine
 
 pytestmark = pytest.mark.usefixtures("short_trials")
 __all__ = ["short_trials"]
@@ -75,11 +69,3 @@ def test_two_processes_fit_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
         assert a.validation_loglik == pytest.approx(b.validation_loglik, abs=near), a
     for name, value in weights(alone).items():
         assert torch.allclose(weights(found)[name], value, rtol=1e-7, atol=1e-7), name
-
-
-def test_more_processes_than_windows_are_refused() -> None:
-    s = subject()
-    filter_ = Filter(thermal_laws(isothermal_laws(s.guess)), ScoreFilter(), s.guess.temperature)
-    windows = WindowSource(s.recording, s.guess.cutoff)
-    with pytest.raises(UsageError, match="too few for 9 processes"):
-        EntropyTrainer(filter_, windows, s.split, OPTIONS, s.guess.temperature, Machine(size=9))

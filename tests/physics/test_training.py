@@ -27,7 +27,7 @@ from colloidlab.model.forms import isothermal_laws, thermal_laws
 from colloidlab.model.held_out import follow
 from colloidlab.model.isothermal_training import IsothermalTrainer
 from colloidlab.model.journal import Journal
-from colloidlab.model.loop import Loop, Phase
+from colloidlab.model.loop import Loop, Phase, steps_between
 from colloidlab.model.scoring import block_likelihood
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, place_each, run_window
 from colloidlab.model.train import Fit, TrainOptions
@@ -136,6 +136,11 @@ def test_every_step_is_reported(reports: Reports) -> None:
         "trial",
         "filter",
     }
+
+
+@pytest.mark.parametrize(("n_steps", "looks", "every"), [(100, 8, 12), (3, 8, 1), (26, 4, 6), (2000, 4, 30)])
+def test_long_phases_are_looked_at_more_often(n_steps: int, looks: int, every: int) -> None:
+    assert steps_between(n_steps, looks) == every
 
 
 # ---- what is kept --------------------------------------------------------------------------------------------

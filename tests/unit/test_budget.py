@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import pytest
 from small_gas import CUTOFF, isothermal_gas, record, simulate, watch
 
+from colloidlab.config import load_config
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.model.budget import Costs, fixed_seconds, measure_costs, plan_steps
+from colloidlab.model.checkpoint import FitCheckpoint
+from colloidlab.model.distributed import ALONE
 from colloidlab.model.guess import first_guess
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train import TrainOptions
+from colloidlab.pipeline.training import plan_training
+from colloidlab.run import Run
 
 COSTS = Costs(isothermal_step=0.4, filter_step=1.2, follow=0.03, gradient=0.06)
 SPLIT = Split((0, 180), (180, 240), (240, 300))
@@ -53,3 +62,17 @@ def test_costs_are_measured() -> None:
     assert min(vars(costs).values()) > 0
     # A gradient costs more than the filter alone.
     assert costs.gradient > 0.5 * costs.follow
+
+
+def test_the_steps_of_an_interrupted_fit_are_not_planned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times vary, and other steps would be another fit."""
+    config = load_config(None, {"fit": {"budget_minutes": 3.0}})
+    data: Any = None, SPLIT, None
+    planned = TrainOptions(17, 12, patience=4)
+    FitCheckpoint(tmp_path, "key").write({"options": asdict(planned)})
+    found = plan_training(Run(tmp_path), config, "key", data, ALONE, started=0.0)
+    assert found.options == planned
+    monkeypatch.setattr("colloidlab.pipeline.training._within", lambda *_: USUAL)
+    assert plan_training(Run(tmp_path), config, "other", data, ALONE, started=0.0).options == USUAL

@@ -20,7 +20,7 @@ from colloidlab.dataset.sampling import WindowSampler
 from colloidlab.dataset.split import split_by_time
 from colloidlab.dataset.window_data import WindowData, WindowDataset, window_loader
 from colloidlab.dataset.windows import PAIR_MARGIN, Window, read_window
-from colloidlab.errors import FitRefused, InputError
+from colloidlab.errors import FitRefused, InputError, UsageError
 
 VIEW = rectangle_edge_distance(0, 0, 200, 200)
 
@@ -237,6 +237,8 @@ def test_passes_show_every_window_once() -> None:
         seen = [k for _ in range(3) for k in next(batches)]
         assert len(set(seen)) == 6 and set(seen) <= set(range(7))
     assert WindowSampler(3, 5, 0, in_passes=True).batch_windows == 3
+    with pytest.raises(UsageError, match="4 processes cannot share a batch of 3"):
+        WindowSampler(3, 5, 0, in_passes=True, size=4)
 
 
 @pytest.mark.parametrize("in_passes", [True, False])
