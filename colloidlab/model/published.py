@@ -209,7 +209,7 @@ def load_published(path: str | Path, *, cutoff: float, n_dims: int) -> Published
     Returns
     -------
     PublishedLaws
-        In float64 on the CPU. The encoder of the entropy (`teacher`) is left aside.
+        In float64 on the CPU. The encoder of the entropy is left aside; see `published_encoder`.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def load_published(path: str | Path, *, cutoff: float, n_dims: int) -> Published
         raise UsageError(f"n_dims = {n_dims}: particles move in 2 or 3 dimensions")
     if not 0 < cutoff < float("inf"):
         raise UsageError(f"cutoff = {cutoff} is no distance; give that of the training")
-    state = _read(Path(path))
+    state = read_weights(Path(path))
     try:
         hidden = [
             state[name].shape[0] for name in ("model_U_vol.layers.0.weight", "model_U_vol.layers.1.weight")
@@ -249,7 +249,8 @@ def load_published(path: str | Path, *, cutoff: float, n_dims: int) -> Published
     return laws
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file of weights by name; `InputError` where there are none."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
