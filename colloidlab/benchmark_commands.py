@@ -90,6 +90,9 @@ def tracking(
 def learner(
     *cases: Annotated[str, Parameter(name="CASE")],
     seeds: int = 3,
+    stars: Path | None = None,
+    published: Path | None = None,
+    weights: Path | None = None,
     output: Save = Path("benchmark_learner.json"),
     json: Json = False,
 ) -> None:
@@ -99,15 +102,24 @@ def learner(
     ----------
     cases
         temperature (found where it varies), weak (where little tells it), nulls (where there is none), positions
-        (sampling and localisation errors) [all].
+        (sampling and localisation errors), stars (cost and quality beside the published method) [all].
     seeds
         Simulations of each gas whose temperature is to be found.
+    stars
+        A melt of star polymers (.npz: r, v, box, dt, mass) instead of one that LAMMPS makes.
+    published
+        A checkout of the code of the published method, whose training step is timed beside ours.
+    weights
+        Its weights for these stars, judged beside ours.
     """
     from colloidlab.benchmarks.learner import benchmark_learner
+    from colloidlab.benchmarks.learner_stars import Outside
 
-    _say(
-        with_bars(lambda monitor: benchmark_learner(list(cases), seeds=seeds, monitor=monitor)), output, json
+    outside = Outside(stars, published, weights)
+    found = with_bars(
+        lambda monitor: benchmark_learner(list(cases), seeds=seeds, outside=outside, monitor=monitor)
     )
+    _say(found, output, json)
 
 
 def _say(rows: list[Row], output: Path | None, as_json: bool) -> None:

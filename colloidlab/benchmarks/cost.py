@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -58,6 +59,14 @@ def peak_growth_mb(work: Callable[[], object]) -> float | None:
         return None
     work()
     return (_status_kb("VmHWM") - before) / 1024
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process since it began, MB, interpreter and libraries included.
+
+    NaN where Linux's /proc is not. (`getrusage` counts the process that started this one as well.)
+    """
+    return _status_kb("VmHWM") / 1024 if _STATUS.exists() else math.nan
 
 
 def in_fresh_process(work: Callable[..., T], *arguments: object) -> T:

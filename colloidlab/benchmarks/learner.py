@@ -1,15 +1,19 @@
-"""The learner against gases of known law, and against an oracle that filters with the true one."""
+"""The learner against gases of known law and an oracle that filters with it, and against the published method."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from colloidlab.benchmarks.learner_gas import FULL, Size
 from colloidlab.benchmarks.learner_positions import position_rows
+from colloidlab.benchmarks.learner_stars import ALONE, Outside, star_rows
 from colloidlab.benchmarks.learner_temperature import found_rows, null_rows, reported_rows
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
 from colloidlab.progress import SILENT, Monitor
+
+_log = logging.getLogger(__name__)
 
 Case = Callable[[int, Size, Monitor], Iterable[Row]]
 
@@ -19,34 +23,50 @@ CASES: dict[str, Case] = {
     "nulls": lambda seeds, size, monitor: null_rows(size, monitor),
     "positions": lambda seeds, size, monitor: position_rows(size, monitor=monitor),
 }
-"""What `colloidlab benchmark learner` measures, in this order."""
+"""What `colloidlab benchmark learner` measures, in this order, and `STARS` after it."""
+
+STARS = "stars"
 
 
 def benchmark_learner(
-    cases: list[str], *, seeds: int = 3, size: Size = FULL, monitor: Monitor = SILENT
+    cases: list[str],
+    *,
+    seeds: int = 3,
+    size: Size = FULL,
+    outside: Outside = ALONE,
+    monitor: Monitor = SILENT,
 ) -> list[Row]:
     """Measure some cases or all.
 
     Parameters
     ----------
     cases : list of str
-        Of `CASES`; all where empty.
+        Of `CASES`, or `STARS`; all where empty.
     seeds : int
         Simulations of each gas whose temperature is to be found.
     size : Size
         Lengths of the recordings and of the fits.
+    outside : Outside
+        Of the stars. Where all is measured, but there are none and nothing that makes them, they are left out.
 
     Raises
     ------
     UsageError
         A case is unknown, or `seeds` is not positive.
     """
-    unknown = [name for name in cases if name not in CASES]
+    known = [*CASES, STARS]
+    unknown = [name for name in cases if name not in known]
     if unknown:
-        raise UsageError(f"there is no case {unknown[0]!r}; choose from {', '.join(CASES)}")
+        raise UsageError(f"there is no case {unknown[0]!r}; choose from {', '.join(known)}")
     if seeds < 1:
         raise UsageError(f"seeds = {seeds} simulates nothing; give at least 1")
+    if not cases and not outside.can_make_stars():
+        _log.warning("star polymers are left out: LAMMPS is not installed, and no file of stars is given")
+        known.remove(STARS)
     rows: list[Row] = []
-    for name in cases or list(CASES):
-        rows += CASES[name](seeds, size, monitor)
+    for name in cases or known:
+        if name == STARS:
+            rows += star_rows(outside, outside.melt(), monitor=monitor)
+        else:
+            rows += CASES[name](seeds, size, monitor)
     return rows

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from colloidlab.errors import InputError, UsageError
+from colloidlab.model.chunks import network_jet
 from colloidlab.model.energy import Thermo
 from colloidlab.model.friction import PairAmplitudes
-from colloidlab.model.jets import Activation, Jet, along, silu, softplus
+from colloidlab.model.jets import Activation, Jet, silu, softplus
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.laws import Laws
 
@@ -62,12 +63,16 @@ class Layers(nn.Module):
         inputs : tensor, shape (n, sizes[0])
         axis : int
         """
-        jet = along(inputs, axis)
-        for k, layer in enumerate(self.layers):
-            jet = jet.linear(self.weight(k), layer.get_parameter("bias"))
-            if k < len(self.layers) - 1:
-                jet = jet.through(self.activation)
-        return jet
+        return Jet(*network_jet(inputs, axis, self.effective(), self.activation))
+
+    def value_and_slope(self, inputs: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """A single output and its derivative along one input, each of shape (n,)."""
+        value, slope = network_jet(inputs, axis, self.effective(), self.activation, order=1)
+        return value[:, 0], slope[:, 0]
+
+    def effective(self) -> list[tuple[Tensor, Tensor]]:
+        """Weights as they are used, and biases."""
+        return [(self.weight(k), layer.get_parameter("bias")) for k, layer in enumerate(self.layers)]
 
 
 class ConvexLayers(Layers):
@@ -147,9 +152,11 @@ class PublishedAmplitudes(nn.Module):
         self.a, self.b, self.c = (Layers([2, *hidden, 1], silu) for _ in range(3))
 
     def forward(self, x: Tensor, T_i: Tensor, T_j: Tensor) -> PairAmplitudes:
+        inputs = torch.stack([x.repeat(2), torch.cat([T_i, T_j])], dim=1)
+
         def squared(network: Layers) -> tuple[Tensor, Tensor, Tensor]:
-            at_i, slope_i, _ = network(torch.stack([x, T_i], dim=1), 1).column()
-            at_j, slope_j, _ = network(torch.stack([x, T_j], dim=1), 1).column()
+            at, slope = network.value_and_slope(inputs, 1)
+            (at_i, at_j), (slope_i, slope_j) = at.view(2, -1), slope.view(2, -1)
             return (at_i * at_j) ** 2, 2 * at_i * slope_i * at_j**2, 2 * at_j * slope_j * at_i**2
 
         (A2, A2_i, A2_j), (B2, B2_i, B2_j), (C2, C2_i, C2_j) = map(squared, (self.a, self.b, self.c))
@@ -202,7 +209,7 @@ def load_published(path: str | Path, *, cutoff: float, n_dims: int) -> Published
     Returns
     -------
     PublishedLaws
-        In float64 on the CPU. The encoder of the entropy (`teacher`) is left aside.
+        In float64 on the CPU. The encoder of the entropy is left aside; see `published_encoder`.
 
     Raises
     ------
@@ -215,7 +222,7 @@ def load_published(path: str | Path, *, cutoff: float, n_dims: int) -> Published
         raise UsageError(f"n_dims = {n_dims}: particles move in 2 or 3 dimensions")
     if not 0 < cutoff < float("inf"):
         raise UsageError(f"cutoff = {cutoff} is no distance; give that of the training")
-    state = _read(Path(path))
+    state = read_weights(Path(path))
     try:
         hidden = [
             state[name].shape[0] for name in ("model_U_vol.layers.0.weight", "model_U_vol.layers.1.weight")
@@ -242,7 +249,8 @@ def load_published(path: str | Path, *, cutoff: float, n_dims: int) -> Published
     return laws
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file of weights by name; `InputError` where there are none."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
