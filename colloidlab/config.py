@@ -166,9 +166,10 @@ class FitConfig(Section):
         1, ge=0, description="Newton's steps over the whole training block after the isothermal fit"
     )
     correction_rounds: int = Field(
-        1,
+        0,
         ge=0,
-        description="Rounds in which laws are moved to those whose simulations have the data's score",
+        description="Rounds in which laws are moved to those whose simulations have the data's score; each takes longer "
+        "than the whole fit, and pays where localisation error is a large part of the thermal motion",
     )
     budget_minutes: float | None = Field(
         None,

@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from colloidlab.benchmarks.finite_difference import fit_finite_differences
-from colloidlab.benchmarks.learner_gas import FULL, SCORING_ROUNDS, Size, function_errors
+from colloidlab.benchmarks.learner_gas import FULL, SCORING_ROUNDS, Functions, Size, function_errors
 from colloidlab.benchmarks.learner_temperature import deviation_rows
 from colloidlab.benchmarks.rows import Row, at_most
 from colloidlab.dataset.regime import judge
-from colloidlab.dataset.split import split_by_time
+from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train import Evaluation, TrainOptions, fit_isothermal
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, observe, simulate_gas
 
 GAS = Gas(n=200, heat_capacity=2000.0, wave=0.0)
@@ -31,10 +33,12 @@ CASES = {
 }
 """Localisation error (px), stride, and whether the fit is told the error."""
 _BAR = 0.10
+_CORRECTIONS = 3
+"""Rounds of `rollout.indirect`."""
 
 
 def position_rows(size: Size = FULL, *, seed: int = 5, monitor: Monitor = SILENT) -> Iterable[Row]:
-    """The filter's fit, and beside it that of finite differences."""
+    """The corrected fit, and beside it those of the likelihood alone and of finite differences."""
     motion = simulate_gas(GAS, 2 * size.train_frames, seed=seed)
     for name, (sigma, every, known) in CASES.items():
         yield from _case(name, motion, sigma, every, known, size, seed, monitor)
@@ -71,9 +75,16 @@ def _case(
     windows = WindowSource(recording, gas.cutoff)
     curves: list[Evaluation] = []
     options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
-    found = fit_isothermal(windows, split, guess, options, curves, monitor)
-    errors = function_errors(found.laws, gas, seen)
-    yield from deviation_rows(name, errors, _BAR)
+
+    before: list[Functions] = []
+
+    def correct(filter_: Filter, windows: WindowSource, split: Split, monitor: Monitor) -> None:
+        before.append(function_errors(filter_.laws, gas, seen))
+        correct_laws(filter_, windows, split, seed=seed, rounds=_CORRECTIONS, monitor=monitor)
+
+    found = fit_isothermal(windows, split, guess, options, curves, monitor, correct=correct)
+    yield from deviation_rows(name, function_errors(found.laws, gas, seen), _BAR)
+    yield from _without_bars(deviation_rows(f"{name}, likelihood alone", before[0], _BAR))
     if found.error is not None:
         fitted = float(found.error.variance.sqrt())
         yield at_most(f"{name}: error found / true - 1", abs(fitted / sigma - 1), _BAR)
@@ -81,5 +92,9 @@ def _case(
     naive = fit_finite_differences(
         windows, split, guess, steps=size.isothermal_steps, seed=seed, monitor=monitor
     )
-    for row in deviation_rows(f"{name}, finite differences", function_errors(naive, gas, seen), _BAR):
-        yield Row(row.name, row.value)
+    errors = function_errors(naive, gas, seen)
+    yield from _without_bars(deviation_rows(f"{name}, finite differences", errors, _BAR))
+
+
+def _without_bars(rows: Iterable[Row]) -> Iterable[Row]:
+    return (Row(row.name, row.value) for row in rows)
