@@ -46,7 +46,7 @@ from colloidlab.progress import SILENT, Monitor
 
 _STRETCHES = 2
 _STRETCH_FRAMES = 13
-_PARTS = 6
+_PARTS = 4
 """Of the training block, at the least, from whose scatter the overdispersion is found."""
 
 
