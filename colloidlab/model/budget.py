@@ -12,16 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
-from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
 from colloidlab.model.filter_state import MATURE
-from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.forms import Guess, first_inference, isothermal_laws, thermal_laws
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
-from colloidlab.model.tensors import float64
 from colloidlab.model.train import TrainOptions
 
 _ISOTHERMAL_FRAMES = MATURE + 7
@@ -64,10 +61,11 @@ def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: Tr
         Their window length.
     """
     isothermal = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature)
-    thermal = Filter(thermal_laws(isothermal.laws), ScoreFilter(), guess.temperature)
-    with torch.no_grad():
-        V = thermal.laws.energy.log_reference_volume.exp().reshape(1)
-        thermal.inference.initial = float(thermal.laws.energy.entropy(float64([guess.temperature]), V)[0])
+    thermal = isothermal
+    if options.entropy != "isothermal":
+        laws = thermal_laws(isothermal.laws)
+        inference = first_inference(options.entropy, laws, guess.temperature, seed=options.seed)
+        thermal = Filter(laws, inference, guess.temperature)
 
     def window(length: int) -> Window:
         first = split.train[0]
@@ -137,11 +135,10 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
     left = max(seconds - fixed_seconds(costs, split, options.scoring_rounds), 0.0)
 
     def planned(scale: float) -> TrainOptions:
-        return replace(
-            options,
-            isothermal_steps=max(1, int(scale * options.isothermal_steps)),
-            filter_steps=max(_TRIAL_STEPS, int(scale * options.filter_steps)),
-        )
+        plan = replace(options, isothermal_steps=max(1, int(scale * options.isothermal_steps)))
+        if options.entropy == "isothermal":
+            return plan
+        return replace(plan, filter_steps=max(_TRIAL_STEPS, int(scale * options.filter_steps)))
 
     low, high = 0.0, 1e4
     for _ in range(60):
@@ -153,6 +150,9 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
 
 def _step_seconds(options: TrainOptions, costs: Costs) -> float:
     """Time of all steps: the rejected sign of temperature takes a trial more than `filter_steps` counts."""
+    isothermal = options.isothermal_steps * costs.isothermal_step
+    if options.entropy == "isothermal":
+        return isothermal
     trial = max(_TRIAL_STEPS, options.filter_steps // 6)
     filtered = trial + max(options.filter_steps, trial + 1)
-    return options.isothermal_steps * costs.isothermal_step + filtered * costs.filter_step
+    return isothermal + filtered * costs.filter_step

@@ -16,10 +16,10 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
 from colloidlab.errors import ColloidlabError
-from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter, LocalisationError
 from colloidlab.model.filter_state import MATURE
-from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.forms import EntropyForm, Guess, first_inference, isothermal_laws, thermal_laws
 from colloidlab.model.scoring import score_steps
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
 from colloidlab.progress import SILENT, Monitor
@@ -50,6 +50,7 @@ class TrainOptions:
     burn_in_frames: int = 20
     scoring_rounds: int = 1
     seed: int = 0
+    entropy: EntropyForm = "filter"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Fit:
     Attributes
     ----------
     isothermal, thermal : Filter
+        One and the same where no entropy was asked for.
     curves : list of Evaluation
     """
 
@@ -93,23 +95,22 @@ def fit_laws(
     curves: list[Evaluation] = []
     windows = WindowSource(recording, guess.cutoff)
     isothermal = fit_isothermal(windows, split, guess, options, curves, monitor)
+    if options.entropy == "isothermal":
+        return Fit(isothermal=isothermal, thermal=isothermal, curves=curves)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
     candidates = []
     trial = max(_TRIAL_STEPS, options.filter_steps // 6)
     for power in (0.5, -0.5):
-        start = Filter(
-            thermal_laws(isothermal.laws, power=power),
-            ScoreFilter(),
-            guess.temperature,
-            error=isothermal.error,
-        )
-        trainer = _EntropyTrainer(start, windows, split, options, temperature)
+        laws = thermal_laws(isothermal.laws, power=power)
+        inference = first_inference(options.entropy, laws, temperature, seed=options.seed)
+        start = Filter(laws, inference, guess.temperature, isothermal.error)
+        trainer = _EntropyTrainer(start, windows, split, options)
         trainer.train(
             trial, f"trial, noise {'grows' if power > 0 else 'falls'} with T", curves, monitor, trial=True
         )
         candidates.append(trainer)
     best = max(candidates, key=lambda c: c.best_validation)
-    best.train(max(options.filter_steps - trial, 1), "filter", curves, monitor)
+    best.train(max(options.filter_steps - trial, 1), options.entropy, curves, monitor)
     best.restore_best()
     return Fit(isothermal=isothermal, thermal=best.filter, curves=curves)
 
@@ -272,9 +273,7 @@ class _EntropyTrainer:
     visited in any order; they are as old as the last visit to the window before.
     """
 
-    def __init__(
-        self, start: Filter, windows: WindowSource, split: Split, options: TrainOptions, temperature: float
-    ) -> None:
+    def __init__(self, start: Filter, windows: WindowSource, split: Split, options: TrainOptions) -> None:
         self.filter = start
         self.windows = windows
         self.options = options
@@ -283,10 +282,6 @@ class _EntropyTrainer:
         self.starts = list(range(split.train[0], max(last, split.train[0]) + 1, n))
         self.validation = (split.train[0] + n * len(self.starts), split.validation)
         self.rng = np.random.default_rng(options.seed)
-        with torch.no_grad():
-            V = self.filter.laws.energy.log_reference_volume.exp().reshape(1)
-            S = self.filter.laws.energy.entropy(V.new_tensor([temperature]), V)
-        self.filter.inference.initial = float(S[0])
         self.carry: dict[int, CarriedState] = {}
         self.best_validation = -math.inf
         self._best: tuple[dict, dict] | None = None

@@ -22,7 +22,7 @@ class ConstantEntropy(EntropyInference):
     form = "isothermal"
 
     def first(self, state: FilterState, known: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        return neighbour_mean(state.S, known, index, self.initial), torch.zeros_like(state.variance)
+        return neighbour_mean(state.S.detach(), known, index, self.initial), torch.zeros_like(state.variance)
 
     def at_frame(self, state: FilterState, pairs: Pairs, complete: Tensor) -> Tensor:
         return state.S

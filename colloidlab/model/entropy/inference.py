@@ -100,7 +100,7 @@ class EntropyInference(nn.Module):
 
 
 def neighbour_mean(S: Tensor, known: Tensor, index: Tensor, otherwise: float) -> Tensor:
-    """Mean entropy of the known neighbours, else of all known particles, else the one given; carries no gradient.
+    """Mean entropy of the known neighbours, else of all known particles, else the one given.
 
     Parameters
     ----------
@@ -109,7 +109,6 @@ def neighbour_mean(S: Tensor, known: Tensor, index: Tensor, otherwise: float) ->
     index : int64 tensor, shape (2, n_pairs)
     otherwise : float
     """
-    S = S.detach()
     overall = S[known].mean() if bool(known.any()) else S.new_tensor(otherwise)
     weight = known.to(S.dtype)
     total, count = torch.zeros_like(S), torch.zeros_like(S)

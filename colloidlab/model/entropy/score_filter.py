@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from colloidlab.model import brackets
+from colloidlab.model.entropy.encoder import EntropyEncoder
 from colloidlab.model.entropy.inference import EntropyInference, StepOutcome, neighbour_mean
-from colloidlab.model.filter_state import FilterState
+from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.tensors import dot, float64
 from colloidlab.model.transition import inverse_and_logdet
@@ -35,6 +36,9 @@ class ScoreFilter(EntropyInference):
         brings, and of the variance by which ln T changes in a frame beyond the law.
     initial : float
         Entropy of a particle none of whose neighbours is known yet.
+    start : EntropyEncoder, optional
+        Says the entropy of a particle until its predictions count, from which the score moves it; it stays as it
+        is, and must speak of the same laws (`EntropyEncoder.translated`). Without one, the mean of the neighbours.
     """
 
     form = "filter"
@@ -47,8 +51,10 @@ class ScoreFilter(EntropyInference):
         process: float = 3e-4,
         *,
         initial: float = 0.0,
+        start: EntropyEncoder | None = None,
     ) -> None:
         super().__init__(initial)
+        self.start = None if start is None else start.requires_grad_(False)
         self.log_values = nn.Parameter(torch.log(float64([prior, information, process])))
 
     @property
@@ -64,11 +70,16 @@ class ScoreFilter(EntropyInference):
         return self.log_values[2].exp()
 
     def first(self, state: FilterState, known: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        S = neighbour_mean(state.S, known, index, self.initial)
+        S = neighbour_mean(state.S.detach(), known, index, self.initial)
         return S, self.prior.expand_as(state.variance)
 
     def at_frame(self, state: FilterState, pairs: Pairs, complete: Tensor) -> Tensor:
-        return state.S if state.S.requires_grad else state.S.detach().requires_grad_(True)
+        S = state.S
+        if self.start is not None:
+            # Velocities are known by and by, and so is what they say.
+            young = state.age <= MATURE
+            S = torch.where(young, self.start.at_frame(state, pairs, complete).detach(), S)
+        return S if S.requires_grad else S.detach().requires_grad_(True)
 
     def follow(self, step: StepOutcome) -> tuple[Tensor, Tensor]:
         assert step.score is not None
@@ -87,6 +98,6 @@ class ScoreFilter(EntropyInference):
         # Where neighbours are out of view the law cannot be followed: entropy stays near that of the neighbours.
         complete = step.complete
         index = torch.stack([ev.pairs.i, ev.pairs.j])
-        nearby = neighbour_mean(before.S, complete & (before.age > 0), index, self.initial)
+        nearby = neighbour_mean(before.S.detach(), complete & (before.age > 0), index, self.initial)
         S = torch.where(complete, S, 0.9 * before.S + 0.1 * nearby)
         return S, torch.where(complete, variance + self.process, before.variance)
