@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json as json_module
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -32,10 +33,10 @@ from colloidlab.config import (
     to_toml_dict,
 )
 from colloidlab.errors import Cancelled, ColloidlabError, InputError, UsageError
+from colloidlab.progress import SILENT, Monitor
 from colloidlab.terminal import with_bars
 
 if TYPE_CHECKING:
-    from colloidlab.progress import Monitor
     from colloidlab.run import Run
 
 app = App(
@@ -167,7 +168,7 @@ def fit(
 
         return run_fit(target, options, monitor)
 
-    _say(_in_run(folder, work, must_exist=True), json)
+    _say(_in_run(folder, work, must_exist=True, shared=True), json)
 
 
 @app.command
@@ -269,20 +270,37 @@ def _printed(options: Config, wanted: bool) -> bool:
 
 
 def _in_run(
-    folder: Path, work: Callable[[Monitor, Run], dict[str, Any]], *, must_exist: bool = False
+    folder: Path,
+    work: Callable[[Monitor, Run], dict[str, Any]],
+    *,
+    must_exist: bool = False,
+    shared: bool = False,
 ) -> dict[str, Any]:
+    """Work in a run folder; `shared` where several processes that torchrun has started may do so together."""
     from colloidlab.run import Run
 
+    if not shared and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UsageError("of all commands only 'fit' is shared by processes: run this one without torchrun")
     if must_exist and not folder.is_dir():
         raise UsageError(
             f"the run folder {folder} does not exist; make it with 'colloidlab track VIDEO -o {folder}'"
         )
     target = Run(folder)
+    if not _leads():
+        work(SILENT, target)
+        return {}
     return {"run": str(folder)} | with_bars(lambda monitor: work(monitor, target))
+
+
+def _leads() -> bool:
+    """False for all but the first of the processes that torchrun has started: the others are silent."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def _say(result: dict[str, Any], as_json: bool, last: str | None = None) -> None:
     """The result for people; with --json one object on standard output. `last` names the entry to end with."""
+    if not _leads():
+        return
     if as_json:
         _print_json(result)
         return

@@ -174,12 +174,28 @@ class FitConfig(Section):
         gt=0,
         description="Wall time of the fit, min; sets both numbers of steps [as many as given there]",
     )
+    batch_windows: int = Field(
+        1, ge=1, description="Windows over which a step averages; at least one for each process of torchrun"
+    )
+    patience: int = Field(
+        5, ge=1, description="Looks at the validation block without a better one after which a phase ends"
+    )
     window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
     burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")
     sigma_px: float | None = Field(
         None, ge=0, description="Localisation error for all particles, px [from the tracks]"
     )
     fit_seed: int = Field(0, ge=0, description="Seed of the training")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Processor; auto takes a GPU where there is one and frames hold thousands of particles",
+    )
+    dtype: Literal["float64", "float32"] = Field(
+        "float64", description="Precision of the optimisation steps; what is reported is computed in float64"
+    )
+    tensorboard: bool = Field(
+        False, description="Write training curves for TensorBoard into the run folder; changes no result"
+    )
 
     @model_validator(mode="after")
     def _leaves_a_test(self) -> FitConfig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class Window:
         First frame of every stretch.
     slot : int64 array, shape (n,)
         Index of each particle in `Recording.particles`.
-    member : int64 array, shape (n,)
+    member : int64 tensor, shape (n,)
         Which stretch a slot belongs to.
     positions, sigma2 : tensors, shape (n_frames, n, D)
         Tracked position (px) and variance of its error (px^2).
@@ -45,7 +46,7 @@ class Window:
 
     frames: tuple[int, ...]
     slot: np.ndarray
-    member: np.ndarray
+    member: Tensor
     positions: Tensor
     sigma2: Tensor
     present: Tensor
@@ -59,6 +60,39 @@ class Window:
     @property
     def n_frames(self) -> int:
         return int(self.positions.shape[0])
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Window:
+        """The same window elsewhere: real numbers as `dtype`, all tensors on `device`."""
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
+                return tuple(moved(part) for part in value)
+            if not isinstance(value, Tensor):
+                return value
+            return value.to(device, dtype if value.is_floating_point() else None)
+
+        return Window(**{field.name: moved(getattr(self, field.name)) for field in fields(self)})
+
+    def mean(self, values: Tensor, chosen: Tensor, otherwise: Tensor) -> Tensor:
+        """Mean over the chosen particles of each stretch, for every slot; `otherwise` where nobody is chosen.
+
+        Parameters
+        ----------
+        values : tensor, shape (n,)
+        chosen : bool tensor, shape (n,)
+        otherwise : tensor, shape () or (n,)
+
+        Returns
+        -------
+        tensor, shape () or (n,)
+        """
+        if len(self.frames) == 1:
+            return values[chosen].mean() if bool(chosen.any()) else otherwise
+        weight = chosen.to(values.dtype)
+        sums = values.new_zeros(2, len(self.frames))
+        sums = sums.index_add(1, self.member, torch.stack([weight * values, weight]))
+        total, count = sums[:, self.member]
+        return torch.where(count > 0, total / count.clamp_min(1), otherwise)
 
 
 def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> Window:
@@ -93,7 +127,7 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
     return Window(
         frames=(first,),
         slot=slot,
-        member=np.zeros(n, dtype=np.int64),
+        member=torch.zeros(n, dtype=torch.int64),
         positions=torch.as_tensor(positions),
         sigma2=torch.as_tensor(sigma2),
         scale=torch.as_tensor(scale),
@@ -103,30 +137,22 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
     )
 
 
-def side_by_side(windows: list[Window]) -> Window:
-    """Join windows of equal length into one whose parts do not interact."""
-    if len(windows) == 1:
-        return windows[0]
-    offsets = np.cumsum([0, *(len(w.slot) for w in windows)])
-    n_frames = windows[0].n_frames
+def with_positions(window: Window, positions: Tensor, cutoff: float) -> Window:
+    """The same particles at other positions, shape (n_frames, n, D), with the graphs of these.
 
-    def join(name: str) -> Tensor:
-        return torch.cat([getattr(w, name) for w in windows], dim=1)
-
-    return Window(
-        frames=tuple(f for w in windows for f in w.frames),
-        slot=np.concatenate([w.slot for w in windows]),
-        member=np.concatenate([np.full(len(w.slot), k) for k, w in enumerate(windows)]),
-        positions=join("positions"),
-        sigma2=join("sigma2"),
-        present=join("present"),
-        observed=join("observed"),
-        complete=join("complete"),
-        interior=join("interior"),
-        scale=torch.cat([w.scale for w in windows]),
-        pairs=tuple(
-            torch.cat([w.pairs[k] + int(o) for w, o in zip(windows, offsets, strict=False)], dim=1)
-            for k in range(n_frames)
-        ),
-        box=windows[0].box,
-    )
+    Parameters
+    ----------
+    positions : tensor
+        On the CPU.
+    cutoff : float, px
+        As in `read_window`.
+    """
+    scale = window.scale.cpu().numpy()
+    box = None if window.box is None else window.box.cpu().numpy()
+    here = window.positions
+    graphs = []
+    for r, present in zip(positions.numpy(), window.present.cpu().numpy(), strict=True):
+        at = np.flatnonzero(present)
+        index = find_pairs(r[at], cutoff * PAIR_MARGIN, scale[at], box)
+        graphs.append(torch.as_tensor(at[index], device=here.device))
+    return replace(window, positions=positions.to(here), pairs=tuple(graphs))

@@ -158,12 +158,15 @@ def friction_force(ev: Evaluation, v: Tensor) -> Tensor:
     return -p.sum_antisymmetric(apply(ev.g_perp, ev.g_par, p.e, v[p.i] - v[p.j]))
 
 
+def drag_force(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
+    """Friction between particles, and with the bath where there is one; linear in v, shape (n, D)."""
+    force = friction_force(ev, v)
+    return force if laws.bath is None else force - laws.bath.friction * v
+
+
 def acceleration(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
     """dv/dt without noise, k_B div M and the drag of a bath included; shape (n, D)."""
-    force = ev.force + friction_force(ev, v)
-    if laws.bath is not None:
-        force = force - laws.bath.friction * v
-    return force / laws.mass
+    return (ev.force + drag_force(laws, ev, v)) / laws.mass
 
 
 def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Tensor | None = None) -> Tensor:

@@ -8,23 +8,22 @@ down, and given as options they repeat the fit.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
+from colloidlab.model.distributed import ALONE, Machine
 from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
-from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, first_inference, isothermal_laws, thermal_laws
+from colloidlab.model.isothermal_training import WINDOW_STEPS
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
-from colloidlab.model.train import TrainOptions
+from colloidlab.model.train_options import LEAST_TRIAL_STEPS, TrainOptions
+from colloidlab.model.trained_parts import move
 
-_ISOTHERMAL_FRAMES = MATURE + 7
-"""Steps of a window of the isothermal fit."""
-
-_TRIAL_STEPS = 8
 _ROUNDS = 2
 """Timed repetitions, after one that is not timed."""
 
@@ -49,7 +48,9 @@ class Costs:
     gradient: float
 
 
-def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: TrainOptions) -> Costs:
+def measure_costs(
+    windows: WindowSource, split: Split, guess: Guess, options: TrainOptions, machine: Machine = ALONE
+) -> Costs:
     """Time a few steps on the first frames of the training block.
 
     Parameters
@@ -58,7 +59,8 @@ def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: Tr
     split : Split
     guess : Guess
     options : TrainOptions
-        Their window length.
+        Their window length and batch.
+    machine : Machine
     """
     isothermal = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature)
     thermal = isothermal
@@ -66,16 +68,22 @@ def measure_costs(windows: WindowSource, split: Split, guess: Guess, options: Tr
         laws = thermal_laws(isothermal.laws)
         inference = first_inference(options.entropy, laws, guess.temperature, seed=options.seed)
         thermal = Filter(laws, inference, guess.temperature)
+    for filter_ in (isothermal, thermal):
+        move(filter_, machine.device, machine.dtype)
+    windows = windows.in_precision(machine.dtype)
 
     def window(length: int) -> Window:
         first = split.train[0]
         return windows(first, min(first + length + 1, split.train[1]))
 
-    short, long = window(_ISOTHERMAL_FRAMES), window(options.window_frames)
+    short, long = window(WINDOW_STEPS), window(options.window_frames)
     step = _seconds(lambda: _step(thermal, long))
+    # Stretches of a batch are filtered at once, in about the time that they would take one after the other.
+    share = math.ceil(options.batch_windows / machine.size)
     plain = _seconds(lambda: _plain(thermal, long)) + _seconds(lambda: _plain(isothermal, long))
     frames = long.n_frames - 1
-    return Costs(_seconds(lambda: _step(isothermal, short)), step, plain / frames, step / frames)
+    short_step = _seconds(lambda: _step(isothermal, short))
+    return Costs(share * short_step, share * step, plain / frames, step / frames)
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -138,7 +146,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
         plan = replace(options, isothermal_steps=max(1, int(scale * options.isothermal_steps)))
         if options.entropy == "isothermal":
             return plan
-        return replace(plan, filter_steps=max(_TRIAL_STEPS, int(scale * options.filter_steps)))
+        return replace(plan, filter_steps=max(LEAST_TRIAL_STEPS, int(scale * options.filter_steps)))
 
     low, high = 0.0, 1e4
     for _ in range(60):
@@ -150,9 +158,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
 
 def _step_seconds(options: TrainOptions, costs: Costs) -> float:
     """Time of all steps: the rejected sign of temperature takes a trial more than `filter_steps` counts."""
-    isothermal = options.isothermal_steps * costs.isothermal_step
     if options.entropy == "isothermal":
-        return isothermal
-    trial = max(_TRIAL_STEPS, options.filter_steps // 6)
-    filtered = trial + max(options.filter_steps, trial + 1)
-    return isothermal + filtered * costs.filter_step
+        return options.isothermal_steps * costs.isothermal_step
+    filtered = 2 * options.trial_steps + options.further_steps
+    return options.isothermal_steps * costs.isothermal_step + filtered * costs.filter_step

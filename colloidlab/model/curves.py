@@ -11,8 +11,9 @@ from scipy.stats import norm
 from torch import Tensor
 
 from colloidlab.model.laws import Laws
+from colloidlab.model.scores import free_parameters
 from colloidlab.model.tensors import float64
-from colloidlab.model.uncertainty import Uncertainty, free_parameters
+from colloidlab.model.uncertainty import Uncertainty
 from colloidlab.units import Calibration
 
 _POINTS = 80

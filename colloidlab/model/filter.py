@@ -6,8 +6,8 @@ likelihood of a learned hidden variable has no minimum.
 
 One step from frame t to t + 1, in units of the frame interval:
 
-1. ask for the entropies of the frame, evaluate the laws at the filtered positions and predict r and v to third order in
-   time: with less, curvature of the path would stay in the innovation and be taken for noise;
+1. ask for the entropies of the frame, evaluate the laws at the filtered positions and predict r and v by the time
+   series of the linearised motion: with less, curvature of the path would stay in the innovation and be taken for noise;
 2. the covariance follows the exact motion of an oscillator with the particle's own
    stiffness and friction, driven by its own noise, which yields the (2/3, 1/6) correlation of
    sampled white forcing;
@@ -20,6 +20,7 @@ Neighbours enter through their filtered means; correlations between particles ar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,6 +40,10 @@ _SIGMA2_FLOOR = 1e-12
 
 _LEAST_SIGMA = 1e-4
 """Where the search for an unknown localisation error begins at the least, px."""
+
+_ORDER = 5
+"""Terms of the series in time of a particle's mean motion: relative velocities of a pair may decay twice as fast as those
+of a particle among neighbours at rest, and with the second term alone friction came out several per cent too high."""
 
 
 class LocalisationError(nn.Module):
@@ -115,12 +120,12 @@ class Filter:
         inference, complete = self.inference, window.complete[k]
         with torch.set_grad_enabled(training or inference.scored):
             pairs = pair_geometry(state.r, window.pairs[k], self.laws.cutoff, window.scale, window.box)
-            S = inference.at_frame(state, pairs, complete)
-            ev = self._evaluate(pairs, S, complete, window.present[k])
+            S = inference.at_frame(state, pairs, window, k)
+            ev = self._evaluate(pairs, S, window, k)
             vv = brackets.velocity_noise(self.laws, ev)
             predicted = self._predict(state, S, ev, vv)
             innovation = window.positions[k + 1] - predicted.r
-            covariance = predicted.rr + torch.diag_embed(self._sigma2(window, k + 1))
+            covariance = predicted.rr + torch.diag_embed(self.localisation_variance(window)[k + 1])
             precision, logdet = inverse_and_logdet(covariance)
             whitened = torch.einsum("nab,nb->na", precision, innovation)
             dim = innovation.shape[1]
@@ -142,26 +147,28 @@ class Filter:
         with torch.set_grad_enabled(training):
             updated = self._correct(predicted, covariance, precision, whitened)
             entropy, variance = inference.follow(
-                StepOutcome(self.laws, filtered, ev, predicted.v, updated.v, vv, score, complete)
+                StepOutcome(self.laws, filtered, ev, predicted.v, updated.v, vv, score, window, k)
             )
             age = torch.where(follows, state.age + 1, torch.zeros_like(state.age))
             updated = replace(updated, S=entropy, variance=variance, age=age)
         return StepResult(updated, filtered, ev, loglik, counted)
 
-    def _evaluate(self, pairs: Pairs, S: Tensor, complete: Tensor, present: Tensor) -> brackets.Evaluation:
+    def _evaluate(self, pairs: Pairs, S: Tensor, window: Window, k: int) -> brackets.Evaluation:
+        complete, present = window.complete[k], window.present[k]
         if bool((complete | ~present).all()):
             return brackets.evaluate(self.laws, pairs, S)
         # Neighbours beyond the edge of the view are not seen: such particles get the mean density of the others.
         density = self.laws.kernel.at_zero().detach() + pairs.sum_symmetric(
             self.laws.kernel(pairs.x, *pairs.arguments).w.detach()
         )
-        mean = density[complete].mean() if bool(complete.any()) else density[present].mean()
+        somewhere = window.mean(density, present, density.new_ones(()))
+        mean = window.mean(density, complete, somewhere)
         volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
         return brackets.evaluate(self.laws, pairs, S, volume=volume)
 
-    def _sigma2(self, window: Window, k: int) -> Tensor:
-        """Variance of the localisation error in frame k, shape (n, D)."""
-        stated = window.sigma2[k] + _SIGMA2_FLOOR
+    def localisation_variance(self, window: Window) -> Tensor:
+        """Variance of the localisation error of every particle in every frame, px^2, shape (n_frames, n, D)."""
+        stated = window.sigma2 + _SIGMA2_FLOOR
         return stated if self.error is None else stated + self.error.variance
 
     def _meet(self, state: FilterState, window: Window, k: int) -> FilterState:
@@ -169,13 +176,15 @@ class Filter:
         new = window.present[k] & (state.age == 0)
         if not bool(new.any()):
             return state
-        S_new, variance = self.inference.first(state, window.present[k] & ~new, window.pairs[k])
+        S_new, variance = self.inference.first(state, window.present[k] & ~new, window, k)
         eye = torch.eye(state.r.shape[1], dtype=state.r.dtype, device=state.r.device)
         one, two = new[:, None], new[:, None, None]
         return FilterState(
             r=torch.where(one, window.positions[k], state.r),
             v=torch.where(one, torch.zeros_like(state.v), state.v),
-            rr=torch.where(two, torch.diag_embed(self._sigma2(window, k).clamp_max(1e2)), state.rr),
+            rr=torch.where(
+                two, torch.diag_embed(self.localisation_variance(window)[k].clamp_max(1e2)), state.rr
+            ),
             rv=torch.where(two, torch.zeros_like(state.rv), state.rv),
             vv=torch.where(two, self.velocity_variance * eye, state.vv),
             S=torch.where(new, S_new, state.S),
@@ -189,15 +198,14 @@ class Filter:
         friction = response.mean_self_friction(self.laws, ev) / mass
         # Outside these bounds one frame is too coarse to follow the motion, and the series would not converge.
         t = oscillator_transition(stiffness.clamp(-1.0, 4.0), friction.clamp(0.0, 4.0), 1.0)
-        a = brackets.acceleration(self.laws, ev, state.v)
-        jerk = (response.force_rate(ev, state.v) + brackets.friction_force(ev, a)) / mass
+        r, v = self._advance(state, ev)
         rr_, rv_, vr_, vv_, q_rr, q_rv, q_vv = (x[:, None, None] for x in t)
         cross = state.rv + state.rv.transpose(1, 2)
         return replace(
             state,
             S=S,
-            r=state.r + state.v + a / 2 + jerk / 6,
-            v=state.v + a + jerk / 2,
+            r=r,
+            v=v,
             rr=rr_**2 * state.rr + rr_ * rv_ * cross + rv_**2 * state.vv + q_rr * vv,
             rv=rr_ * vr_ * state.rr
             + rr_ * vv_ * state.rv
@@ -206,6 +214,21 @@ class Filter:
             + q_rv * vv,
             vv=vr_**2 * state.rr + vr_ * vv_ * cross + vv_**2 * state.vv + q_vv * vv,
         )
+
+    def _advance(self, state: FilterState, ev: brackets.Evaluation) -> tuple[Tensor, Tensor]:
+        """Mean position and velocity one frame on, shape (n, D).
+
+        The time series of the motion with force, its gradient and friction as they are at the start of the frame.
+        """
+        derivative = brackets.acceleration(self.laws, ev, state.v)
+        before = state.v
+        r, v = state.r + state.v + derivative / 2, state.v + derivative
+        for order in range(2, _ORDER + 1):
+            rate = response.force_rate(ev, before) + brackets.drag_force(self.laws, ev, derivative)
+            before, derivative = derivative, rate / self.laws.mass
+            v = v + derivative / math.factorial(order)
+            r = r + derivative / math.factorial(order + 1)
+        return r, v
 
     @staticmethod
     def _correct(

@@ -67,7 +67,7 @@ def follow(filter_: Filter, windows: WindowSource, monitor: Monitor = SILENT, la
             state = result.state.detach()
             tables.append(_state_rows(result, window, k, a + k, recording.particles))
             sums.append(_sums(result, window, k, previous))
-            volumes.append(result.evaluation.volume.detach()[window.interior[k]].numpy()[::10])
+            volumes.append(result.evaluation.volume.detach()[window.interior[k]].cpu().numpy()[::10])
             previous = window.positions[k]
         carried = CarriedState.take(state, window)
     monitor.update(label, last - recording.first, last - recording.first)
@@ -84,7 +84,9 @@ def _previous_positions(windows: WindowSource, window: Window, first: int) -> to
         at = np.searchsorted(window.slot, windows.recording.particle[rows])
         at = np.minimum(at, len(window.slot) - 1)
         known = window.slot[at] == windows.recording.particle[rows]
-        out[torch.as_tensor(at[known])] = torch.as_tensor(windows.recording.position[rows][known])
+        position = windows.recording.position[rows][known]
+        where = torch.as_tensor(at[known], device=out.device)
+        out[where] = torch.as_tensor(position, dtype=out.dtype, device=out.device)
     return out
 
 
@@ -105,9 +107,12 @@ def _sums(
 def _state_rows(
     result: StepResult, window: Window, k: int, frame: int, particles: np.ndarray
 ) -> pd.DataFrame:
-    m = window.present[k].numpy()
+    def numbers(values: torch.Tensor) -> np.ndarray:
+        return np.asarray(values.detach().cpu().numpy()[m])
+
+    m = window.present[k].cpu().numpy()
     s = result.filtered
-    r, v = s.r.detach().numpy()[m], s.v.detach().numpy()[m]
+    r, v = numbers(s.r), numbers(s.v)
     axes = "xyz"[: r.shape[1]]
     return pd.DataFrame(
         {
@@ -115,10 +120,10 @@ def _state_rows(
             "particle": particles[window.slot[m]],
             **{axis: r[:, k] for k, axis in enumerate(axes)},
             **{f"v{axis}_px": v[:, k] for k, axis in enumerate(axes)},
-            "entropy": s.S.detach().numpy()[m],
-            "temperature_px2": result.evaluation.thermo.T.detach().numpy()[m],
-            "sigma_ln_temperature": np.sqrt(s.variance.detach().numpy()[m]),
-            "boundary": ~window.interior[k].numpy()[m],
+            "entropy": numbers(s.S),
+            "temperature_px2": numbers(result.evaluation.thermo.T),
+            "sigma_ln_temperature": np.sqrt(numbers(s.variance)),
+            "boundary": ~numbers(window.interior[k]),
         }
     )
 

@@ -12,7 +12,6 @@ Osborne, Biometrika 79, 739 (1992), on Fisher's scoring.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -20,15 +19,16 @@ from torch import Tensor
 
 from colloidlab.dataset.split import Split
 from colloidlab.model.filter import Filter
+from colloidlab.model.scores import place, values
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
-from colloidlab.model.uncertainty import estimate_uncertainty, free_parameters
+from colloidlab.model.uncertainty import estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
 
 _TRUST = 0.5
 """Largest change of a parameter in one step; all are logarithms, exponents or coefficients of them."""
 _FRACTIONS = (1.0, 0.3, 0.1)
 _WINDOW = 40
-_STRETCH_FRAMES = 8
+_STRETCH_FRAMES = 10
 """Of single scores: with hundreds of particles, a few frames tell the information."""
 
 
@@ -53,7 +53,7 @@ def score_steps(
     Parameters
     ----------
     filter_ : Filter
-        Fitted; its free parameters require a gradient.
+        Fitted; its free parameters, and those of a localisation error that is fitted too, require a gradient.
     windows : WindowSource
     split : Split
     rounds : int
@@ -65,7 +65,7 @@ def score_steps(
         Before the first step and after each that was taken.
     """
     found = [block_likelihood(filter_, windows, split)]
-    best, best_state = found[0], copy.deepcopy(filter_.laws.state_dict())
+    best, best_values = found[0], values(filter_)
     for k in range(rounds):
         monitor.update("fit, scoring", k, rounds)
         step = estimate_uncertainty(
@@ -76,8 +76,8 @@ def score_steps(
             break
         found.append(after)
         if after.validation > best.validation:
-            best, best_state = after, copy.deepcopy(filter_.laws.state_dict())
-    filter_.laws.load_state_dict(best_state)
+            best, best_values = after, values(filter_)
+    place(filter_, best_values)
     monitor.update("fit, scoring", rounds, rounds)
     return found
 
@@ -85,7 +85,7 @@ def score_steps(
 def block_likelihood(filter_: Filter, windows: WindowSource, split: Split) -> BlockLikelihood:
     """Filter from the first frame of the training to the last of the validation block, and score both."""
     carried: CarriedState | None = None
-    sums = torch.zeros(2, 2, dtype=torch.float64)
+    sums = torch.zeros(2, 2, dtype=torch.float64, device=windows.device)
     ends = split.train[1], split.validation[1] - 1
     first = split.train[0]
     for block, end in enumerate(ends):
@@ -96,7 +96,7 @@ def block_likelihood(filter_: Filter, windows: WindowSource, split: Split) -> Bl
             with torch.no_grad():
                 state, total, count = run_window(filter_, state, window)
             carried = CarriedState.take(state, window)
-            sums[block] += torch.stack([total.detach(), count.detach()]).to(sums.dtype)
+            sums[block] += torch.stack([total.detach(), count.detach()]).to(sums)
             first = stop
     train, validation = (sums[:, 0] / sums[:, 1].clamp_min(1)).tolist()
     return BlockLikelihood(train, validation)
@@ -106,20 +106,11 @@ def _climb(
     filter_: Filter, windows: WindowSource, split: Split, step: Tensor, before: BlockLikelihood
 ) -> BlockLikelihood | None:
     """Go as far along the step as the training block allows; None where it allows nothing."""
-    start = [p.detach().clone() for p in free_parameters(filter_.laws)]
+    start = values(filter_)
     for fraction in _FRACTIONS:
-        _place(filter_, start, fraction * step)
+        place(filter_, start + fraction * step)
         after = block_likelihood(filter_, windows, split)
         if after.finite and after.train > before.train:
             return after
-    _place(filter_, start, torch.zeros_like(step))
+    place(filter_, start)
     return None
-
-
-def _place(filter_: Filter, start: list[Tensor], step: Tensor) -> None:
-    at = 0
-    with torch.no_grad():
-        for parameter, value in zip(free_parameters(filter_.laws), start, strict=True):
-            n = value.numel()
-            parameter.copy_(value + step[at : at + n].reshape(value.shape))
-            at += n

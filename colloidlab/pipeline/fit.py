@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,27 +14,38 @@ from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
-from colloidlab.dataset.split import split_by_time
+from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.indicators.association import held_out_pairs, summarise_association
-from colloidlab.model.budget import measure_costs, plan_steps
 from colloidlab.model.curves import learned_functions
+from colloidlab.model.distributed import CPU, Machine, machine
+from colloidlab.model.forms import Guess
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
-from colloidlab.model.train import Fit, TrainOptions, fit_laws
+from colloidlab.model.train import Fit
+from colloidlab.model.trained_parts import move
 from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
+from colloidlab.pipeline.training import (
+    Training,
+    choose_device,
+    for_all_processes,
+    plan_training,
+    with_options,
+)
 from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
 
+_WITHOUT_EFFECT = {"tensorboard"}
+"""Options that change no result."""
+
 
 def fit_key(run: Run, config: Config) -> str:
     """What the result of the stage depends on."""
-    return digest(
-        {"tracks": run.record["stages"].get("track", {}).get("outputs", {}), "fit": config.fit.model_dump()}
-    )
+    tracks = run.record["stages"].get("track", {}).get("outputs", {})
+    return digest({"tracks": tracks, "fit": config.fit.model_dump(exclude=_WITHOUT_EFFECT)})
 
 
 def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
@@ -53,13 +64,42 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
         When the run has no tracks.
     """
     run.require("track")
+    started = time.perf_counter()
+    config = for_all_processes(config)
     key = fit_key(run, config)
     if run.is_current("fit", fit_key(run, _planned_before(run, config))):
         return run.stage_summary("fit") | {"skipped": True}
     refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
     if refused:
         raise FitRefused(refused)
-    regime, started = None, time.perf_counter()
+    device = choose_device(config.fit, run.summary.get("n_features_per_frame", 0.0))
+    with machine(device, _DTYPES[config.fit.dtype]) as here:
+        subject = _subject(run, config, key, here)
+        data = subject.recording, subject.split, subject.guess
+        training = plan_training(run, config, key, data, here, started=started)
+        if not here.leads:
+            training.run(SILENT)
+            return {"skipped": False}
+        return _fit(run, config, key, subject, training, monitor)
+
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is fitted."""
+
+    recording: Recording
+    split: Split
+    guess: Guess
+    regime: Regime
+    cutoff_reason: str
+
+
+def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
+    """Read the tracks and judge them; a refusal is written down."""
+    regime = None
     try:
         recording = load_recording(run, config)
         cutoff, cutoff_reason = _cutoff(recording, config)
@@ -71,36 +111,38 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
         )
         _need_interior(recording, cutoff)
     except FitRefused as error:
-        _record_refusal(run, config, key, regime, str(error))
+        if here.leads:
+            _record_refusal(run, config, key, regime, str(error))
         raise
-    guess = first_guess(recording, regime, cutoff)
-    windows = WindowSource(recording, cutoff)
-    options = TrainOptions(
-        isothermal_steps=config.fit.isothermal_steps,
-        filter_steps=config.fit.filter_steps,
-        window_frames=config.fit.window_frames,
-        burn_in_frames=config.fit.burn_in_frames,
-        scoring_rounds=config.fit.scoring_rounds,
-        seed=config.fit.fit_seed,
-        entropy=config.fit.entropy,
-    )
-    budget = config.fit.budget_minutes
+    return _Subject(recording, split, first_guess(recording, regime, cutoff), regime, cutoff_reason)
+
+
+def _fit(
+    run: Run,
+    config: Config,
+    key: str,
+    subject: _Subject,
+    training: Training,
+    monitor: Monitor,
+) -> dict[str, Any]:
+    """Fit, judge the fit on the test block, and write it into the run folder."""
+    options, recording, regime = training.options, subject.recording, subject.regime
+    budget, split = config.fit.budget_minutes, subject.split
     if budget is not None:
-        costs = measure_costs(windows, split, guess, options)
-        options = plan_steps(60 * budget - (time.perf_counter() - started), costs, split, options)
         # What is recorded is what repeats this fit: its steps, not the time that they happened to take.
         config = _with_steps(config, options.isothermal_steps, options.filter_steps)
         key = fit_key(run, config)
     with run.stage("fit", key, config, config.fit.model_dump()) as facts:
-        torch.manual_seed(config.fit.fit_seed)
-        fit = fit_laws(recording, split, guess, options, monitor)
-        uncertainty = estimate_uncertainty(fit.thermal, windows, split, monitor)
+        fit = training.run(monitor)
+        windows = WindowSource(recording, subject.guess.cutoff, device=training.machine.device)
+        uncertainty = estimate_uncertainty(fit.thermal, windows, split, monitor).cpu()
         isothermal, thermal = pass_both(fit, windows, monitor)
         comparison = compare(isothermal, thermal, split, recording.first)
-        calibration = run.calibration
+        for filter_ in (fit.isothermal, fit.thermal):
+            move(filter_, CPU, torch.float64)
         facts.update(
-            cutoff_px=cutoff,
-            cutoff_reason=cutoff_reason,
+            cutoff_px=subject.guess.cutoff,
+            cutoff_reason=subject.cutoff_reason,
             train=list(split.train),
             validation=list(split.validation),
             test=list(split.test),
@@ -112,9 +154,8 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
             temperature_identified=comparison.temperature_identified,
         )
         with run.writing("model") as folder:
-            save_fit(
-                folder, fit.isothermal, fit.thermal, guess, _model_facts(recording, fit, facts, calibration)
-            )
+            model_facts = _model_facts(recording, fit, facts, run.calibration)
+            save_fit(folder, fit.isothermal, fit.thermal, subject.guess, model_facts)
         if budget is not None:
             # Only here: the model is the same, whether its steps were given or found.
             facts["budget_minutes"] = budget
@@ -122,7 +163,8 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
         run.write_table("functions", _functions(fit, thermal, uncertainty, run))
-        summary = _summary(comparison, regime, cutoff) | {"isothermal_steps": options.isothermal_steps}
+        summary = _summary(comparison, regime, subject.guess.cutoff)
+        summary["isothermal_steps"] = options.isothermal_steps
         if options.entropy != "isothermal":
             summary["filter_steps"] = options.filter_steps
         if run.has("indicators.parquet"):
@@ -130,12 +172,14 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
                 held_out_pairs(thermal.state, run.read_table("indicators"), split.test)
             )
         run.summarise("fit", summary)
+    training.checkpoint.remove()
     return summary | {"skipped": False}
 
 
 def _with_steps(config: Config, isothermal_steps: int, filter_steps: int) -> Config:
-    steps = {"isothermal_steps": isothermal_steps, "filter_steps": filter_steps, "budget_minutes": None}
-    return config.model_copy(update={"fit": config.fit.model_copy(update=steps)})
+    return with_options(
+        config, isothermal_steps=isothermal_steps, filter_steps=filter_steps, budget_minutes=None
+    )
 
 
 def _planned_before(run: Run, config: Config) -> Config:

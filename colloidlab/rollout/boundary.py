@@ -24,11 +24,13 @@ class Plan:
         Track identities.
     simulated : bool array, shape (n,)
         These start at the experiment's state and then follow the law.
-    r, v : float arrays, shape (n_frames, n, 2)
+    r, v : float arrays, shape (n_frames, n, D)
         Filtered positions and velocities of the prescribed particles (first row: of all).
     S : float array, shape (n_frames, n)
     scale : float array, shape (n,)
         Radius over the recording's mean radius.
+    box : float array, shape (D,), or None
+        Periodic lengths.
     """
 
     first: int
@@ -38,6 +40,7 @@ class Plan:
     v: np.ndarray
     S: np.ndarray
     scale: np.ndarray
+    box: np.ndarray | None = None
 
     @property
     def n_frames(self) -> int:

@@ -24,7 +24,7 @@ _PHASE, _DECAY, _LEAST_STEPS, _MOST_STEPS = 0.25, 0.1, 4, 200
 
 @dataclass(frozen=True)
 class Budget:
-    """Books of one frame; every array has shape (members,) or (members, 2).
+    """Books of one frame; every array has shape (members,) or (members, D).
 
     energy : total energy of all particles present, k_B T units of the law (px^2/frame^2)
     work, heat : energy brought since the last frame by moving the prescribed particles; by setting their entropy, and by
@@ -48,7 +48,7 @@ class RolloutFrame:
 
     Attributes
     ----------
-    r, v : float arrays, shape (members, n, 2)
+    r, v : float arrays, shape (members, n, D)
         NaN where a particle is absent.
     S, T : float arrays, shape (members, n)
     budget : Budget
@@ -61,20 +61,20 @@ class RolloutFrame:
     budget: Budget
 
 
-def stable_steps_per_frame(laws: Laws, plan: Plan) -> int:
+def stable_steps_per_frame(laws: Laws, plan: Plan, *, phase: float = _PHASE, decay: float = _DECAY) -> int:
     """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start.
 
-    A step turns no oscillation by more than 0.25 rad and damps no velocity by more than a tenth.
+    A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay`.
     """
     state = _start(plan, 1)
-    neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale))
+    neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale), box=plan.box)
     with torch.no_grad():
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
         inside = torch.as_tensor(plan.simulated)
         stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
         friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
-    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / _PHASE, 2 * friction / _DECAY, _LEAST_STEPS)
+    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, _LEAST_STEPS)
     return min(math.ceil(needed), _MOST_STEPS)
 
 
@@ -131,7 +131,7 @@ class _Simulation:
         scale = torch.as_tensor(np.tile(plan.scale, self.members))
         member = np.repeat(np.arange(self.members), self.n)
         self.member = torch.as_tensor(member)
-        self.neighbours = Neighbours(laws.cutoff, scale, member=member)
+        self.neighbours = Neighbours(laws.cutoff, scale, member=member, box=plan.box)
         self.simulated = torch.as_tensor(np.tile(plan.simulated, self.members))
         self.state = _start(plan, self.members)
         self._evaluate()

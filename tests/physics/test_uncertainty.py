@@ -17,9 +17,10 @@ from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import follow
 from colloidlab.model.laws import Laws
+from colloidlab.model.scores import free_parameters
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train import TrainOptions, fit_laws
-from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty, free_parameters
+from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.units import Calibration
 
 PIXELS = Calibration(None, None)

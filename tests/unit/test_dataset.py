@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from simulated_tracks import table, triangular
+from torch_geometric.data import Batch
 
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.recording import GAP_SIGMA_PX, Recording, from_tracks, rectangle_edge_distance
+from colloidlab.dataset.sampling import WindowSampler
 from colloidlab.dataset.split import split_by_time
-from colloidlab.dataset.windows import PAIR_MARGIN, read_window, side_by_side
+from colloidlab.dataset.window_data import WindowData, WindowDataset, window_loader
+from colloidlab.dataset.windows import PAIR_MARGIN, Window, read_window
 from colloidlab.errors import FitRefused, InputError
 
 VIEW = rectangle_edge_distance(0, 0, 200, 200)
@@ -175,23 +182,76 @@ def test_complete_particles_see_all_their_neighbours() -> None:
     assert np.all(VIEW(r[:, 0], r[:, 1]) > reach)
 
 
-def test_side_by_side_windows_do_not_interact() -> None:
+def test_a_batch_holds_its_windows_side_by_side() -> None:
     recording = from_tracks(drifting(), VIEW)
-    parts = [read_window(recording, a, a + 4, 20.0) for a in (0, 5, 8)]
-    both = side_by_side(parts)
-    assert both.frames == (0, 5, 8)
-    for m, part in enumerate(parts):
-        mine = torch.as_tensor(both.member == m)
+    starts = (0, 5, 8)
+
+    def read(first: int, stop: int) -> Window:
+        return read_window(recording, first, stop, 20.0)
+
+    loader = window_loader(WindowDataset(read, starts, 4), [[0, 1, 2], [1]])
+    both, one = (batch.window() for batch in loader)
+    assert both.frames == starts and one.frames == (5,)
+    for m, first in enumerate(starts):
+        part = read(first, first + 4)
+        mine = both.member == m
         for name in ("positions", "sigma2", "present", "observed", "complete", "interior"):
             assert torch.equal(getattr(both, name)[:, mine], getattr(part, name)), name
         assert torch.equal(both.scale[mine], part.scale)
-        assert np.array_equal(both.slot[both.member == m], part.slot)
-        offset = int(np.flatnonzero(both.member == m)[0])
+        assert np.array_equal(both.slot[mine.numpy()], part.slot)
+        offset = int(mine.nonzero()[0])
         for k in range(4):
             own = both.pairs[k][:, mine[both.pairs[k][0]]]
             assert torch.equal(own - offset, part.pairs[k])
     for index in both.pairs:
-        assert np.array_equal(both.member[index[0]], both.member[index[1]])
+        assert torch.equal(both.member[index[0]], both.member[index[1]])
+
+
+def test_a_box_survives_the_loader() -> None:
+    recording = replace(from_tracks(drifting(), VIEW), box=np.array([40.0, 0.0]))
+    window = WindowData.of(read_window(recording, 0, 3, 5.0)).window()
+    assert window.box is not None and window.box.tolist() == [40.0, 0.0]
+    assert WindowData.of(read_window(from_tracks(drifting(), VIEW), 0, 3, 5.0)).window().box is None
+
+
+def test_means_are_those_of_each_stretch() -> None:
+    recording = from_tracks(drifting(), VIEW)
+    one = read_window(recording, 0, 3, 20.0)
+    values, chosen = one.scale * torch.arange(len(one.slot)), one.complete[0]
+    alone = one.mean(values, chosen, values.new_tensor(-1.0))
+    data = [WindowData.of(read_window(recording, a, a + 3, 20.0)) for a in (0, 4)]
+    both = Batch.from_data_list(data).window()
+    assert len(one.slot) < len(both.slot)
+    first = both.member == 0
+    other = torch.cat([values, torch.full((int((~first).sum()),), 7.0, dtype=values.dtype)])
+    means = both.mean(
+        other, torch.cat([chosen, chosen.new_zeros(len(other) - len(chosen))]), other.new_tensor(-1.0)
+    )
+    assert torch.allclose(means[first], alone, rtol=1e-14) and bool((means[~first] == -1).all())
+
+
+def test_passes_show_every_window_once() -> None:
+    sampler = WindowSampler(7, 2, 3, in_passes=True)
+    batches = iter(sampler)
+    for _ in range(4):
+        seen = [k for _ in range(3) for k in next(batches)]
+        assert len(set(seen)) == 6 and set(seen) <= set(range(7))
+    assert WindowSampler(3, 5, 0, in_passes=True).batch_windows == 3
+
+
+@pytest.mark.parametrize("in_passes", [True, False])
+def test_sampling_goes_on_after_a_break_and_is_shared_out(in_passes: bool) -> None:
+    def sampler(**share: int) -> WindowSampler:
+        return WindowSampler(11, 4, 5, in_passes=in_passes, **share)
+
+    whole = list(islice(sampler(), 12))
+    assert list(islice(sampler(), 12)) == whole
+    broken, resumed = sampler(), sampler()
+    assert list(islice(broken, 5)) == whole[:5]
+    resumed.restore(json.loads(json.dumps(broken.state())))
+    assert list(islice(resumed, 7)) == whole[5:]
+    shares = [list(islice(sampler(rank=r, size=2), 12)) for r in range(2)]
+    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(b) for b in whole]
 
 
 # ---- graph ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from colloidlab.dataset.windows import Window
 from colloidlab.model.entropy.inference import EntropyInference, StepOutcome, neighbour_mean
 from colloidlab.model.filter_state import FilterState
 from colloidlab.model.pairs import Pairs
@@ -21,10 +22,11 @@ class ConstantEntropy(EntropyInference):
 
     form = "isothermal"
 
-    def first(self, state: FilterState, known: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        return neighbour_mean(state.S.detach(), known, index, self.initial), torch.zeros_like(state.variance)
+    def first(self, state: FilterState, known: Tensor, window: Window, k: int) -> tuple[Tensor, Tensor]:
+        S = neighbour_mean(state.S.detach(), known, window.pairs[k], window, self.initial)
+        return S, torch.zeros_like(state.variance)
 
-    def at_frame(self, state: FilterState, pairs: Pairs, complete: Tensor) -> Tensor:
+    def at_frame(self, state: FilterState, pairs: Pairs, window: Window, k: int) -> Tensor:
         return state.S
 
     def follow(self, step: StepOutcome) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from colloidlab.dataset.windows import Window
 from colloidlab.model.entropy.inference import EntropyInference, StepOutcome, neighbour_mean
 from colloidlab.model.filter_state import FilterState
 from colloidlab.model.laws import Laws
@@ -87,15 +88,15 @@ class EntropyEncoder(EntropyInference):
         departure = _LARGEST * torch.tanh(self.readout(summed)[:, 0] / _LARGEST)
         return self.initial + self.heat_capacity * departure
 
-    def first(self, state: FilterState, known: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def first(self, state: FilterState, known: Tensor, window: Window, k: int) -> tuple[Tensor, Tensor]:
         # The variance is not known.
         return torch.full_like(state.S, self.initial), torch.full_like(state.S, float("nan"))
 
-    def at_frame(self, state: FilterState, pairs: Pairs, complete: Tensor) -> Tensor:
-        S = self(pairs, state.v)
+    def at_frame(self, state: FilterState, pairs: Pairs, window: Window, k: int) -> Tensor:
+        S, complete = self(pairs, state.v), window.complete[k]
         index = torch.stack([pairs.i, pairs.j])
         # Where neighbours are out of view their sum says nothing: entropy is that of the neighbours.
-        return torch.where(complete, S, neighbour_mean(S, complete, index, self.initial))
+        return torch.where(complete, S, neighbour_mean(S, complete, index, window, self.initial))
 
     def follow(self, step: StepOutcome) -> tuple[Tensor, Tensor]:
         return step.before.S, step.before.variance

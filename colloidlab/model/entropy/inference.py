@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from colloidlab.dataset.windows import Window
 from colloidlab.model import brackets
 from colloidlab.model.filter_state import FilterState
 from colloidlab.model.laws import Laws
@@ -31,8 +32,9 @@ class StepOutcome:
         Covariance of the kick of v in a frame.
     score : tensor, shape (n,), or None
         d ln p(y)/dS, zero where nothing informs; None unless the form is `scored`.
-    complete : bool tensor, shape (n,)
-        Whose neighbourhood is in view.
+    window : Window
+    k : int
+        This frame of it.
     """
 
     laws: Laws
@@ -42,7 +44,8 @@ class StepOutcome:
     corrected_v: Tensor
     noise: Tensor
     score: Tensor | None
-    complete: Tensor
+    window: Window
+    k: int
 
 
 class EntropyInference(nn.Module):
@@ -68,20 +71,21 @@ class EntropyInference(nn.Module):
         super().__init__()
         self.initial = initial
 
-    def first(self, state: FilterState, known: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Entropy of particles that come into view, and variance of their ln T; shape (n,) each.
+    def first(self, state: FilterState, known: Tensor, window: Window, k: int) -> tuple[Tensor, Tensor]:
+        """Entropy of particles that come into view in frame k, and variance of their ln T; shape (n,) each.
 
         Parameters
         ----------
         state : FilterState
         known : bool tensor, shape (n,)
             Who is in view and was before.
-        index : int64 tensor, shape (2, n_pairs)
+        window : Window
+        k : int
         """
         raise NotImplementedError
 
-    def at_frame(self, state: FilterState, pairs: Pairs, complete: Tensor) -> Tensor:
-        """Entropies at which the laws are evaluated, shape (n,).
+    def at_frame(self, state: FilterState, pairs: Pairs, window: Window, k: int) -> Tensor:
+        """Entropies at which the laws are evaluated in frame k, shape (n,).
 
         Parameters
         ----------
@@ -89,8 +93,8 @@ class EntropyInference(nn.Module):
             Filtered state of the frame.
         pairs : Pairs
             At its positions.
-        complete : bool tensor, shape (n,)
-            Who is in view with all neighbours.
+        window : Window
+        k : int
         """
         raise NotImplementedError
 
@@ -99,17 +103,18 @@ class EntropyInference(nn.Module):
         raise NotImplementedError
 
 
-def neighbour_mean(S: Tensor, known: Tensor, index: Tensor, otherwise: float) -> Tensor:
-    """Mean entropy of the known neighbours, else of all known particles, else the one given.
+def neighbour_mean(S: Tensor, known: Tensor, index: Tensor, window: Window, otherwise: float) -> Tensor:
+    """Mean entropy of the known neighbours, else of all known particles of the stretch, else the one given; shape (n,).
 
     Parameters
     ----------
     S : tensor, shape (n,)
     known : bool tensor, shape (n,)
     index : int64 tensor, shape (2, n_pairs)
+    window : Window
     otherwise : float
     """
-    overall = S[known].mean() if bool(known.any()) else S.new_tensor(otherwise)
+    overall = window.mean(S, known, S.new_tensor(otherwise))
     weight = known.to(S.dtype)
     total, count = torch.zeros_like(S), torch.zeros_like(S)
     for a, b in ((0, 1), (1, 0)):

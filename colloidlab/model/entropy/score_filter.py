@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from colloidlab.dataset.windows import Window
 from colloidlab.model import brackets
 from colloidlab.model.entropy.encoder import EntropyEncoder
 from colloidlab.model.entropy.inference import EntropyInference, StepOutcome, neighbour_mean
@@ -69,16 +70,16 @@ class ScoreFilter(EntropyInference):
     def process(self) -> Tensor:
         return self.log_values[2].exp()
 
-    def first(self, state: FilterState, known: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        S = neighbour_mean(state.S.detach(), known, index, self.initial)
+    def first(self, state: FilterState, known: Tensor, window: Window, k: int) -> tuple[Tensor, Tensor]:
+        S = neighbour_mean(state.S.detach(), known, window.pairs[k], window, self.initial)
         return S, self.prior.expand_as(state.variance)
 
-    def at_frame(self, state: FilterState, pairs: Pairs, complete: Tensor) -> Tensor:
+    def at_frame(self, state: FilterState, pairs: Pairs, window: Window, k: int) -> Tensor:
         S = state.S
         if self.start is not None:
             # Velocities are known by and by, and so is what they say.
             young = state.age <= MATURE
-            S = torch.where(young, self.start.at_frame(state, pairs, complete).detach(), S)
+            S = torch.where(young, self.start.at_frame(state, pairs, window, k).detach(), S)
         return S if S.requires_grad else S.detach().requires_grad_(True)
 
     def follow(self, step: StepOutcome) -> tuple[Tensor, Tensor]:
@@ -96,8 +97,9 @@ class ScoreFilter(EntropyInference):
         limit = _MAX_STEP * c
         S = S + torch.clamp(rate + dot(vS, kick), -limit, limit)
         # Where neighbours are out of view the law cannot be followed: entropy stays near that of the neighbours.
-        complete = step.complete
+        complete = step.window.complete[step.k]
         index = torch.stack([ev.pairs.i, ev.pairs.j])
-        nearby = neighbour_mean(before.S.detach(), complete & (before.age > 0), index, self.initial)
+        known = complete & (before.age > 0)
+        nearby = neighbour_mean(before.S.detach(), known, index, step.window, self.initial)
         S = torch.where(complete, S, 0.9 * before.S + 0.1 * nearby)
         return S, torch.where(complete, variance + self.process, before.variance)

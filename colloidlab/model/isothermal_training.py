@@ -1,0 +1,153 @@
+"""Fitting laws of one temperature: short windows from anywhere in the training block, each from a fresh state."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.sampling import WindowSampler
+from colloidlab.dataset.split import Split
+from colloidlab.dataset.windows import Window
+from colloidlab.model.batch_loss import Batch, BatchLoss
+from colloidlab.model.checkpoint import State
+from colloidlab.model.distributed import Machine
+from colloidlab.model.entropy import ConstantEntropy
+from colloidlab.model.filter import Filter, LocalisationError
+from colloidlab.model.filter_state import MATURE
+from colloidlab.model.forms import Guess, isothermal_laws
+from colloidlab.model.journal import Evaluation, Journal
+from colloidlab.model.loop import Loop, Phase
+from colloidlab.model.scoring import score_steps
+from colloidlab.model.sequence import WindowSource, fresh_state, run_window
+from colloidlab.model.train_options import TrainOptions
+from colloidlab.model.trained_parts import Best, copied_weights, move, set_weights, trained_parts
+
+WINDOW_STEPS = MATURE + 7
+"""Steps of a window; the memory of the velocity filter is shorter."""
+
+_LOOKS = 8
+"""Looks at the validation block, each at three windows of it."""
+
+_RATE = 0.04
+
+_FIRST_SIGMA = 0.2
+"""First guess of an unknown localisation error, in thermal displacements per frame."""
+
+
+class IsothermalTrainer:
+    """Laws of one temperature, and what their training needs to go on.
+
+    Parameters
+    ----------
+    windows : WindowSource
+        In float64; the steps of the optimiser are taken in the machine's precision.
+    split : Split
+    guess : Guess
+    options : TrainOptions
+    machine : Machine
+    """
+
+    def __init__(
+        self, windows: WindowSource, split: Split, guess: Guess, options: TrainOptions, machine: Machine
+    ) -> None:
+        error = _unknown_error(windows.recording, guess)
+        self.filter = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature, error=error)
+        move(self.filter, machine.device, machine.dtype)
+        self._windows, self._split, self._options, self._machine = windows, split, options, machine
+        self._training_windows = windows.in_precision(machine.dtype)
+        self._starts = range(split.train[0], split.train[1] - WINDOW_STEPS)
+        self._sampler = WindowSampler(
+            len(self._starts),
+            options.batch_windows,
+            options.seed,
+            in_passes=False,
+            rank=machine.rank,
+            size=machine.size,
+        )
+        self._best = Best(self.filter)
+
+    def train(self, journal: Journal) -> Filter:
+        """Optimise, take the best, and end with Newton's steps; every phase that is behind us is passed over."""
+        journal.keep("isothermal", self)
+        n_steps = self._options.isothermal_steps
+        phase = Phase("isothermal", n_steps, _RATE, max(n_steps // _LOOKS, 1), self._options.patience)
+        if not journal.finished(phase.name):
+            loop = Loop(phase, trained_parts(self.filter), self._best, journal, self._machine)
+            loop.run(self._loss, self._validate)
+            self._best.use()
+            journal.finish(phase.name)
+        # Single scores are numerical derivatives, which float32 does not have the digits for.
+        move(self.filter, self._machine.device, torch.float64)
+        self._score(journal)
+        # Without entropy it is found; with entropy it would only take part of the noise.
+        if self.filter.error is not None:
+            self.filter.error.requires_grad_(False)
+        return self.filter
+
+    def _score(self, journal: Journal) -> None:
+        """Newton's steps; see `scoring`."""
+        name = "isothermal, scoring"
+        if journal.finished(name):
+            return
+        started, rounds = time.perf_counter(), self._options.scoring_rounds
+        rows = score_steps(self.filter, self._windows, self._split, rounds=rounds, monitor=journal.monitor)
+        self._machine.agree_on(trained_parts(self.filter))
+        for step, found in enumerate(rows):
+            journal.add(Evaluation(name, step, time.perf_counter() - started, found.train, found.validation))
+        journal.finish(name)
+
+    @cached_property
+    def _batches(self) -> Iterator[Window]:
+        # Here, because torch-geometric takes seconds to import.
+        from colloidlab.dataset.window_data import WindowDataset, window_loader
+
+        dataset = WindowDataset(self._training_windows, self._starts, WINDOW_STEPS + 1)
+        return (data.window() for data in window_loader(dataset, self._sampler))
+
+    @cached_property
+    def _batch_loss(self) -> BatchLoss:
+        return BatchLoss(self.filter, self._machine)
+
+    def _loss(self) -> Batch:
+        window = next(self._batches)
+        return self._batch_loss(window, fresh_state(window))[0]
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        # A window of n steps reads n + 1 frames; the last of them must still be of the validation block.
+        begin, last = self._split.validation[0], self._split.validation[1] - 1
+        total = count = 0.0
+        for first in np.linspace(begin, max(last - WINDOW_STEPS, begin), 3).astype(int).tolist():
+            window = self._training_windows(first, first + min(WINDOW_STEPS, last - first) + 1)
+            _, t, c = run_window(self.filter, fresh_state(window), window)
+            total, count = total + float(t), count + float(c)
+        return total / max(count, 1.0)
+
+    # ---- interruptions ----------------------------------------------------------------------
+
+    def state(self) -> State:
+        """As `Stateful`."""
+        return {
+            "weights": copied_weights(self.filter),
+            "best": self._best.state(),
+            "sampler": self._sampler.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """As `Stateful`."""
+        self._best.restore(state["best"])
+        self._sampler.restore(state["sampler"])
+        set_weights(self.filter, state["weights"])
+
+
+def _unknown_error(recording: Recording, guess: Guess) -> LocalisationError | None:
+    """A localisation error to be fitted, where the recording states none."""
+    if recording.sigma_stated:
+        return None
+    return LocalisationError(_FIRST_SIGMA * math.sqrt(guess.temperature))

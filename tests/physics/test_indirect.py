@@ -1,0 +1,147 @@
+"""Simulated scores: at the true law the data have the score of its simulations, and not the score zero."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from colloidlab.dataset.graph import find_pairs
+from colloidlab.dataset.split import Split
+from colloidlab.model.entropy import ConstantEntropy
+from colloidlab.model.filter import Filter
+from colloidlab.model.scores import LEAD, Stretch, fitted_parameters, place, training_stretches, values
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.uncertainty import estimate_uncertainty
+from colloidlab.rollout.indirect import correct_laws, draw_state, expected_score, simulate_stretches
+from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
+
+GAS = Gas(n=160, heat_capacity=2000.0, wave=0.0, noise_power=0.0)
+SIGMA = 0.2
+"""Half of the thermal displacement per frame."""
+FRAMES = 68
+SPLIT = Split((0, FRAMES), (FRAMES, FRAMES), (FRAMES, FRAMES))
+
+
+@pytest.fixture(scope="module")
+def motion() -> Motion:
+    return simulate_gas(GAS, FRAMES, seed=3)
+
+
+@pytest.fixture(scope="module")
+def windows(motion: Motion) -> WindowSource:
+    return WindowSource(observe(motion, SIGMA, seed=3), GAS.cutoff)
+
+
+@pytest.fixture
+def at_truth() -> Filter:
+    """The true law, of which the two amplitudes of noise are free."""
+    laws = gas_laws(GAS)
+    for amplitude in (laws.amplitudes.A, laws.amplitudes.B):
+        amplitude.requires_grad_(True)
+    start = float(laws.energy.entropy(*(torch.tensor([x]) for x in (GAS.temperature, GAS.volume))))
+    return Filter(laws, ConstantEntropy(start), GAS.temperature)
+
+
+def stretches(filter_: Filter, windows: WindowSource) -> list[Stretch]:
+    return training_stretches(filter_, windows, SPLIT)
+
+
+def test_stretches_score_every_frame_after_the_first_stretch_once(
+    at_truth: Filter, windows: WindowSource
+) -> None:
+    block = stretches(at_truth, windows)
+    scored = [
+        f
+        for s in block
+        for f in range(s.window.frames[0] + s.lead, s.window.frames[0] + s.window.n_frames - 1)
+    ]
+    assert scored == list(range(20, FRAMES - 1))
+    assert all(s.lead == LEAD for s in block)
+
+
+def test_a_stretch_starts_where_the_filter_was(at_truth: Filter, windows: WindowSource) -> None:
+    """The state at a start is that of one uninterrupted pass."""
+    whole = windows(0, FRAMES)
+    from colloidlab.model.sequence import fresh_state
+
+    state = fresh_state(whole)
+    block = stretches(at_truth, windows)
+    starts = {s.window.frames[0]: s.start for s in block}
+    for k in range(FRAMES - 1):
+        if k in starts:
+            assert torch.allclose(starts[k].r, state.r, atol=1e-9)
+            assert torch.allclose(starts[k].vv, state.vv, atol=1e-12)
+        state = at_truth.step(state, whole, k).state.detach()
+
+
+def test_a_simulated_stretch_has_the_experiments_start_errors_and_graphs(
+    at_truth: Filter, windows: WindowSource
+) -> None:
+    stretch = stretches(at_truth, windows)[0]
+    one, same, other = (simulate_stretches(at_truth, [stretch], seed=s)[0] for s in (5, 5, 6))
+    assert torch.equal(one.window.positions, same.window.positions)
+    apart = (one.window.positions - other.window.positions)[:, :, 0]
+    # Errors of observation and of the drawn start at first, and what the noise does to the motion later.
+    assert apart[0].std() == pytest.approx(SIGMA * 2**0.5, rel=0.5)
+    assert apart[20].std() > 2 * apart[0].std()
+    far = (one.window.positions[0] - stretch.window.positions[0]).abs().max()
+    assert far < 6 * SIGMA * 2**0.5
+    for r, pairs in zip(one.window.positions, one.window.pairs, strict=True):
+        assert one.window.box is not None
+        expected = find_pairs(r.numpy(), GAS.cutoff * 1.06, one.window.scale.numpy(), one.window.box.numpy())
+        assert np.array_equal(np.sort(pairs.numpy(), axis=0), np.sort(expected, axis=0))
+
+
+def test_starts_are_drawn_from_what_the_filter_believes(at_truth: Filter, windows: WindowSource) -> None:
+    """Squares of the drawn differences in units of the filter's covariance follow chi^2 with four degrees each."""
+    stretch = stretches(at_truth, windows)[0]
+    truth = draw_state(at_truth, stretch, torch.Generator().manual_seed(1))
+    s = stretch.start
+    difference = torch.cat([truth.r - s.r, truth.v - s.v], 1)
+    both = torch.cat([s.rr, s.rv], 2), torch.cat([s.rv.transpose(1, 2), s.vv], 2)
+    squares = torch.einsum("na,na->n", difference, torch.linalg.solve(torch.cat(both, 1), difference))
+    assert float(squares.mean()) == pytest.approx(4.0, abs=4 * (8 / len(squares)) ** 0.5)
+
+
+def test_particles_out_of_sight_of_their_neighbours_follow_the_experiment(
+    at_truth: Filter, windows: WindowSource
+) -> None:
+    stretch = stretches(at_truth, windows)[0]
+    complete = stretch.window.complete.clone()
+    complete[:, :70] = False
+    edge = replace(stretch, window=replace(stretch.window, complete=complete))
+    found = simulate_stretches(at_truth, [edge], seed=5)[0].window.positions
+    assert torch.equal(found[:, :70], stretch.window.positions[:, :70])
+    assert bool((found[10, 70:] != stretch.window.positions[10, 70:]).all())
+
+
+@pytest.mark.slow
+def test_the_likelihood_is_biased_and_its_simulated_score_knows(
+    at_truth: Filter, windows: WindowSource
+) -> None:
+    """G^T H^-1 G is chi^2 of two degrees, twice that where G is a difference of two: beyond 13.8 and 27.6 once in 1000."""
+    p = len(values(at_truth))
+    assert p == 2 and len(fitted_parameters(at_truth)) == 2
+    plain = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1)
+    aware = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1, expectation=expected_score(seed=9))
+    assert plain.distance > 20
+    assert aware.distance < 27.6
+    # The scatter of the simulation counts, which has about as many predictions as the data.
+    statistical = [
+        float((u.covariance - torch.outer(u.shift, u.shift))[0, 0]) / u.overdispersion for u in (plain, aware)
+    ]
+    assert statistical[1] / statistical[0] == pytest.approx(2.0, rel=0.2)
+
+
+@pytest.mark.slow
+def test_laws_are_moved_to_the_truth(at_truth: Filter, windows: WindowSource) -> None:
+    """From amplitudes a fifth too small, as the likelihood alone would have them, to within three of their errors."""
+    true = values(at_truth)
+    place(at_truth, true - 0.2)
+    found = correct_laws(at_truth, windows, SPLIT, seed=9, rounds=1)
+    error = (found.covariance - torch.outer(found.shift, found.shift)).diagonal().sqrt()
+    assert bool(((values(at_truth) - true).abs() < 3 * error).all())
+    assert float((values(at_truth) - true).abs().max()) < 0.2
