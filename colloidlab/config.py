@@ -151,6 +151,10 @@ class IndicatorsConfig(Section):
 class FitConfig(Section):
     """Learning the dynamics."""
 
+    entropy: Literal["filter", "isothermal", "encoder"] = Field(
+        "filter",
+        description="Hidden entropy: followed over frames, one temperature for all (no entropy), or read off each frame",
+    )
     cutoff_px: float | None = Field(
         None, gt=0, description="Interaction cutoff at the mean particle size, px [first minimum of g(r)]"
     )

@@ -86,9 +86,11 @@ COLUMNS: dict[str, Column] = {
     # learned state
     "vx_px": Column("px/frame", "filtered velocity"),
     "vy_px": Column("px/frame", "filtered velocity"),
-    "entropy": Column("k_B", "filtered entropy; its zero is arbitrary"),
+    "entropy": Column("k_B", "hidden entropy; its zero is arbitrary"),
     "temperature_px2": Column("px^2/frame^2", "k_B T/m of the particle"),
-    "sigma_ln_temperature": Column("", "standard deviation of ln T as the filter states it"),
+    "sigma_ln_temperature": Column(
+        "", "standard deviation of ln T as the filter states it; empty where an encoder states none"
+    ),
 }
 
 

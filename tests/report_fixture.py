@@ -34,6 +34,7 @@ class Layer:
     n_side: int = 12
     n_frames: int = 30
     identified: bool = True
+    entropy: str = "filter"
     calibration: Calibration = CALIBRATED
     source: str = "videos/sheared layer.mp4"
     seed: int = 0
@@ -234,7 +235,8 @@ def _fit(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator)
     run.write_text("model/model.json", "{}")
     steps = np.arange(0, 100, 5)
     phases = []
-    for phase, level in (("isothermal", -0.40), ("filter", -0.36)):
+    alone = layer.entropy == "isothermal"
+    for phase, level in (("isothermal", -0.40), (layer.entropy, -0.36))[: 1 if alone else 2]:
         rise = level - 0.2 * np.exp(-steps / 20)
         values = {
             "step": steps,
@@ -246,29 +248,26 @@ def _fit(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator)
     run.write_table("training", pd.concat(phases, ignore_index=True))
     run.write_table("state", _state(layer, tracks, rng))
     gain = 0.036 if layer.identified else 0.001
-    names = ["constant_velocity", "diffusion", "isothermal", "filter"]
+    names = ["constant_velocity", "diffusion", "isothermal", layer.entropy]
     loglik = np.array([-0.81, -0.62, -0.40, -0.40 + gain])
     table = pd.DataFrame({"model": names, "loglik": loglik, "low": loglik - 0.02, "high": loglik + 0.02})
     table["gain"] = loglik - loglik[2]
     table["gain_low"], table["gain_high"] = table["gain"] - 0.03, table["gain"] + 0.03
     table.loc[2, ["gain_low", "gain_high"]] = 0.0
     table.loc[3, ["gain_low", "gain_high"]] = gain - 0.01, gain + 0.01
+    if alone:
+        table = table[:3]
     run.write_table("likelihood", table)
     run.write_table("functions", _functions(layer.calibration))
     cutoff = {"cutoff_px": 2.5 * SPACING_PX, "cutoff_reason": "two shells of g(r)"}
     first, stop = layer.test_block
     train = int(0.6 * layer.n_frames)
-    _record(run, "fit", {"train": [0, train], "validation": [train, first], "test": [first, stop], **cutoff})
-    run.summarise(
-        "fit",
-        {
-            **{f"loglik_{name}": float(value) for name, value in zip(names, loglik, strict=True)},
-            "entropy_gain": gain,
-            "entropy_gain_low": gain - 0.01,
-            "entropy_gain_high": gain + 0.01,
-            "temperature_identified": layer.identified,
-        },
-    )
+    blocks = {"train": [0, train], "validation": [train, first], "test": [first, stop]}
+    _record(run, "fit", {**blocks, **cutoff, "entropy": layer.entropy})
+    gains = {"entropy_gain": gain, "entropy_gain_low": gain - 0.01, "entropy_gain_high": gain + 0.01}
+    logliks = {f"loglik_{name}": float(value) for name, value in zip(names, loglik, strict=True)}
+    identified = {"temperature_identified": layer.identified and not alone}
+    run.summarise("fit", logliks | identified | ({} if alone else gains))
 
 
 def _state(layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from colloidlab.benchmarks.learner_forms import form_rows
 from colloidlab.benchmarks.learner_gas import FULL, Size
 from colloidlab.benchmarks.learner_positions import position_rows
 from colloidlab.benchmarks.learner_stars import ALONE, Outside, star_rows
@@ -19,6 +20,7 @@ Case = Callable[[int, Size, Monitor], Iterable[Row]]
 
 CASES: dict[str, Case] = {
     "temperature": lambda seeds, size, monitor: found_rows(seeds, size, monitor),
+    "forms": lambda seeds, size, monitor: form_rows(size, monitor=monitor),
     "weak": lambda seeds, size, monitor: reported_rows(size, monitor),
     "nulls": lambda seeds, size, monitor: null_rows(size, monitor),
     "positions": lambda seeds, size, monitor: position_rows(size, monitor=monitor),

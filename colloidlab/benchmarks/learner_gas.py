@@ -14,6 +14,7 @@ from colloidlab.model import brackets
 from colloidlab.model.energy import Isothermal
 from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.filter import Filter
+from colloidlab.model.forms import EntropyForm
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
 from colloidlab.model.laws import Laws
@@ -56,6 +57,8 @@ class Learned:
     gas : Gas
     held_out : Motion
         True motion of the recording that was held out.
+    recording : Recording
+        Of it, as the camera saw it.
     fit : Fit
     isothermal, thermal, oracle : Pass
         Of the held-out recording; the oracle filters with the true law.
@@ -65,6 +68,7 @@ class Learned:
 
     gas: Gas
     held_out: Motion
+    recording: Recording
     fit: Fit
     isothermal: Pass
     thermal: Pass
@@ -74,7 +78,13 @@ class Learned:
 
 
 def learn(
-    gas: Gas, sigma: float | np.ndarray, size: Size, *, seed: int, monitor: Monitor = SILENT
+    gas: Gas,
+    sigma: float | np.ndarray,
+    size: Size,
+    *,
+    seed: int,
+    monitor: Monitor = SILENT,
+    entropy: EntropyForm = "filter",
 ) -> Learned:
     """Simulate two recordings of a gas, fit the first, and filter the second.
 
@@ -85,12 +95,16 @@ def learn(
         Localisation error.
     size : Size
     seed : int
+    entropy : str
+        Form of the entropy inference that is fitted; the oracle's is the score filter.
     """
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
     monitor.update("simulate", 1, 2)
     held_out = simulate_gas(gas, size.test_frames, seed=seed + _OTHER)
-    fit = fit_recording(gas, observe(motion, sigma, seed=seed), size, seed=seed, monitor=monitor)
+    fit = fit_recording(
+        gas, observe(motion, sigma, seed=seed), size, seed=seed, monitor=monitor, entropy=entropy
+    )
     recording = observe(held_out, sigma, seed=seed + _OTHER)
     windows = WindowSource(recording, gas.cutoff)
     isothermal, thermal = pass_both(fit, windows, monitor)
@@ -99,6 +113,7 @@ def learn(
     return Learned(
         gas,
         held_out,
+        recording,
         fit,
         isothermal,
         thermal,
@@ -108,11 +123,25 @@ def learn(
     )
 
 
-def fit_recording(gas: Gas, recording: Recording, size: Size, *, seed: int, monitor: Monitor = SILENT) -> Fit:
+def fit_recording(
+    gas: Gas,
+    recording: Recording,
+    size: Size,
+    *,
+    seed: int,
+    monitor: Monitor = SILENT,
+    entropy: EntropyForm = "filter",
+) -> Fit:
     """Fit a recording with the steps of `size`; nothing is taken from the truth but the cutoff."""
     guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff)
     split = split_by_time(recording.first, recording.stop, 0.8, 0.15)
-    options = TrainOptions(size.isothermal_steps, size.filter_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
+    options = TrainOptions(
+        size.isothermal_steps,
+        size.filter_steps,
+        scoring_rounds=SCORING_ROUNDS,
+        seed=seed,
+        entropy=entropy,
+    )
     return fit_laws(recording, split, guess, options, monitor)
 
 

@@ -87,5 +87,5 @@ def deviation_rows(name: str, errors: Functions, bar: float) -> Iterable[Row]:
 
 
 def _gain(comparison: Comparison) -> tuple[float, float, float]:
-    row = comparison.table.set_index("model").loc["filter"]
+    row = comparison.gain
     return float(row["gain"]), float(row["gain_low"]), float(row["gain_high"])

@@ -75,7 +75,7 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     found = compare(passes[0], passes[1], split, recording.first)
     rows += _temperature("oracle", best, oracle, matched, split)
     rows += _temperature("fit", found, passes[1], matched, split)
-    share = _gain(found)["gain"] / _gain(best)["gain"]
+    share = found.gain["gain"] / best.gain["gain"]
     rows.append(Row("fit: share of the oracle's gain", float(share)))
     return rows
 
@@ -144,14 +144,10 @@ def _without_entropy(laws: Laws, temperature: float) -> Laws:
     return Laws(laws.kernel, cold, laws.amplitudes, laws.cutoff).requires_grad_(False)
 
 
-def _gain(comparison: Comparison) -> pd.Series:
-    return comparison.table.set_index("model").loc["filter"]
-
-
 def _temperature(
     who: str, comparison: Comparison, result: Pass, matched: pd.DataFrame, split: Split
 ) -> list[Row]:
-    gain = _gain(comparison)
+    gain = comparison.gain
     both = result.state.merge(matched, on=["frame", "particle"], suffixes=("", "_tracked"))
     both = both[~both["boundary"] & (both["frame"] >= split.test[0])]
     found, true = np.log(both["temperature_px2"]), np.log(both["true_temperature_px2"])

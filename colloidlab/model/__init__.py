@@ -9,9 +9,10 @@ The brackets know nothing about how the functions were obtained: analytic laws
 """
 
 from colloidlab.model.analytic import HarmonicEnergy, ideal_gas
-from colloidlab.model.arrays import Fields, evaluate
+from colloidlab.model.arrays import Fields, encode, evaluate
 from colloidlab.model.bath import Bath
 from colloidlab.model.energy import SumOfExponentials
+from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
@@ -24,6 +25,8 @@ from colloidlab.model.tabulated import tabulate
 
 __all__ = [
     "Bath",
+    "ConstantEntropy",
+    "EntropyEncoder",
     "Fields",
     "HarmonicEnergy",
     "Laws",
@@ -32,10 +35,12 @@ __all__ = [
     "PublishedLaws",
     "RadialKernel",
     "RadialPotential",
+    "ScoreFilter",
     "SpeciesAmplitudes",
     "SpeciesKernel",
     "SpeciesPotential",
     "SumOfExponentials",
+    "encode",
     "evaluate",
     "ideal_gas",
     "load_published",

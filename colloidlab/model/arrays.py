@@ -8,11 +8,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch import nn
 
 from colloidlab.errors import UsageError
 from colloidlab.model import brackets
+from colloidlab.model.entropy import EntropyEncoder
 from colloidlab.model.laws import Laws
-from colloidlab.model.pairs import pair_geometry
+from colloidlab.model.pairs import Pairs, pair_geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +109,8 @@ def evaluate(
         return torch.tensor(values, dtype=parameter.dtype, device=parameter.device)
 
     with torch.no_grad():
-        moved, along = tensor(r), tensor(v)
-        geometry = pair_geometry(
-            moved,
-            torch.tensor(index, dtype=torch.int64, device=parameter.device),
-            model.cutoff,
-            torch.ones_like(moved[:, 0]),
-            None if lengths is None else tensor(lengths),
-        )
-        geometry = geometry.select(geometry.r < model.cutoff)
+        along = tensor(v)
+        geometry = _geometry(parameter, r, index, model.cutoff, lengths)
         ev = brackets.evaluate(model, geometry, tensor(s[:, 0]))
         vv, vS, SS = brackets.marginal_covariance(model, ev, along)
         cov = torch.cat(
@@ -135,8 +130,66 @@ def evaluate(
     return Fields(**{name: value.cpu().numpy() for name, value in found.items()})
 
 
+def encode(
+    encoder: EntropyEncoder,
+    positions: ArrayLike,
+    velocities: ArrayLike,
+    pairs: ArrayLike,
+    *,
+    cutoff: float,
+    box: ArrayLike | None = None,
+) -> np.ndarray:
+    """Entropies that a fitted encoder reads off one frame: the start of a rollout where no other frame is known.
+
+    Parameters
+    ----------
+    encoder : EntropyEncoder
+    positions, velocities, pairs, box : arrays
+        As in `evaluate`; particles at an open edge lack neighbours, so that theirs mean little.
+    cutoff : float
+        h of the laws that it was fitted with.
+
+    Returns
+    -------
+    float array, shape (n, 1)
+
+    Raises
+    ------
+    UsageError
+        As `evaluate`.
+    """
+    r, v = (np.asarray(a, dtype=np.float64) for a in (positions, velocities))
+    index = np.asarray(pairs)
+    lengths = None if box is None else np.broadcast_to(np.asarray(box, dtype=np.float64), r.shape[-1:])
+    _check(encoder, r, v, np.zeros((len(r), 1)), index, lengths)
+    with torch.no_grad():
+        geometry = _geometry(encoder.thermal_speed, r, index, cutoff, lengths)
+        along = torch.tensor(v, dtype=encoder.thermal_speed.dtype, device=encoder.thermal_speed.device)
+        S = encoder(geometry, along)
+    return np.asarray(S.cpu().numpy()[:, None])
+
+
+def _geometry(
+    like: torch.Tensor, r: np.ndarray, index: np.ndarray, cutoff: float, box: np.ndarray | None
+) -> Pairs:
+    """The pairs nearer than the cutoff, with the type and on the device of `like`."""
+
+    def tensor(values: np.ndarray) -> torch.Tensor:
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+    moved = tensor(r)
+    geometry = pair_geometry(
+        moved,
+        torch.tensor(index, dtype=torch.int64, device=like.device),
+        cutoff,
+        torch.ones_like(moved[:, 0]),
+        None if box is None else tensor(box),
+    )
+    return geometry.select(geometry.r < cutoff)
+
+
 def _check(
-    model: Laws, r: np.ndarray, v: np.ndarray, s: np.ndarray, index: np.ndarray, box: np.ndarray | None
+    model: nn.Module, r: np.ndarray, v: np.ndarray, s: np.ndarray, index: np.ndarray, box: np.ndarray | None
 ) -> None:
     if r.ndim != 2 or r.shape[1] not in (2, 3):
         raise UsageError(f"positions have shape {r.shape}; give (n, 2) or (n, 3)")

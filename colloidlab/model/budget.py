@@ -13,14 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
 from colloidlab.model.distributed import ALONE, Machine
-from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.forms import Guess, first_inference, isothermal_laws, thermal_laws
 from colloidlab.model.isothermal_training import WINDOW_STEPS
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
 from colloidlab.model.train_options import LEAST_TRIAL_STEPS, TrainOptions
@@ -65,14 +63,14 @@ def measure_costs(
     machine : Machine
     """
     isothermal = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature)
-    thermal = Filter(thermal_laws(isothermal.laws), ScoreFilter(), guess.temperature)
+    thermal = isothermal
+    if options.entropy != "isothermal":
+        laws = thermal_laws(isothermal.laws)
+        inference = first_inference(options.entropy, laws, guess.temperature, seed=options.seed)
+        thermal = Filter(laws, inference, guess.temperature)
     for filter_ in (isothermal, thermal):
         move(filter_, machine.device, machine.dtype)
     windows = windows.in_precision(machine.dtype)
-    with torch.no_grad():
-        V = thermal.laws.energy.log_reference_volume.exp().reshape(1)
-        S = thermal.laws.energy.entropy(V.new_tensor([guess.temperature]), V)
-    thermal.inference.initial = float(S[0])
 
     def window(length: int) -> Window:
         first = split.train[0]
@@ -156,11 +154,10 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
     left = max(seconds - fixed_seconds(costs, split, options), 0.0)
 
     def planned(scale: float) -> TrainOptions:
-        return replace(
-            options,
-            isothermal_steps=max(1, int(scale * options.isothermal_steps)),
-            filter_steps=max(LEAST_TRIAL_STEPS, int(scale * options.filter_steps)),
-        )
+        plan = replace(options, isothermal_steps=max(1, int(scale * options.isothermal_steps)))
+        if options.entropy == "isothermal":
+            return plan
+        return replace(plan, filter_steps=max(LEAST_TRIAL_STEPS, int(scale * options.filter_steps)))
 
     low, high = 0.0, 1e4
     for _ in range(60):
@@ -172,5 +169,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
 
 def _step_seconds(options: TrainOptions, costs: Costs) -> float:
     """Time of all steps: the rejected sign of temperature takes a trial more than `filter_steps` counts."""
+    if options.entropy == "isothermal":
+        return options.isothermal_steps * costs.isothermal_step
     filtered = 2 * options.trial_steps + options.further_steps
     return options.isothermal_steps * costs.isothermal_step + filtered * costs.filter_step

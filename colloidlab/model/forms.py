@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from colloidlab.model.energy import Isothermal, SumOfExponentials
+from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
@@ -17,6 +19,10 @@ _RADIAL_TERMS = 4
 _LEAST_EXPONENT = 1e-3
 _COLD_EXPONENTS = (0.5, 3.0, 12.0)
 """From a gas, whose pressure goes with density, to grains that hardly yield."""
+
+
+EntropyForm = Literal["filter", "isothermal", "encoder"]
+"""Names of the forms of entropy inference, in options and files."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,27 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
         kernel = RadialKernel(_KERNEL_TERMS)
         kernel.load_state_dict(isothermal.kernel.state_dict())
     return Laws(kernel, energy, amplitudes, isothermal.cutoff)
+
+
+def first_inference(form: EntropyForm, laws: Laws, temperature: float, *, seed: int = 0) -> EntropyInference:
+    """Entropy inference as it is before a fit, all particles at one temperature.
+
+    Parameters
+    ----------
+    form : str
+    laws : Laws
+        Those that it is to be fitted with.
+    temperature : float, px^2/frame^2
+    seed : int
+        Of the encoder's weights.
+    """
+    V = laws.energy.log_reference_volume.detach().exp().reshape(1)
+    with torch.no_grad():
+        S = laws.energy.entropy(V.new_tensor([temperature]), V)
+        inv_c = float(laws.energy(S, V).inv_c)
+    initial = float(S[0])
+    if form == "isothermal":
+        return ConstantEntropy(initial)
+    if form == "encoder":
+        return EntropyEncoder(temperature, 1 / inv_c, initial=initial, seed=seed)
+    return ScoreFilter(initial=initial)

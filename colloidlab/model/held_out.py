@@ -37,6 +37,8 @@ class Pass:
         Sum over the counted particles of ln p of their next position, and their number, per frame.
     second, first : float arrays, shape (n_frames - 1,)
         Sums over the same particles of the squared second and first differences of position, for the baselines.
+    form : str
+        Of the entropy inference.
     """
 
     state: pd.DataFrame
@@ -45,6 +47,7 @@ class Pass:
     count: np.ndarray
     second: np.ndarray
     first: np.ndarray
+    form: str = "filter"
 
 
 def follow(filter_: Filter, windows: WindowSource, monitor: Monitor = SILENT, label: str = "filter") -> Pass:
@@ -68,8 +71,9 @@ def follow(filter_: Filter, windows: WindowSource, monitor: Monitor = SILENT, la
             previous = window.positions[k]
         carried = CarriedState.take(state, window)
     monitor.update(label, last - recording.first, last - recording.first)
-    columns = np.array(sums).T
-    return Pass(pd.concat(tables, ignore_index=True), np.concatenate(volumes), *columns)
+    loglik, count, second, first = np.array(sums).T
+    state_rows, volume = pd.concat(tables, ignore_index=True), np.concatenate(volumes)
+    return Pass(state_rows, volume, loglik, count, second, first, filter_.inference.form)
 
 
 def _previous_positions(windows: WindowSource, window: Window, first: int) -> torch.Tensor:
@@ -135,10 +139,18 @@ class Comparison:
     temperature_identified : bool
         The interval of the gain of the entropy over the isothermal law lies above zero, and the law with entropy
         beats both baselines (otherwise it describes nothing, whatever it gains over a bad law).
+    form : str
+        Row of the law with entropy; "isothermal" where there is none.
     """
 
     table: pd.DataFrame
     temperature_identified: bool
+    form: str = "filter"
+
+    @property
+    def gain(self) -> pd.Series:
+        """The row of the law with entropy, `gain, gain_low, gain_high` over the isothermal one among its numbers."""
+        return self.table.set_index("model").loc[self.form]
 
 
 def compare(
@@ -173,8 +185,8 @@ def compare(
         "constant_velocity": gaussian(isothermal.second)[test],
         "diffusion": gaussian(isothermal.first)[test],
         "isothermal": isothermal.loglik[test],
-        "filter": thermal.loglik[test],
     }
+    sums[thermal.form] = thermal.loglik[test]
     count = thermal.count[test]
     rng = np.random.default_rng(seed)
     blocks = np.array_split(np.arange(len(count)), max(2, len(count) // _BLOCK_FRAMES))
@@ -196,15 +208,15 @@ def compare(
         gain, gain_low, gain_high = interval(values - sums["isothermal"])
         rows.append((model, mean, low, high, gain, gain_low, gain_high))
     table = pd.DataFrame(rows, columns=["model", "loglik", "low", "high", "gain", "gain_low", "gain_high"])
-    by_model = table.set_index("model")
-    simple = by_model.loc[["constant_velocity", "diffusion"], "loglik"].max()
-    identified = bool(by_model.loc["filter", "gain_low"] > 0 and by_model.loc["filter", "loglik"] > simple)
-    return Comparison(table=table, temperature_identified=identified)
+    found = table.set_index("model")
+    simple = found.loc[["constant_velocity", "diffusion"], "loglik"].max()
+    identified = bool(found.loc[thermal.form, "gain_low"] > 0 and found.loc[thermal.form, "loglik"] > simple)
+    return Comparison(table=table, temperature_identified=identified, form=thermal.form)
 
 
 def pass_both(fit: Fit, windows: WindowSource, monitor: Monitor = SILENT) -> tuple[Pass, Pass]:
-    """Filter the recording with the isothermal laws and with the laws with entropy."""
-    return (
-        follow(fit.isothermal, windows, monitor, "follow, isothermal"),
-        follow(fit.thermal, windows, monitor, "follow, with entropy"),
-    )
+    """Filter the recording with the isothermal laws and with the laws with entropy: once, where they are the same."""
+    isothermal = follow(fit.isothermal, windows, monitor, "follow, isothermal")
+    if fit.thermal is fit.isothermal:
+        return isothermal, isothermal
+    return isothermal, follow(fit.thermal, windows, monitor, "follow, with entropy")

@@ -9,13 +9,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from colloidlab.errors import InputError
-from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
 from colloidlab.model.filter import Filter, LocalisationError
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:
@@ -23,11 +24,19 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
 
     Parameters
     ----------
+    isothermal, thermal : Filter
+        The same one twice where no entropy was fitted.
+    guess : Guess
+        From which the laws were made.
     facts : dict
         What a later user must know: frame interval, localisation error, splits, mean radius.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"isothermal": isothermal.laws, "thermal": thermal.laws, "gain": thermal.inference}
+    inference = thermal.inference
+    parts: dict[str, nn.Module] = {"isothermal": isothermal.laws, "entropy": inference}
+    if thermal is not isothermal:
+        parts["thermal"] = thermal.laws
+    start = inference.start if isinstance(inference, ScoreFilter) else None
     tensors = {
         f"{p}.{k}": t.detach().contiguous().clone()
         for p, m in parts.items()
@@ -40,7 +49,9 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
         "units": "px, frame; mass = k_B = 1",
         "guess": asdict(guess),
         "velocity_variance": thermal.velocity_variance,
-        "initial_entropy": thermal.inference.initial,
+        "entropy": inference.form,
+        "initial_entropy": inference.initial,
+        "encoder_initial_entropy": None if start is None else start.initial,
         "fitted_sigma_px": None if thermal.error is None else float(thermal.error.variance.sqrt()),
         **facts,
     }
@@ -48,7 +59,7 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
 
 
 def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
-    """Read what `save_fit` wrote: the isothermal filter, the one with entropy, and the facts.
+    """Read what `save_fit` wrote: the isothermal filter, the one with entropy (or the first again), and the facts.
 
     Raises
     ------
@@ -63,21 +74,43 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         if description["format"] < _FORMAT:
             raise InputError(f"{folder} was written by an older colloidlab; run 'colloidlab fit' again")
         guess = Guess(**description["guess"])
-        isothermal, gain = isothermal_laws(guess), ScoreFilter()
-        thermal = thermal_laws(isothermal)
-        for prefix, module in (("isothermal", isothermal), ("thermal", thermal), ("gain", gain)):
-            module.load_state_dict(
-                {k.removeprefix(f"{prefix}."): t for k, t in tensors.items() if k.startswith(f"{prefix}.")}
-            )
-        velocity, entropy = float(description["velocity_variance"]), float(description["initial_entropy"])
+        isothermal, inference = isothermal_laws(guess), _inference(description)
+        _load(isothermal, "isothermal", tensors)
+        _load(inference, "entropy", tensors)
+        thermal = isothermal
+        if inference.form != "isothermal":
+            thermal = thermal_laws(isothermal)
+            _load(thermal, "thermal", tensors)
+        velocity = float(description["velocity_variance"])
         sigma = description.get("fitted_sigma_px")
         unknown = None if sigma is None else LocalisationError(float(sigma)).requires_grad_(False)
     except FileNotFoundError:
         raise InputError(f"{folder} holds no model; run 'colloidlab fit' first") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder} is damaged ({error}); run 'colloidlab fit' again") from error
-    for module in (isothermal, thermal, gain):
+    for module in (isothermal, thermal, inference):
         module.requires_grad_(False)
-    gain.initial = entropy
-    isothermal_filter = Filter(isothermal, ConstantEntropy(), velocity, unknown)
-    return isothermal_filter, Filter(thermal, gain, velocity, unknown), description
+    if thermal is isothermal:
+        alone = Filter(isothermal, inference, velocity, unknown)
+        return alone, alone, description
+    plain = Filter(isothermal, ConstantEntropy(), velocity, unknown)
+    return plain, Filter(thermal, inference, velocity, unknown), description
+
+
+def _inference(description: dict[str, Any]) -> EntropyInference:
+    """The form that was saved, its numbers still to be read."""
+    form, initial = description["entropy"], float(description["initial_entropy"])
+    if form == "isothermal":
+        return ConstantEntropy(initial)
+    if form == "encoder":
+        return EntropyEncoder(initial=initial)
+    if form != "filter":
+        raise ValueError(f"it has no entropy inference {form!r}")
+    start = description["encoder_initial_entropy"]
+    encoder = None if start is None else EntropyEncoder(initial=float(start))
+    return ScoreFilter(initial=initial, start=encoder)
+
+
+def _load(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:
+    own = {k.removeprefix(f"{prefix}."): t for k, t in tensors.items() if k.startswith(f"{prefix}.")}
+    module.load_state_dict(own)

@@ -6,7 +6,7 @@
 | isothermal, scoring | the same, by Newton's steps | `scoring` |
 | isothermal, correction | the same, where the likelihood's own error is made good | `rollout.indirect` |
 | trial, noise grows / falls with T | laws with entropy, a few steps from either sign of the exponent | `entropy_training` |
-| filter | the trial that the validation block likes better, on to the end | `entropy_training` |
+| filter or encoder | the trial that the validation block likes better, on to the end | `entropy_training` |
 
 `loop` takes the steps of a phase, `batch_loss` is what it lowers, `journal` remembers, `checkpoint` keeps that on
 disk, `distributed` shares the work.
@@ -22,10 +22,9 @@ from colloidlab.dataset.split import Split
 from colloidlab.errors import InputError
 from colloidlab.model.checkpoint import FitCheckpoint
 from colloidlab.model.distributed import ALONE, Machine
-from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.entropy_training import EntropyTrainer
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import Guess, thermal_laws
+from colloidlab.model.forms import Guess, first_inference, thermal_laws
 from colloidlab.model.isothermal_training import Correction, IsothermalTrainer
 from colloidlab.model.journal import Evaluation, Journal
 from colloidlab.model.sequence import WindowSource
@@ -43,6 +42,7 @@ class Fit:
     Attributes
     ----------
     isothermal, thermal : Filter
+        One and the same where no entropy was asked for.
     curves : list of Evaluation
     """
 
@@ -103,22 +103,24 @@ def fit_laws(
         )
     windows = WindowSource(recording, guess.cutoff, device=machine.device)
     isothermal = IsothermalTrainer(windows, split, guess, options, machine, correct).train(journal)
+    if options.entropy == "isothermal":
+        return Fit(isothermal=isothermal, thermal=isothermal, curves=journal.curves)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
     trainers = []
     for power in (0.5, -0.5):
-        start = Filter(
-            thermal_laws(isothermal.laws, power=power),
-            ScoreFilter(),
-            guess.temperature,
-            error=copy.deepcopy(isothermal.error),
-        )
+        laws = thermal_laws(isothermal.laws, power=power)
+        inference = first_inference(options.entropy, laws, temperature, seed=options.seed)
+        if options.entropy == "encoder":
+            # Without a law by which S moves, conduction enters no likelihood.
+            laws.amplitudes.C.requires_grad_(False)
+        start = Filter(laws, inference, guess.temperature, error=copy.deepcopy(isothermal.error))
         trainer = EntropyTrainer(start, windows, split, options, temperature, machine)
         phase = f"trial, noise {'grows' if power > 0 else 'falls'} with T"
         journal.keep(phase, trainer)
         trainer.train(options.trial_steps, phase, journal, trial=True)
         trainers.append(trainer)
     best = max(trainers, key=lambda trainer: trainer.best_validation)
-    best.train(options.further_steps, "filter", journal)
+    best.train(options.further_steps, options.entropy, journal)
     return Fit(isothermal=isothermal, thermal=best.finish(), curves=journal.curves)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from colloidlab.model.forms import EntropyForm
+
 LEAST_TRIAL_STEPS = 8
 """Fewer cannot tell which sign of the exponent of temperature fits."""
 
@@ -24,6 +26,7 @@ class TrainOptions:
     seed: int = 0
     batch_windows: int = 1
     patience: int = 5
+    entropy: EntropyForm = "filter"
 
     @property
     def trial_steps(self) -> int:

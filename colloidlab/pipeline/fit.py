@@ -21,7 +21,7 @@ from colloidlab.model.curves import learned_functions
 from colloidlab.model.distributed import CPU, Machine, machine
 from colloidlab.model.forms import Guess
 from colloidlab.model.guess import first_guess
-from colloidlab.model.held_out import Pass, compare, pass_both
+from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit
@@ -148,6 +148,7 @@ def _fit(
             test=list(split.test),
             regime=regime.verdict,
             regime_reason=regime.reason,
+            entropy=options.entropy,
             isothermal_steps=options.isothermal_steps,
             filter_steps=options.filter_steps,
             temperature_identified=comparison.temperature_identified,
@@ -162,8 +163,10 @@ def _fit(
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
         run.write_table("functions", _functions(fit, thermal, uncertainty, run))
-        summary = _summary(comparison.table, comparison.temperature_identified, regime, subject.guess.cutoff)
-        summary |= {"isothermal_steps": options.isothermal_steps, "filter_steps": options.filter_steps}
+        summary = _summary(comparison, regime, subject.guess.cutoff)
+        summary["isothermal_steps"] = options.isothermal_steps
+        if options.entropy != "isothermal":
+            summary["filter_steps"] = options.filter_steps
         if run.has("indicators.parquet"):
             summary |= summarise_association(
                 held_out_pairs(thermal.state, run.read_table("indicators"), split.test)
@@ -243,16 +246,22 @@ def _functions(fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run) -> p
     return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty)
 
 
-def _summary(table: pd.DataFrame, identified: bool, regime: Regime, cutoff: float) -> dict[str, Any]:
-    by_model = table.set_index("model")
-    gain = by_model.loc["filter"]
-    return {
+def _summary(comparison: Comparison, regime: Regime, cutoff: float) -> dict[str, Any]:
+    logliks = comparison.table.set_index("model")["loglik"]
+    gain = comparison.gain
+    found = {
         "regime": regime.verdict,
         "regime_reason": regime.reason,
-        **{f"loglik_{m}": float(v) for m, v in by_model["loglik"].items()},
-        "entropy_gain": float(gain["gain"]),
-        "entropy_gain_low": float(gain["gain_low"]),
-        "entropy_gain_high": float(gain["gain_high"]),
-        "temperature_identified": identified,
+        "entropy": comparison.form,
+        **{f"loglik_{model}": float(value) for model, value in logliks.items()},
+    }
+    if comparison.form != "isothermal":
+        found |= {
+            "entropy_gain": float(gain["gain"]),
+            "entropy_gain_low": float(gain["gain_low"]),
+            "entropy_gain_high": float(gain["gain_high"]),
+        }
+    return found | {
+        "temperature_identified": comparison.temperature_identified,
         "interaction_cutoff_px": cutoff,
     }

@@ -161,6 +161,7 @@ def _options(options: FitConfig) -> TrainOptions:
         seed=options.fit_seed,
         batch_windows=options.batch_windows,
         patience=options.patience,
+        entropy=options.entropy,
     )
 
 

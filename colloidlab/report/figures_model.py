@@ -117,6 +117,8 @@ def functions(results: Results) -> Plate:
         ax.remove()
     banded = np.isfinite(table["y_low"]) & np.isfinite(table["y_high"])
     bands = _BANDS if banded.any() else "No uncertainty was computed for these functions."
+    if results.entropy == "encoder" and banded.any():
+        bands += " The encoder of the entropy is held fixed in them."
     return Plate(
         figure, f"The laws that the fit found, in units where k_B = 1 and the particle's mass is 1. {bands}"
     )
@@ -161,6 +163,7 @@ def entropy_maps(results: Results) -> Plate:
 
 def _state_maps(results: Results, column: str, factor: float, name: str, cmap: str) -> Plate:
     """Three maps on one colour scale, taken from the particles that are not at the boundary."""
+    results.need_temperature()
     what = column.removesuffix("_px2")
     frames = _frames_of_test_block(results)
     view = maps.View.of(results)
@@ -183,9 +186,10 @@ def _state_maps(results: Results, column: str, factor: float, name: str, cmap: s
             stamp(ax, NOT_IDENTIFIED)
     maps.add_colour_bar(axes[-1], shown, name)
     zero = " Its zero is arbitrary: only differences mean something." if column == "entropy" else ""
+    how = "In each frame encoded" if results.entropy == "encoder" else "Filtered"
     return Plate(
         figure,
-        f"Filtered {what} at the beginning, middle and end of the test block, on one colour scale.{zero} "
+        f"{how} {what} at the beginning, middle and end of the test block, on one colour scale.{zero} "
         "Pale particles lie near the edge of the view, where unseen neighbours push them, and do not count.",
     )
 
@@ -201,6 +205,7 @@ def _frames_of_test_block(results: Results) -> list[int]:
 
 def temperature_and_rearrangement(results: Results) -> Plate:
     """Temperature and entropy against D2min over the test block: density of particles, median and quartiles."""
+    results.need_temperature()
     state = results.table("state", ["frame", "particle", "temperature_px2", "entropy", "boundary"])
     indicators = results.table("indicators", ["frame", "particle", "d2min_px2"])
     both = held_out_pairs(state, indicators, results.blocks["test"])

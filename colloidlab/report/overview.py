@@ -48,8 +48,8 @@ def write_overview(run: Run, path: Path) -> None:
 def overview_figure(run: Run) -> Figure:
     """Recording with tracks, D2min, temperature, and experiment against rollout, side by side.
 
-    Without a model the temperature gives way to the hexatic order, and the comparison to the
-    experiment's own curve; a panel for which nothing is there says so.
+    Without temperatures the hexatic order takes their place, and without rollouts the experiment's own curve
+    that of the comparison; a panel for which nothing is there says so.
     """
     results = Results(run)
     run.require("track")
@@ -97,7 +97,7 @@ def _rearrangement(ax: Axes, results: Results, view: maps.View) -> None:
 
 
 def _state(ax: Axes, results: Results, view: maps.View) -> None:
-    if results.refused or not results.run.has("state.parquet"):
+    if results.refused or results.entropy == "isothermal" or not results.run.has("state.parquet"):
         frame = busiest_frame(results)
         table = results.at_frame("indicators", frame, ["particle", "psi6"])
         psi6 = table["psi6"].to_numpy(dtype=float)

@@ -72,6 +72,19 @@ class Results:
     def temperature_identified(self) -> bool:
         return bool(self.summary.get("temperature_identified", False))
 
+    @property
+    def entropy(self) -> str:
+        """Form of the entropy inference that was fitted: "filter", "isothermal" or "encoder"."""
+        return str(self.run.facts("fit").get("entropy", "filter"))
+
+    def need_temperature(self) -> None:
+        """Raise where the fit has no temperature of single particles, with the sentence that says so."""
+        if self.entropy == "isothermal" and not self.refused:
+            raise InputError(
+                "No temperature of single particles was fitted: one temperature for all was asked for. Run "
+                f"'colloidlab fit {self.run.path} --entropy filter' to look for one."
+            )
+
     def why_absent(self, product: str) -> str:
         """One sentence: why a product is not there and which command makes it."""
         stage = PRODUCT_STAGE[product]

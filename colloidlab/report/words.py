@@ -21,6 +21,7 @@ MODELS = {
     "diffusion": "diffusion",
     "isothermal": "isothermal model",
     "filter": "model with hidden temperature",
+    "encoder": "model with temperature read off each frame",
 }
 
 
@@ -145,7 +146,7 @@ def diffusion(results: Results) -> str:
 def gain_over_constant_velocity(results: Results) -> Gain | None:
     """By how much the model that the data support beats constant velocity on the test block.
 
-    The isothermal model is compared in pairs; the filter's margin is the sum of two paired
+    The isothermal model is compared in pairs; with a temperature the margin is the sum of two paired
     differences, whose half-widths are added in quadrature.
     """
     if results.refused or not results.run.has("likelihood.parquet"):
@@ -156,9 +157,9 @@ def gain_over_constant_velocity(results: Results) -> Gain | None:
         return None
     value = -float(rows["constant_velocity"]["gain"])
     used = [rows["constant_velocity"]]
-    if results.temperature_identified and "filter" in rows:
-        value += float(rows["filter"]["gain"])
-        used.append(rows["filter"])
+    if results.temperature_identified and results.entropy in rows:
+        value += float(rows[results.entropy]["gain"])
+        used.append(rows[results.entropy])
     half = math.hypot(*(0.5 * float(row["gain_high"] - row["gain_low"]) for row in used))
     return Gain(value, half) if math.isfinite(value) and math.isfinite(half) else None
 
@@ -183,7 +184,9 @@ def verdict(results: Results) -> str:
         size = f"{with_error(gain.value, gain.half_width)} nats per particle and frame"
         verb = "beats constant velocity by" if gain.is_significant else "does not beat constant velocity:"
         parts.append(f"the model {verb} {size}")
-    if "temperature_identified" in summary and not results.refused:
+    if results.entropy == "isothermal" and not results.refused and "temperature_identified" in summary:
+        parts.append("one temperature was fitted for all particles")
+    elif "temperature_identified" in summary and not results.refused:
         parts.append(f"temperature {'identified' if results.temperature_identified else 'not identified'}")
     return sentence("; ".join(parts) or "nothing has been computed yet")
 
@@ -216,14 +219,18 @@ def _origin(source: str) -> str:
 def entropy_gain(results: Results) -> str:
     """What the hidden temperature adds to the isothermal model, as a sentence."""
     summary = results.summary
+    if results.entropy == "isothermal" and not results.refused:
+        return "No temperature of single particles was fitted: the isothermal model is what was asked for."
     if "entropy_gain" not in summary:
         return ""
+    how = "Reading" if results.entropy == "encoder" else "Following"
+    whence = " off each frame" if results.entropy == "encoder" else ""
     low, high = (float(summary.get(f"entropy_gain_{end}", float("nan"))) for end in ("low", "high"))
     gain = nats(float(summary["entropy_gain"]))
     size = f"{gain} nats per particle and frame (95 % interval {interval(low, high)})"
     if results.temperature_identified:
-        return f"Following a hidden temperature per particle gains {size}: the temperature is identified."
+        return f"{how} a hidden temperature per particle{whence} gains {size}: the temperature is identified."
     return (
-        f"Following a hidden temperature per particle gains {size}, which is not above zero: the "
+        f"{how} a hidden temperature per particle{whence} gains {size}, which is not above zero: the "
         "temperature is not identified, and its maps show no more than the fit's own noise."
     )

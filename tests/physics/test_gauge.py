@@ -11,13 +11,16 @@ import torch
 from small_gas import CUTOFF, TEMPERATURE, isothermal_gas, record, simulate, thermal_gas, watch
 
 from colloidlab.dataset.recording import Recording
-from colloidlab.dataset.windows import read_window
+from colloidlab.dataset.windows import Window, read_window
 from colloidlab.model import brackets
-from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
 from colloidlab.model.filter import Filter
+from colloidlab.model.forms import first_inference
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.sequence import fresh_state
+
+FORMS = ("isothermal", "filter", "encoder")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,120 @@ def loglik(laws: Laws, recording: Recording, initial_entropy: float, *, follow: 
         state = result.state.detach()
         out.append(float(result.loglik.detach()[result.counted].sum()))
     return np.array(out)
+
+
+RESCALINGS = {
+    "entropy against temperature": {"S": 1, "A2": -1, "C2": -1},
+    "energy, temperature and amplitudes": {"U": 1, "A2": 1, "C2": 2},
+    "energy and temperature": {"U": 1},
+    "amplitudes": {"A2": 1, "C2": 1},
+}
+"""Powers of a factor by which quantities are multiplied; T goes with U/S. The first is the way in which an objective
+that scores S falls without end; with k_B along, S, T and amplitudes keep every path."""
+
+UNITS = {
+    "of entropy": {"S": 1, "A2": -1, "C2": -1, "k_B": 1},
+    "of mass": {"U": 1, "A2": 2, "C2": 2, "m": 1},
+}
+"""Rescalings that no path depends on."""
+
+
+def rescaled(
+    laws: Laws, inference: EntropyInference, factor: float, powers: dict[str, int]
+) -> tuple[Laws, EntropyInference]:
+    """Laws and entropies with every quantity multiplied by a power of the factor; T is multiplied as U/S is."""
+    laws, inference = copy.deepcopy(laws), copy.deepcopy(inference)
+    by = {name: factor ** powers.get(name, 0) for name in ("S", "U", "A2", "C2", "m", "k_B")}
+    with torch.no_grad():
+        laws.energy.log_alpha -= np.log(by["S"])
+        laws.energy.log_amplitudes += np.log(by["U"])
+        # Amplitudes at the new temperatures: what the power of T would do is taken out.
+        laws.amplitudes.reference_temperature *= by["U"] / by["S"]
+        for name, square in (("A", "A2"), ("B", "A2"), ("C", "C2")):
+            getattr(laws.amplitudes, name)[0] += np.log(by[square])
+        laws.mass *= by["m"]
+        laws.k_B *= by["k_B"]
+        inference.initial *= by["S"]
+        if isinstance(inference, EntropyEncoder):
+            inference.heat_capacity *= by["S"]
+    return laws, inference
+
+
+@pytest.fixture(scope="module")
+def window(laws: Laws) -> Window:
+    motion = simulate(laws, n=150, n_frames=40, seed=31, wave=0.4)
+    return read_window(record(watch(motion, 0.05), motion.box), 0, 40, CUTOFF)
+
+
+def first_form(form: str, laws: Laws) -> EntropyInference:
+    """Each form near the truth: what an encoder says of one frame is little."""
+    inference = first_inference(form, laws, TEMPERATURE)
+    if isinstance(inference, EntropyEncoder):
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for parameter in inference.readout[-1].parameters():
+                parameter.add_(
+                    0.03 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+                )
+    return inference
+
+
+def frame_logliks(laws: Laws, inference: EntropyInference, window: Window) -> np.ndarray:
+    """Log-likelihood of every frame."""
+    filter_, state = Filter(laws, inference, TEMPERATURE), fresh_state(window)
+    out = []
+    for k in range(window.n_frames - 1):
+        result = filter_.step(state, window, k)
+        state = result.state.detach()
+        out.append(float(result.loglik.detach()[result.counted].sum()))
+    return np.array(out)
+
+
+@pytest.fixture(scope="module")
+def truths(laws: Laws, window: Window) -> dict[str, np.ndarray]:
+    return {form: frame_logliks(laws, first_form(form, laws), window) for form in FORMS}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("form", FORMS)
+def test_units_that_no_path_depends_on_change_no_likelihood(
+    laws: Laws, window: Window, truths: dict[str, np.ndarray], form: str, unit: str
+) -> None:
+    other = frame_logliks(*rescaled(laws, first_form(form, laws), 3.7, UNITS[unit]), window)
+    assert np.abs(other - truths[form]).max() < 1e-11 * np.abs(truths[form]).max()
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 2.0])
+@pytest.mark.parametrize("rescaling", RESCALINGS)
+@pytest.mark.parametrize("form", FORMS)
+def test_no_rescaling_raises_the_likelihood_of_any_form(
+    laws: Laws, window: Window, truths: dict[str, np.ndarray], form: str, rescaling: str, factor: float
+) -> None:
+    """At k_B = m = 1. A factor of two loses beyond the scatter of the paired frames, a small one gains nothing beyond it.
+
+    Scoring S as well would gain 2 ln(1/0.8) = 0.45 nats a prediction.
+    """
+    other = frame_logliks(*rescaled(laws, first_form(form, laws), factor, RESCALINGS[rescaling]), window)
+    lost = truths[form] - other
+    standard = lost.std(ddof=1) * len(lost) ** 0.5
+    assert lost.sum() > (-2 if factor == 0.8 else 3) * standard, f"{lost.sum():.1f} ± {standard:.1f}"
+
+
+def test_a_likelihood_of_entropies_would_gain_by_their_unit(laws: Laws) -> None:
+    """Why only positions are scored: the covariance of dv is the same to round-off, that of dS shrinks with S."""
+    generator = torch.Generator().manual_seed(2)
+    r, v = (x * torch.randn((6, 2), dtype=torch.float64, generator=generator) for x in (8.0, 0.4))
+    pairs = pair_geometry(r, torch.triu_indices(6, 6, 1), CUTOFF, torch.ones(6, dtype=r.dtype))
+    S = start_entropy(laws) + torch.arange(6, dtype=r.dtype)
+    small, _ = rescaled(laws, ConstantEntropy(), 0.1, UNITS["of entropy"])
+    found = []
+    for law, entropies in ((laws, S), (small, 0.1 * S)):
+        ev = brackets.evaluate(law, pairs, entropies)
+        found.append((brackets.acceleration(law, ev, v), *brackets.marginal_covariance(law, ev, v)))
+    (a, vv, _, SS), (a_small, vv_small, _, SS_small) = found
+    assert torch.allclose(a, a_small, rtol=1e-12)
+    assert torch.allclose(vv, vv_small, rtol=1e-12)
+    assert torch.allclose(SS_small, 0.01 * SS, rtol=1e-12)
 
 
 def energies_times(laws: Laws, factor: float) -> Laws:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.collections import EllipseCollection, LineCollection
 from PIL import Image
 from report_fixture import Layer, make_run
 
+from colloidlab.errors import InputError
 from colloidlab.report import (
     figures_model,
     figures_rollout,
@@ -22,7 +23,7 @@ from colloidlab.report import (
     write_overview,
 )
 from colloidlab.report.results import Results
-from colloidlab.report.style import house_style
+from colloidlab.report.style import Plate, house_style
 from colloidlab.run import Run
 
 
@@ -181,6 +182,28 @@ def test_maps_of_an_unidentified_temperature_say_so(tmp_path: Path, identified: 
     assert len(panels) == 9
     for ax in panels:
         assert ("temperature not identified" in [t.get_text() for t in ax.texts]) is not identified
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        figures_model.temperature_maps,
+        figures_model.entropy_maps,
+        figures_model.temperature_and_rearrangement,
+    ],
+)
+def test_an_isothermal_run_has_no_maps_of_temperature(
+    tmp_path: Path, draw: Callable[[Results], Plate]
+) -> None:
+    results = Results(make_run(tmp_path / "run", "fit", Layer(entropy="isothermal")))
+    with pytest.raises(InputError, match=r"No temperature of single particles was fitted.*--entropy filter"):
+        draw(results)
+
+
+def test_maps_of_an_encoder_say_so(tmp_path: Path) -> None:
+    results = Results(make_run(tmp_path / "run", "fit", Layer(entropy="encoder")))
+    assert figures_model.temperature_maps(results).caption.startswith("In each frame encoded temperature")
+    assert "encoder of the entropy is held fixed" in figures_model.functions(results).caption
 
 
 def test_split_strip_covers_the_blocks(results: Results) -> None:

@@ -67,6 +67,20 @@ def test_verdict_of_an_unidentified_run_counts_the_isothermal_model_alone(tmp_pa
     assert "which is not above zero" in words.entropy_gain(results)
 
 
+def test_an_isothermal_run_claims_no_temperature_of_single_particles(tmp_path: Path) -> None:
+    results = Results(make_run(tmp_path / "run", "fit", Layer(entropy="isothermal")))
+    verdict = words.verdict(results)
+    assert "beats constant velocity by 0.41 ± 0.03" in verdict
+    assert verdict.endswith("one temperature was fitted for all particles.")
+    assert words.entropy_gain(results).startswith("No temperature of single particles was fitted")
+
+
+def test_the_verdict_of_an_encoder_counts_its_own_gain(tmp_path: Path) -> None:
+    results = Results(make_run(tmp_path / "run", "fit", Layer(entropy="encoder")))
+    assert "by 0.45 ± 0.03 nats per particle and frame; temperature identified." in words.verdict(results)
+    assert words.entropy_gain(results).startswith("Reading a hidden temperature per particle off each frame")
+
+
 def test_verdict_does_not_claim_what_the_interval_does_not_bear(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "fit", Layer(identified=False))
     table = run.read_table("likelihood")

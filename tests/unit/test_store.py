@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from colloidlab.errors import InputError
-from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
+from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.store import load_fit, save_fit
@@ -48,6 +48,46 @@ def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
     assert (again_thermal.velocity_variance, again_thermal.inference.initial) == (0.17, 1 / 3)
     assert isinstance(again.inference, ConstantEntropy)
     assert facts["note"] == "a fact" and facts["cutoff_px"] == 24.0
+
+
+def encoder() -> EntropyEncoder:
+    """Weights that are not those of a new one."""
+    made = EntropyEncoder(0.17, 23.0, initial=2 / 3, seed=5)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(
+                torch.linspace(-0.2, 0.3, parameter.numel(), dtype=torch.float64).view_as(parameter)
+            )
+    return made
+
+
+@pytest.mark.parametrize("form", ["isothermal", "encoder", "filter started by an encoder"])
+def test_every_form_comes_back(tmp_path: Path, form: str) -> None:
+    isothermal = Filter(isothermal_laws(GUESS), ConstantEntropy(0.3), 0.17)
+    thermal = isothermal
+    if form != "isothermal":
+        inference = (
+            encoder() if form == "encoder" else ScoreFilter(0.1, 0.2, 0.3, initial=0.4, start=encoder())
+        )
+        thermal = Filter(thermal_laws(isothermal.laws), inference, 0.17)
+    save_fit(tmp_path / "model", isothermal, thermal, GUESS, {})
+    again_isothermal, again, facts = load_fit(tmp_path / "model")
+    assert facts["entropy"] == again.inference.form == thermal.inference.form
+    assert (again is again_isothermal) == (form == "isothermal")
+    assert type(again.inference) is type(thermal.inference)
+    before, after = thermal.inference.state_dict(), again.inference.state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert again.inference.initial == thermal.inference.initial
+    if isinstance(thermal.inference, ScoreFilter) and isinstance(again.inference, ScoreFilter):
+        assert thermal.inference.start is not None and again.inference.start is not None
+        assert again.inference.start.initial == thermal.inference.start.initial
+
+
+def test_an_unknown_form_is_refused(saved: tuple[Path, Filter, Filter]) -> None:
+    path = saved[0] / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"entropy": "oracle"}))
+    refuse(saved[0])
 
 
 def test_holds_nothing_but_numbers_and_json(saved: tuple[Path, Filter, Filter]) -> None:
@@ -103,7 +143,7 @@ def test_missing_and_misshapen_parameters(saved: tuple[Path, Filter, Filter]) ->
     refuse(saved[0])
 
 
-@pytest.mark.parametrize("key", ["guess", "format", "velocity_variance", "initial_entropy"])
+@pytest.mark.parametrize("key", ["guess", "format", "velocity_variance", "entropy", "initial_entropy"])
 def test_missing_entries(saved: tuple[Path, Filter, Filter], key: str) -> None:
     path = saved[0] / "model.json"
     description = json.loads(path.read_text())

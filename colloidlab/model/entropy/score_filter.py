@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from colloidlab.dataset.windows import Window
 from colloidlab.model import brackets
+from colloidlab.model.entropy.encoder import EntropyEncoder
 from colloidlab.model.entropy.inference import EntropyInference, StepOutcome, neighbour_mean
-from colloidlab.model.filter_state import FilterState
+from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.tensors import dot, float64
 from colloidlab.model.transition import inverse_and_logdet
@@ -36,6 +37,9 @@ class ScoreFilter(EntropyInference):
         brings, and of the variance by which ln T changes in a frame beyond the law.
     initial : float
         Entropy of a particle none of whose neighbours is known yet.
+    start : EntropyEncoder, optional
+        Says the entropy of a particle until its predictions count, from which the score moves it; it stays as it
+        is, and must speak of the same laws (`EntropyEncoder.translated`). Without one, the mean of the neighbours.
     """
 
     form = "filter"
@@ -48,8 +52,10 @@ class ScoreFilter(EntropyInference):
         process: float = 3e-4,
         *,
         initial: float = 0.0,
+        start: EntropyEncoder | None = None,
     ) -> None:
         super().__init__(initial)
+        self.start = None if start is None else start.requires_grad_(False)
         self.log_values = nn.Parameter(torch.log(float64([prior, information, process])))
 
     @property
@@ -69,7 +75,12 @@ class ScoreFilter(EntropyInference):
         return S, self.prior.expand_as(state.variance)
 
     def at_frame(self, state: FilterState, pairs: Pairs, window: Window, k: int) -> Tensor:
-        return state.S if state.S.requires_grad else state.S.detach().requires_grad_(True)
+        S = state.S
+        if self.start is not None:
+            # Velocities are known by and by, and so is what they say.
+            young = state.age <= MATURE
+            S = torch.where(young, self.start.at_frame(state, pairs, window, k).detach(), S)
+        return S if S.requires_grad else S.detach().requires_grad_(True)
 
     def follow(self, step: StepOutcome) -> tuple[Tensor, Tensor]:
         assert step.score is not None

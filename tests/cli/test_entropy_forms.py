@@ -1,0 +1,56 @@
+"""`fit --entropy`: each form from the fit to the rollout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import recordings
+from commands import Command
+
+from colloidlab.model.store import load_fit
+from colloidlab.run import Run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["isothermal", "encoder"])
+def test_each_form_is_fitted_saved_and_rolled_out(command: Command, copy_of_run: Path, form: str) -> None:
+    options = [*recordings.QUICK_FIT, "--scoring-rounds", "0"]
+    done = command("fit", copy_of_run, *options, "--entropy", form)
+    assert done.code == 0, done.err
+    done = command("simulate", copy_of_run, "--ensemble", "1", "--rollout-frames", "4")
+    assert done.code == 0, done.err
+    run, summary = Run(copy_of_run), json.loads((copy_of_run / "summary.json").read_text())
+    assert run.facts("fit")["entropy"] == summary["entropy"] == form
+    assert run.record["config"]["fit"]["entropy"] == form
+    isothermal, thermal, facts = load_fit(copy_of_run / "model")
+    assert facts["entropy"] == thermal.inference.form == form
+    assert isothermal.inference.form == "isothermal"
+    state = pd.read_parquet(copy_of_run / "state.parquet")
+    models = pd.read_parquet(copy_of_run / "likelihood.parquet")["model"].tolist()
+    baselines = ["constant_velocity", "diffusion", "isothermal"]
+    gains = {"entropy_gain", "entropy_gain_low", "filter_steps"}
+    if form == "isothermal":
+        assert thermal is isothermal
+        assert models == baselines
+        assert state["temperature_px2"].nunique() == state["entropy"].nunique() == 1
+        assert not {*gains, "loglik_filter"} & set(summary)
+        assert summary["temperature_identified"] is False
+    else:
+        assert models == [*baselines, "encoder"]
+        assert state["temperature_px2"].nunique() > 100
+        assert state["sigma_ln_temperature"].isna().all()
+        assert {*gains, "loglik_encoder"} <= set(summary)
+    phases = set(pd.read_parquet(copy_of_run / "training.parquet")["phase"])
+    assert ("encoder" in phases) == (form == "encoder")
+    assert "filter" not in phases
+    assert np.isfinite(summary["rollout_g_r_error"])
+
+
+def test_an_unknown_form_is_refused(command: Command, complete_run: Path) -> None:
+    done = command("fit", complete_run, "--entropy", "teacher")
+    assert done.code == 2
+    assert "entropy" in done.err and "encoder" in done.err
