@@ -33,7 +33,7 @@ CASES = {
 }
 """Localisation error (px), stride, and whether the fit is told the error."""
 _BAR = 0.10
-_CORRECTIONS = 3
+CORRECTIONS = 3
 """Rounds of `rollout.indirect`."""
 
 
@@ -80,7 +80,7 @@ def _case(
 
     def correct(filter_: Filter, windows: WindowSource, split: Split, monitor: Monitor) -> None:
         before.append(function_errors(filter_.laws, gas, seen))
-        correct_laws(filter_, windows, split, seed=seed, rounds=_CORRECTIONS, monitor=monitor)
+        correct_laws(filter_, windows, split, seed=seed, rounds=CORRECTIONS, monitor=monitor)
 
     found = fit_isothermal(windows, split, guess, options, curves, monitor, correct=correct)
     yield from deviation_rows(name, function_errors(found.laws, gas, seen), _BAR)

@@ -14,6 +14,9 @@ from colloidlab.model import brackets, response
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.pairs import pair_geometry
 
+_LEAST_SHARE = 0.1
+"""Of the stiffest direction of a particle, what its mean stiffness is taken as at the least."""
+
 
 def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
     """Temperature, friction and stiffness from the decay of the velocity correlation.
@@ -38,5 +41,7 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
         volume = float(brackets.evaluate(isothermal_laws(trial), pairs, zero).volume[inside].mean())
         trial = replace(trial, reference_volume=volume)
         ev = brackets.evaluate(isothermal_laws(trial), pairs, zero)
-        unit = float(response.self_stiffness(ev).diagonal(dim1=1, dim2=2).mean(1)[inside].mean())
+        stiff = torch.linalg.eigvalsh(response.self_stiffness(ev)[inside])
+        # The mean of a dilute gas may be nothing or less: along some directions neighbours push it away.
+        unit = max(float(stiff.mean()), _LEAST_SHARE * float(stiff.abs().amax(1).mean()))
     return replace(trial, stiffness=stiffness, stiffness_per_amplitude=max(unit, 1e-12))

@@ -16,12 +16,16 @@ from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
+from colloidlab.model.entropy import ConstantEntropy
+from colloidlab.model.filter import Filter
+from colloidlab.model.forms import isothermal_laws
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
-from colloidlab.model.sequence import WindowSource
+from colloidlab.model.sequence import WindowSource, fresh_state, run_window
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
+from colloidlab.synthetic.gas import Gas, observe, simulate_gas
 
 pytestmark = pytest.mark.slow
 
@@ -160,3 +164,16 @@ def test_training_curves_are_complete(uniform: Learned) -> None:
     assert {"isothermal", "trial, noise grows with T", "trial, noise falls with T"} <= phases
     assert max(row.step for row in uniform.fit.curves if row.phase == "isothermal") == 80
     assert all(math.isfinite(row.train_loglik + row.validation_loglik) for row in uniform.fit.curves)
+
+
+def test_the_first_guess_of_a_dilute_gas_is_finite() -> None:
+    """Soft neighbours that are far apart give no mean stiffness; the first laws must not explode for that."""
+    gas = Gas(n=40, heat_capacity=2000.0, wave=0.0)
+    recording = observe(simulate_gas(gas, 24, seed=5, steps=4), 0.1, seed=5)
+    guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff)
+    assert guess.stiffness_per_amplitude > 1e-6
+    window = read_window(recording, 0, 12, gas.cutoff)
+    filter_ = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature)
+    _, total, count = run_window(filter_, fresh_state(window), window)
+    # A diffuse Gaussian of the thermal displacement would have about -1 a prediction.
+    assert float(total / count) > -5

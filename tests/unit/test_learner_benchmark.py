@@ -1,0 +1,51 @@
+"""The learner's benchmark as a program: its rows, on a gas too small to hold any bar."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from colloidlab.benchmarks import learner_positions
+from colloidlab.benchmarks.learner import benchmark_learner
+from colloidlab.benchmarks.learner_gas import Size
+from colloidlab.errors import UsageError
+from colloidlab.synthetic.gas import Gas
+
+TINY = Size(train_frames=160, test_frames=20, isothermal_steps=4, filter_steps=8)
+
+
+def test_positions_are_fitted_corrected_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    corrected: list[int] = []
+    monkeypatch.setattr(learner_positions, "GAS", Gas(n=40, heat_capacity=2000.0, wave=0.0))
+    monkeypatch.setattr(learner_positions, "SCORING_ROUNDS", 0)
+    # A correction takes minutes and has tests of its own.
+    monkeypatch.setattr(learner_positions, "correct_laws", lambda *_, rounds, **__: corrected.append(rounds))
+    cases = {"seen": (0.1, 1, True), "every second, not known": (0.1, 2, False)}
+    monkeypatch.setattr(learner_positions, "CASES", cases)
+    rows = {row.name: row for row in benchmark_learner(["positions"], size=TINY)}
+    assert corrected == [learner_positions.CORRECTIONS] * 2
+    for case in cases:
+        for quantity in ("noise", "friction", "pressure"):
+            assert rows[f"{case}: {quantity}, largest deviation"].bar == "<= 0.1"
+            # Beside it, without a bar: what the likelihood alone finds.
+            assert rows[f"{case}, likelihood alone: {quantity}, largest deviation"].bar == ""
+    assert "seen, finite differences: noise, largest deviation" in rows
+    assert rows["every second, not known: error found / true - 1"].bar == "<= 0.1"
+    assert all(math.isfinite(row.value) for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("cases", "seeds", "said"), [(["pressure"], 1, "no case 'pressure'"), ([], 0, "seeds")]
+)
+def test_what_cannot_be_measured_is_named(cases: list[str], seeds: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        benchmark_learner(cases, seeds=seeds)
+
+
+def test_every_second_frame_is_the_same_gas_in_other_units() -> None:
+    gas = Gas()
+    slow = learner_positions.slower(gas, 2)
+    # A rate per frame doubles, a squared displacement per frame goes with its square.
+    assert slow == replace(gas, temperature=4 * gas.temperature, friction=0.6, conduction=0.004)
