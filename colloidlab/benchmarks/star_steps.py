@@ -30,7 +30,13 @@ from colloidlab.model.published_encoder import PublishedEncoder, load_published_
 
 HIDDEN = [100, 100]
 _RATE = 1e-3
-_ABSENT = ("MDAnalysis", "MDAnalysis.analysis", "MDAnalysis.analysis.msd", "MDAnalysis.analysis.rdf", "tqdm")
+_ABSENT: dict[str, tuple[str, ...]] = {
+    "MDAnalysis": (),
+    "MDAnalysis.analysis": (),
+    "MDAnalysis.analysis.msd": ("EinsteinMSD",),
+    "MDAnalysis.analysis.rdf": ("InterRDF",),
+    "tqdm": ("tqdm",),
+}
 """What the published code imports for its plots and loops, and no training step calls."""
 
 Step = Callable[[], float]
@@ -47,9 +53,8 @@ class Runner:
     """
 
     def __init__(self, make: Callable[..., Step], *arguments: Any) -> None:
-        self._pool = ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=_prepare, initargs=(make, arguments)
-        )
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._pool.submit(_prepare, make, arguments).result()
 
     def step(self) -> tuple[float, float]:
         """Processor time of a step in seconds, and its loss."""
@@ -215,8 +220,9 @@ def _import_published(folder: Path) -> tuple[Any, Any]:
         raise InputError(f"{folder} holds no model.py and solver.py; give a checkout of the published code")
     missing = [name for name in _ABSENT if importlib.util.find_spec(name.partition(".")[0]) is None]
     for name in missing:
-        stand_in: Any = types.ModuleType(name)
-        stand_in.__getattr__ = lambda attribute: object
+        stand_in = types.ModuleType(name)
+        for attribute in _ABSENT[name]:
+            setattr(stand_in, attribute, object)
         sys.modules[name] = stand_in
     sys.path.insert(0, str(folder))
     return importlib.import_module("model").CG_model, importlib.import_module("solver").Solver.compute_loss

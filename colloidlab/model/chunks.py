@@ -139,18 +139,21 @@ def _activate(z: list[Tensor], f: list[Tensor], order: int) -> list[Tensor]:
 
 
 def _activate_backward(g: list[Tensor], z: list[Tensor], f: list[Tensor]) -> list[Tensor]:
+    """Adjoints of z, z', z''; what is in `g` is overwritten."""
     order = len(g) - 1
-    at = [g[0] * f[1]]
-    if order > 0:
-        bent = f[2] * z[1]
-        at[0].addcmul_(g[1], bent)
-        at.append(g[1] * f[1])
+    if order == 0:
+        return [g[0].mul_(f[1])]
+    bent = f[2] * z[1]
+    at = [g[0].mul_(f[1]).addcmul_(g[1], bent)]
     if order > 1:
-        at[1].addcmul_(g[2], bent, value=2)
         at[0].addcmul_(g[2], f[3] * z[1].square())
         if len(z) > 2:
             at[0].addcmul_(g[2], f[2] * z[2])
-            at.append(g[2] * f[1])
+    at.append(g[1].mul_(f[1]))
+    if order > 1:
+        at[1].addcmul_(g[2], bent, value=2)
+        if len(z) > 2:
+            at.append(g[2].mul_(f[1]))
     return at
 
 

@@ -55,8 +55,15 @@ class Guess:
     n_dims: int = 2
 
 
-def isothermal_laws(guess: Guess) -> Laws:
-    """Warm start and honest baseline: one temperature, a many-body force, pair friction."""
+def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
+    """Warm start and honest baseline: one temperature, a many-body force, pair friction.
+
+    Parameters
+    ----------
+    guess : Guess
+    radial_terms : int
+        Coefficients of ln A^2 and of ln B^2: more where the data tell more of distances than a video does.
+    """
     amplitude = math.log(max(guess.stiffness / guess.stiffness_per_amplitude, 1e-12))
     energy = Isothermal(
         math.log(guess.temperature),
@@ -68,7 +75,7 @@ def isothermal_laws(guess: Guess) -> Laws:
     # K_perp = A^2/2 and K_par = A^2 with A = B: on average (1 + 1/D) A^2/2 a pair.
     share = 0.5 * (1 + 1 / guess.n_dims)
     log_a2 = math.log(guess.friction_rate * guess.temperature / (share * guess.envelope_sum))
-    radial = [log_a2] + [0.0] * (_RADIAL_TERMS - 1)
+    radial = [log_a2] + [0.0] * (radial_terms - 1)
     amplitudes = PowerLawAmplitudes(radial, radial, [-20.0], (0.0, 0.0, 0.0), guess.temperature)
     amplitudes.C.requires_grad_(False)
     amplitudes.powers.requires_grad_(False)
