@@ -103,8 +103,8 @@ def training_stretches(
     first, last = split.train[0], split.train[1] - 1
     found: list[Stretch] = []
     carried: CarriedState | None = None
-    for scored in range(first, last, _SCORED):
-        monitor.update("scores, filter", scored - first, last - first)
+    starts = range(first, last, _SCORED)
+    for scored in monitor.track(starts, "scores, filter"):
         lead = 0 if carried is None else LEAD
         stop = min(scored + _SCORED, last)
         window = windows(scored - lead, stop + 1)
@@ -124,7 +124,6 @@ def training_stretches(
         found.append(Stretch(window, start, torch.stack(path), torch.stack(velocity), lead))
         if keep < 0:
             break
-    monitor.update("scores, filter", last - first, last - first)
     return found[1:] if len(found) > 1 else found
 
 

@@ -69,7 +69,7 @@ def score_steps(
     for k in range(rounds):
         monitor.update("fit, scoring", k, rounds)
         step = estimate_uncertainty(
-            filter_, windows, split, monitor, stretches=1, stretch_frames=_STRETCH_FRAMES
+            filter_, windows, split, stretches=1, stretch_frames=_STRETCH_FRAMES
         ).shift
         after = _climb(filter_, windows, split, step.clamp(-_TRUST, _TRUST), found[-1])
         if after is None:
