@@ -70,7 +70,7 @@ def fit_default(
     melt: StarMelt,
     blocks: Blocks,
     *,
-    cutoffs: tuple[float, ...] = (3.75, 4.25, CUTOFF),
+    cutoffs: tuple[float, ...] = (3.5, 4.0, CUTOFF),
     n_frames: int = 20,
     evaluations: int = 150,
     monitor: Monitor = SILENT,
