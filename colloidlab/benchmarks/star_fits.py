@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from colloidlab.benchmarks.star_likelihood import Snapshots, log_likelihood, take
+from colloidlab.dataset.graph import find_pairs
 from colloidlab.errors import InputError
 from colloidlab.model import brackets
 from colloidlab.model.forms import Guess, isothermal_laws
@@ -77,6 +78,8 @@ def fit_default(
 ) -> StarFit:
     """The isothermal laws of videos, by L-BFGS on frames of the training block; validation chooses the cutoff.
 
+    Cutoffs that leave any star of the training block fewer than D + 1 neighbours are not tried: its noise would hardly
+    span the D directions, and one such star in a later frame makes the likelihood of the block what you like.
     A weak prior holds every coefficient within some units of its guess, and what the data do not tell stays there: noise
     that vanishes across the line of centres would leave a star with few neighbours no density at all.
 
@@ -93,6 +96,8 @@ def fit_default(
     started = time.process_time()
     found: list[tuple[float, Laws]] = []
     for cutoff in cutoffs:
+        if _fewest_neighbours(melt, blocks.train, cutoff) <= melt.r.shape[2]:
+            continue
         frames = [take(melt, [k], cutoff) for k in _evenly(blocks.train, n_frames)]
         laws = isothermal_laws(_guess(frames[0]), radial_terms=_RADIAL_TERMS)
         _minimise(laws, frames, evaluations, monitor)
@@ -106,6 +111,13 @@ def fit_default(
         )
     best = max(found, key=lambda pair: pair[0])[1]
     return StarFit(best, None, time.process_time() - started)
+
+
+def _fewest_neighbours(melt: StarMelt, frames: range, cutoff: float) -> int:
+    """Of any star in any of the frames."""
+    box = np.full(3, melt.box)
+    pairs = (find_pairs(melt.r[k], cutoff, box=box) for k in frames)
+    return min(int(np.bincount(p.ravel(), minlength=melt.r.shape[1]).min()) for p in pairs)
 
 
 def _evenly(frames: range, count: int) -> range:

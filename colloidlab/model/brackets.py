@@ -14,6 +14,7 @@ Español & Revenga, PRE 67, 026705 (2003); Hernandez et al., arXiv 2508.12569 (2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,7 +60,7 @@ def evaluate(
     pairs: Pairs,
     S: Tensor,
     *,
-    volume: Tensor | None = None,
+    volume: Callable[[Tensor], Tensor] | None = None,
     strain: Strain | None = None,
 ) -> Evaluation:
     """Evaluate the laws at one configuration.
@@ -70,8 +71,8 @@ def evaluate(
     pairs : Pairs
     S : tensor, shape (n,)
         Entropy of each particle.
-    volume : tensor, shape (n,), optional
-        Volumes that replace the computed ones where finite (particles whose neighbours lie outside the view).
+    volume : callable(density) -> volume, optional
+        Volumes from the computed densities, shape (n,) each, where neighbours lie outside the view [1/density].
     strain : Strain, optional
         Of the same positions; solids need it.
 
@@ -81,14 +82,12 @@ def evaluate(
         The laws are those of a solid, and there is no strain.
     """
     kernel = laws.kernel(pairs.x, *pairs.arguments)
-    V = 1.0 / (laws.kernel.at_zero() + pairs.sum_symmetric(kernel.w))
-    if volume is not None:
-        V = torch.where(torch.isfinite(volume), volume, V)
+    density = laws.kernel.at_zero() + pairs.sum_symmetric(kernel.w)
+    V = 1.0 / density if volume is None else volume(density)
     thermo = laws.energy(S, V)
-    i, j = pairs.i, pairs.j
     dU_dd = thermo.P * V**2
     # F_i = -sum_j (dU/dd_i + dU/dd_j) W'(r) e_ij
-    push = -(dU_dd[i] + dU_dd[j]) * kernel.dw / pairs.h
+    push = -pairs.total(dU_dd) * kernel.dw / pairs.h
     potential = shear = None
     if laws.potential is not None:
         potential = laws.potential(pairs.x, *pairs.arguments)
@@ -102,15 +101,17 @@ def evaluate(
         force = force + shear_force(strain, shear.U_I)
 
     dim = pairs.e.shape[1]
-    amplitudes = laws.amplitudes(pairs.x, thermo.T[i], thermo.T[j], *pairs.arguments)
+    T_i, T_j = pairs.at_ends(thermo.T)
+    amplitudes = laws.amplitudes(pairs.x, T_i, T_j, *pairs.arguments)
     k_perp = 0.5 * amplitudes.A2
     k_par = _parallel(amplitudes.A2, amplitudes.B2, dim)
     k_B, inv_c = laws.k_B, thermo.inv_c
     theta = (1 - k_B * inv_c) / thermo.T
     # d/dT at both ends over the heat capacities: the part of div M that differentiates K.
-    dA2 = amplitudes.A2_i * inv_c[i] + amplitudes.A2_j * inv_c[j]
-    dB2 = amplitudes.B2_i * inv_c[i] + amplitudes.B2_j * inv_c[j]
-    sum_theta = theta[i] + theta[j]
+    inv_c_i, inv_c_j = pairs.at_ends(inv_c)
+    dA2 = amplitudes.A2_i * inv_c_i + amplitudes.A2_j * inv_c_j
+    dB2 = amplitudes.B2_i * inv_c_i + amplitudes.B2_j * inv_c_j
+    sum_theta = pairs.total(theta)
     return Evaluation(
         pairs=pairs,
         kernel=kernel,
@@ -155,7 +156,7 @@ def pair_matrix(perp: Tensor, par: Tensor, e: Tensor) -> Tensor:
 def friction_force(ev: Evaluation, v: Tensor) -> Tensor:
     """-sum_j Gamma_ij v_ij: friction with its Itô terms, shape (n, D)."""
     p = ev.pairs
-    return -p.sum_antisymmetric(apply(ev.g_perp, ev.g_par, p.e, v[p.i] - v[p.j]))
+    return -p.sum_antisymmetric(apply(ev.g_perp, ev.g_par, p.e, p.difference(v)))
 
 
 def drag_force(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
@@ -179,12 +180,13 @@ def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Te
         heating at the mean velocity.
     """
     p, T, inv_c, k_B = ev.pairs, ev.thermo.T, ev.thermo.inv_c, laws.k_B
-    i, j, a = p.i, p.j, ev.amplitudes
-    u = v[i] - v[j]
+    a, u = ev.amplitudes, p.difference(v)
+    T_i, T_j = p.at_ends(T)
+    inv_c_i, inv_c_j = p.at_ends(inv_c)
     along2 = dot(p.e, u) ** 2
     across2 = dot(u, u) - along2
     if velocity_variance is not None:
-        spread = velocity_variance[i] + velocity_variance[j]
+        spread = p.total(velocity_variance)
         extra = torch.einsum("pa,pab,pb->p", p.e, spread, p.e)
         along2 = along2 + extra
         across2 = across2 + spread.diagonal(dim1=1, dim2=2).sum(1) - extra
@@ -194,11 +196,12 @@ def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Te
     def shear(A2_T: Tensor, B2_T: Tensor) -> Tensor:
         return 0.5 * A2_T * across2 + _parallel(A2_T, B2_T, dim) * along2
 
-    dq = 0.25 * (shear(a.A2_i, a.B2_i) * inv_c[i] + shear(a.A2_j, a.B2_j) * inv_c[j])
+    dq = 0.25 * (shear(a.A2_i, a.B2_i) * inv_c_i + shear(a.A2_j, a.B2_j) * inv_c_j)
     trace = (dim - 1) * ev.k_perp + ev.k_par
-    beta_i, beta_j = inv_c[i] / T[i], inv_c[j] / T[j]
-    common = 0.25 * (1 / T[i] + 1 / T[j]) * q + k_B * (dq - trace / laws.mass)
-    heat = (1 / T[i] - 1 / T[j]) * a.C2 + k_B * (a.C2_i * inv_c[i] - a.C2_j * inv_c[j])
+    cold_i, cold_j = 1 / T_i, 1 / T_j
+    beta_i, beta_j = inv_c_i * cold_i, inv_c_j * cold_j
+    common = 0.25 * (cold_i + cold_j) * q + k_B * (dq - trace / laws.mass)
+    heat = (cold_i - cold_j) * a.C2 + k_B * (a.C2_i * inv_c_i - a.C2_j * inv_c_j)
     at_i = common + heat - k_B * ((2 * beta_i + beta_j) * q / 4 + (2 * beta_i - beta_j) * a.C2)
     at_j = common - heat - k_B * ((2 * beta_j + beta_i) * q / 4 + (2 * beta_j - beta_i) * a.C2)
     return p.sum_ends(at_i, at_j) / T
@@ -229,7 +232,7 @@ def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: flo
     p, k_B = ev.pairs, laws.k_B
     scale = (2 * k_B * dt) ** 0.5
     f = scale * apply(torch.sqrt(ev.k_perp), torch.sqrt(ev.k_par), p.e, noise.impulse)
-    work = -0.5 * dot(f, v[p.i] - v[p.j])
+    work = -0.5 * dot(f, p.difference(v))
     heat = scale * torch.sqrt(ev.amplitudes.C2) * noise.heat
     dS = p.sum_ends(work + heat, work - heat) / ev.thermo.T
     dv = p.sum_antisymmetric(f) / laws.mass
@@ -254,7 +257,7 @@ def bath_increment(laws: Laws, v: Tensor, noise: Noise, dt: float) -> Tensor:
 def marginal_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Diagonal blocks of 2 k_B M, and of the bath's noise, per unit time: vv (n, D, D), vS (n, D), SS (n,)."""
     p = ev.pairs
-    u = v[p.i] - v[p.j]
+    u = p.difference(v)
     Ku = apply(ev.k_perp, ev.k_par, p.e, u)
     SS = p.sum_symmetric(0.25 * dot(u, Ku) + ev.amplitudes.C2) / ev.thermo.T**2
     return velocity_noise(laws, ev), velocity_entropy_covariance(laws, ev, v), 2 * laws.k_B * SS
@@ -272,7 +275,7 @@ def velocity_noise(laws: Laws, ev: Evaluation) -> Tensor:
 def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
     """Block vS of `marginal_covariance`: -(k_B/(m T_i)) sum_j K_ij v_ij, shape (n, D)."""
     p = ev.pairs
-    Ku = apply(ev.k_perp, ev.k_par, p.e, v[p.i] - v[p.j])
+    Ku = apply(ev.k_perp, ev.k_par, p.e, p.difference(v))
     return -laws.k_B / (laws.mass * ev.thermo.T[:, None]) * p.sum_antisymmetric(Ku)
 
 

@@ -27,11 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from colloidlab.dataset.windows import Window
-from colloidlab.model import brackets, response
+from colloidlab.model import brackets
 from colloidlab.model.entropy import EntropyInference, StepOutcome
 from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.response import LinearResponse
 from colloidlab.model.tensors import dot, float64
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
@@ -157,13 +158,13 @@ class Filter:
         complete, present = window.complete[k], window.present[k]
         if bool((complete | ~present).all()):
             return brackets.evaluate(self.laws, pairs, S)
-        # Neighbours beyond the edge of the view are not seen: such particles get the mean density of the others.
-        density = self.laws.kernel.at_zero().detach() + pairs.sum_symmetric(
-            self.laws.kernel(pairs.x, *pairs.arguments).w.detach()
-        )
-        somewhere = window.mean(density, present, density.new_ones(()))
-        mean = window.mean(density, complete, somewhere)
-        volume = torch.where(complete, torch.full_like(density, float("nan")), 1.0 / mean)
+
+        def volume(density: Tensor) -> Tensor:
+            """Neighbours beyond the edge of the view are not seen: such particles get the mean density of the others."""
+            seen = density.detach()
+            somewhere = window.mean(seen, present, seen.new_ones(()))
+            return 1.0 / torch.where(complete, density, window.mean(seen, complete, somewhere))
+
         return brackets.evaluate(self.laws, pairs, S, volume=volume)
 
     def localisation_variance(self, window: Window) -> Tensor:
@@ -194,11 +195,12 @@ class Filter:
 
     def _predict(self, state: FilterState, S: Tensor, ev: brackets.Evaluation, vv: Tensor) -> FilterState:
         mass = self.laws.mass
-        stiffness = response.mean_self_stiffness(ev) / mass
-        friction = response.mean_self_friction(self.laws, ev) / mass
+        linear = LinearResponse(self.laws, ev)
+        stiffness = linear.mean_self_stiffness() / mass
+        friction = linear.mean_self_friction() / mass
         # Outside these bounds one frame is too coarse to follow the motion, and the series would not converge.
         t = oscillator_transition(stiffness.clamp(-1.0, 4.0), friction.clamp(0.0, 4.0), 1.0)
-        r, v = self._advance(state, ev)
+        r, v = self._advance(state, ev, linear)
         rr_, rv_, vr_, vv_, q_rr, q_rv, q_vv = (x[:, None, None] for x in t)
         cross = state.rv + state.rv.transpose(1, 2)
         return replace(
@@ -215,7 +217,9 @@ class Filter:
             vv=vr_**2 * state.rr + vr_ * vv_ * cross + vv_**2 * state.vv + q_vv * vv,
         )
 
-    def _advance(self, state: FilterState, ev: brackets.Evaluation) -> tuple[Tensor, Tensor]:
+    def _advance(
+        self, state: FilterState, ev: brackets.Evaluation, linear: LinearResponse
+    ) -> tuple[Tensor, Tensor]:
         """Mean position and velocity one frame on, shape (n, D).
 
         The time series of the motion with force, its gradient and friction as they are at the start of the frame.
@@ -224,8 +228,7 @@ class Filter:
         before = state.v
         r, v = state.r + state.v + derivative / 2, state.v + derivative
         for order in range(2, _ORDER + 1):
-            rate = response.force_rate(ev, before) + brackets.drag_force(self.laws, ev, derivative)
-            before, derivative = derivative, rate / self.laws.mass
+            before, derivative = derivative, linear.force(before, derivative) / self.laws.mass
             v = v + derivative / math.factorial(order)
             r = r + derivative / math.factorial(order + 1)
         return r, v

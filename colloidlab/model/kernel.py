@@ -37,19 +37,26 @@ class RadialKernel(nn.Module):
 
     def forward(self, x: Tensor) -> KernelValues:
         y = 1 - x
-        w0 = y**4 * (1 + 4 * x)
-        dw0 = -20 * x * y**3
-        d2w0 = -20 * y**2 * (1 - 4 * x)
-        # p(x) = sum_k a_k x^(k+1): vanishes at x = 0, so that W(0) = 1.
-        p = dp = d2p = torch.zeros_like(x)
-        for k, a in enumerate(self.coefficients, start=1):
-            p = p + a * x**k
-            dp = dp + k * a * x ** (k - 1)
-            if k > 1:
-                d2p = d2p + k * (k - 1) * a * x ** (k - 2)
+        y2 = y * y
+        w0 = y2 * y2 * (1 + 4 * x)
+        dw0 = -20 * x * (y2 * y)
+        d2w0 = -20 * y2 * (1 - 4 * x)
+        p, dp, d2p = self._exponent(x)
         f = torch.exp(p)
         return KernelValues(
             w=w0 * f,
             dw=(dw0 + w0 * dp) * f,
             d2w=(d2w0 + 2 * dw0 * dp + w0 * (d2p + dp**2)) * f,
         )
+
+    def _exponent(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """p(x) = sum_k a_k x^k from k = 1 (it vanishes at 0, so that W(0) = 1), and its derivatives."""
+        n = len(self.coefficients)
+        powers = [torch.ones_like(x)]
+        for _ in range(n):
+            powers.append(powers[-1] * x)
+        basis = torch.stack(powers, dim=1)
+        k = torch.arange(1, n + 1, dtype=x.dtype, device=x.device)
+        once = k * self.coefficients
+        twice = (k - 1) * once
+        return basis[:, 1:] @ self.coefficients, basis[:, :-1] @ once, basis[:, : n - 1] @ twice[1:]

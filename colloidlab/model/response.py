@@ -6,6 +6,8 @@ energy, or sums of the friction of the brackets.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,62 @@ from colloidlab.model.tensors import dot
 
 _SHORT = 1e-3
 """Distances below this (px) are taken as this where a force is divided by its distance."""
+
+
+class LinearResponse:
+    """How the forces change to first order when particles move and speed up, entropies held: -H dr - Gamma dv.
+
+    H is the Hessian of the energy, Gamma the friction of the brackets, both as they are in one configuration.
+
+    Parameters
+    ----------
+    laws : Laws
+    ev : Evaluation
+    """
+
+    def __init__(self, laws: Laws, ev: Evaluation) -> None:
+        self._bath, self._ev = laws.bath, ev
+        self._parts = _stiffness(ev)
+
+    def force(self, moved: Tensor, faster: Tensor) -> Tensor:
+        """Change of the force, shape (n, D), where particles have moved and speeded up by as much, shape (n, D) each."""
+        ev, parts = self._ev, self._parts
+        p, dim = ev.pairs, moved.shape[1]
+        apart, away = p.difference(torch.cat([moved, faster], dim=1)).split(dim, dim=1)
+        stretch = dot(p.e, apart)
+        denser = parts.second * p.sum_symmetric(parts.slope * stretch)
+        push = p.total(denser) * parts.slope + (parts.along - parts.across) * stretch
+        pull = push + (ev.g_par - ev.g_perp) * dot(p.e, away)
+        change = -p.sum_antisymmetric(
+            pull[:, None] * p.e + parts.across[:, None] * apart + ev.g_perp[:, None] * away
+        )
+        if ev.strain is not None and ev.shear is not None:
+            change = change + shear_force_rate(ev.strain, ev.shear.U_I, ev.shear.U_II, moved)
+        return change if self._bath is None else change - self._bath.friction * faster
+
+    def mean_self_stiffness(self) -> Tensor:
+        """Trace of `self_stiffness` over D, shape (n,)."""
+        ev, (second, slope, along, across) = self._ev, self._parts
+        p, dim = ev.pairs, ev.pairs.e.shape[1]
+        at_i, at_j = p.at_ends(second)
+        central, square = (dim - 1) * across + along, slope * slope
+        lean = slope[:, None] * p.e
+        found = p.sum_ends(
+            torch.cat([(central + at_j * square)[:, None], lean], dim=1),
+            torch.cat([(central + at_i * square)[:, None], -lean], dim=1),
+        )
+        gradient = found[:, 1:]
+        total = found[:, 0] + second * dot(gradient, gradient)
+        if ev.strain is not None and ev.shear is not None:
+            shear = shear_stiffness(ev.strain, ev.shear.U_I, ev.shear.U_II)
+            total = total + shear.diagonal(dim1=1, dim2=2).sum(1)
+        return total / dim
+
+    def mean_self_friction(self) -> Tensor:
+        """Trace of `self_friction` over D, shape (n,)."""
+        ev, dim = self._ev, self._ev.pairs.e.shape[1]
+        drag = ev.pairs.sum_symmetric(((dim - 1) * ev.g_perp + ev.g_par) / dim)
+        return drag if self._bath is None else drag + self._bath.friction
 
 
 def self_friction(laws: Laws, ev: Evaluation) -> Tensor:
@@ -29,9 +87,7 @@ def self_friction(laws: Laws, ev: Evaluation) -> Tensor:
 def self_stiffness(ev: Evaluation) -> Tensor:
     """-dF_i/dr_i with the neighbours held still at fixed entropy (Einstein matrix), shape (n, D, D)."""
     p = ev.pairs
-    second, slope = _density_derivatives(ev)[1], ev.kernel.dw / p.h
-    i, j = p.i, p.j
-    along, across = _pair_stiffness(ev)
+    second, slope, along, across = _stiffness(ev)
     central = pair_matrix(across, along, p.e)
     ee = p.e[:, :, None] * p.e[:, None, :]
     square = (slope**2)[:, None, None] * ee
@@ -39,7 +95,7 @@ def self_stiffness(ev: Evaluation) -> Tensor:
     own = second[:, None, None] * gradient[:, :, None] * gradient[:, None, :]
     total = (
         p.sum_symmetric(central)
-        + p.sum_ends(second[j][:, None, None] * square, second[i][:, None, None] * square)
+        + p.sum_ends(second[p.j][:, None, None] * square, second[p.i][:, None, None] * square)
         + own
     )
     if ev.strain is not None and ev.shear is not None:
@@ -47,57 +103,26 @@ def self_stiffness(ev: Evaluation) -> Tensor:
     return total
 
 
-def _pair_stiffness(ev: Evaluation) -> tuple[Tensor, Tensor]:
-    """Second derivative of the energy of a pair along e, and its first over r, at fixed densities' derivatives."""
-    p, first = ev.pairs, _density_derivatives(ev)[0]
-    both = first[p.i] + first[p.j]
-    push, curvature = both * ev.kernel.dw / p.h, both * ev.kernel.d2w / p.h**2
+class _Stiffness(NamedTuple):
+    """What the second derivative of the energy is made of.
+
+    `second`, d^2U/dd^2 at constant entropy with d = 1/V, has shape (n,), all else (n_pairs,): dd/dr of a pair (`slope`), and
+    at fixed dU/dd the second derivative of its energy along e (`along`) and the first over r (`across`).
+    """
+
+    second: Tensor
+    slope: Tensor
+    along: Tensor
+    across: Tensor
+
+
+def _stiffness(ev: Evaluation) -> _Stiffness:
+    p, V, P, P_V = ev.pairs, ev.volume, ev.thermo.P, ev.thermo.P_V
+    V2 = V * V
+    # The first is dU/dd.
+    first, second = P * V2, -V2 * (2 * V * P + V2 * P_V)
+    both, slope = p.total(first), ev.kernel.dw / p.h
+    push, curvature = both * slope, both * ev.kernel.d2w / (p.h * p.h)
     if ev.potential is not None:
         push, curvature = push + ev.potential.du / p.h, curvature + ev.potential.d2u / p.h**2
-    return curvature, push / p.r.clamp_min(_SHORT)
-
-
-def mean_self_friction(laws: Laws, ev: Evaluation) -> Tensor:
-    """Trace of `self_friction` over D, shape (n,)."""
-    dim = ev.pairs.e.shape[1]
-    drag = ev.pairs.sum_symmetric(((dim - 1) * ev.g_perp + ev.g_par) / dim)
-    return drag if laws.bath is None else drag + laws.bath.friction
-
-
-def mean_self_stiffness(ev: Evaluation) -> Tensor:
-    """Trace of `self_stiffness` over D, shape (n,)."""
-    p, dim = ev.pairs, ev.pairs.e.shape[1]
-    second, slope = _density_derivatives(ev)[1], ev.kernel.dw / p.h
-    i, j = p.i, p.j
-    along, across = _pair_stiffness(ev)
-    central = (dim - 1) * across + along
-    square = slope**2
-    gradient = p.sum_antisymmetric(slope[:, None] * p.e)
-    at_i, at_j = central + second[j] * square, central + second[i] * square
-    total = p.sum_ends(at_i, at_j) + second * dot(gradient, gradient)
-    if ev.strain is not None and ev.shear is not None:
-        shear = shear_stiffness(ev.strain, ev.shear.U_I, ev.shear.U_II)
-        total = total + shear.diagonal(dim1=1, dim2=2).sum(1)
-    return total / dim
-
-
-def _density_derivatives(ev: Evaluation) -> tuple[Tensor, Tensor]:
-    """dU/dd and d^2U/dd^2 at constant entropy, d = 1/V."""
-    V, P, P_V = ev.volume, ev.thermo.P, ev.thermo.P_V
-    return P * V**2, -(V**2) * (2 * V * P + V**2 * P_V)
-
-
-def force_rate(ev: Evaluation, v: Tensor) -> Tensor:
-    """dF/dt along the velocities at fixed entropy, shape (n, D): minus the Hessian of the energy times v."""
-    p = ev.pairs
-    second, slope = _density_derivatives(ev)[1], ev.kernel.dw / p.h
-    i, j = p.i, p.j
-    u = v[i] - v[j]
-    closing = dot(p.e, u)
-    d_rate = second * p.sum_symmetric(slope * closing)
-    stiff, over_r = _pair_stiffness(ev)
-    along = (d_rate[i] + d_rate[j]) * slope + (stiff - over_r) * closing
-    rate = -p.sum_antisymmetric(along[:, None] * p.e + over_r[:, None] * u)
-    if ev.strain is not None and ev.shear is not None:
-        rate = rate + shear_force_rate(ev.strain, ev.shear.U_I, ev.shear.U_II, v)
-    return rate
+    return _Stiffness(second, slope, curvature, push / p.r.clamp_min(_SHORT))

@@ -63,7 +63,10 @@ def test_noise_and_drag_add_to_those_of_the_pairs() -> None:
     eye = torch.eye(2, dtype=DTYPE).expand(2, 2, 2)
     assert torch.allclose(noise, 2 * GAMMA * T_BATH * eye)
     assert torch.allclose(drag, GAMMA * eye)
-    mean = response.mean_self_friction(both, other) - response.mean_self_friction(alone, one)
+    mean = (
+        response.LinearResponse(both, other).mean_self_friction()
+        - response.LinearResponse(alone, one).mean_self_friction()
+    )
     assert torch.allclose(mean, torch.full((2,), GAMMA, dtype=DTYPE))
 
 

@@ -93,10 +93,10 @@ def test_particles_without_neighbours_are_a_textbook_kalman_filter() -> None:
 def linear_motion(laws: Laws, ev: brackets.Evaluation, r: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Positions and velocities one frame on, with force, its gradient and friction as they are: Runge and Kutta's steps."""
     steps, moved = 50, torch.zeros_like(r)
-    dt = 1 / steps
+    dt, linear = 1 / steps, response.LinearResponse(laws, ev)
 
     def rates(moved: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        force = ev.force + response.force_rate(ev, moved) + brackets.drag_force(laws, ev, v)
+        force = ev.force + linear.force(moved, v)
         return v, force / laws.mass
 
     for _ in range(steps):
@@ -133,7 +133,8 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
     stiffness, drag = (m / laws.mass for m in (response.self_stiffness(ev), response.self_friction(laws, ev)))
     vv = brackets.velocity_noise(laws, ev)
     # The series of the mean ends with the fifth derivative; the next has at most the sixth power of twice a rate.
-    rates = [response.mean_self_stiffness(ev).abs().sqrt(), response.mean_self_friction(laws, ev)]
+    linear = response.LinearResponse(laws, ev)
+    rates = [linear.mean_self_stiffness().abs().sqrt(), linear.mean_self_friction()]
     fastest = float(torch.stack(rates)[:, everyone].max())
     checked = 0
     for p in torch.nonzero(everyone)[:, 0].tolist():

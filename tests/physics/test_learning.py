@@ -82,7 +82,7 @@ def friction_and_noise(laws: Laws, recording: Recording, S: float) -> tuple[floa
         pairs = pair_geometry(window.positions[k], window.pairs[k], CUTOFF, window.scale)
         with torch.no_grad():
             ev = brackets.evaluate(laws, pairs, torch.full((len(window.slot),), S, dtype=torch.float64))
-            drag = response.mean_self_friction(laws, ev)[window.interior[k]].mean()
+            drag = response.LinearResponse(laws, ev).mean_self_friction()[window.interior[k]].mean()
             noise = brackets.velocity_noise(laws, ev)[window.interior[k]].diagonal(dim1=1, dim2=2).mean()
         found.append((float(drag), float(noise)))
     a, b = np.mean(found, axis=0)

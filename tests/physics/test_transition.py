@@ -18,8 +18,9 @@ def noise(t: Transition) -> np.ndarray:
     return np.array([[float(t.q_rr), float(t.q_rv)], [float(t.q_rv), float(t.q_vv)]])
 
 
-def transition(h: float, g: float, dt: float, doublings: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    t = oscillator_transition(torch.tensor([h]).double(), torch.tensor([g]).double(), dt, doublings)
+def transition(h: float, g: float, dt: float, doublings: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    h_, g_ = (torch.tensor([x], dtype=torch.float64) for x in (h, g))
+    t = oscillator_transition(h_, g_, dt, doublings)
     return propagator(t), noise(t)
 
 
@@ -38,22 +39,21 @@ CASES = [(0.0, 0.3), (0.5, 0.0), (0.3, 0.2), (2.0, 1.0), (4.0, 4.0), (-1.0, 0.5)
 
 @pytest.mark.parametrize(("h", "g"), CASES)
 def test_agrees_with_the_matrix_exponential(h: float, g: float) -> None:
-    # The Taylor step s = 1/16 leaves terms of s (rate s)^3 out of the noise and of (rate s)^4 out of the propagator,
-    # sixteen times over.
+    # The Taylor step s = 1/8 leaves terms of (rate s)^5/120 out of the propagator, eight times over; q_rr is less exact.
     rate = max(abs(h) ** 0.5, g)
-    bound = max(1.0, rate) * (rate / 16) ** 3
+    bound = max(1.0, rate) * (rate / 8) ** 4 / 30 + 1e-14
     for found, exact in zip(transition(h, g, 1.0), van_loan(h, g, 1.0), strict=True):
         assert np.abs(found - exact).max() <= bound
 
 
-def test_error_falls_with_the_third_power_of_the_small_step() -> None:
+def test_error_falls_with_the_fourth_power_of_the_small_step() -> None:
     exact = van_loan(1.2, 0.7, 1.0)
     errors = []
     for doublings in (2, 3, 4, 5):
         found = transition(1.2, 0.7, 1.0, doublings)
         errors.append(max(np.abs(a - b).max() for a, b in zip(found, exact, strict=True)))
     order = np.diff(np.log2(errors))
-    assert np.all(order < -2.75)
+    assert np.all(order < -3.75)
 
 
 def test_free_flight_is_exact() -> None:
@@ -68,7 +68,8 @@ def test_two_halves_make_a_whole(h: float, g: float) -> None:
     F, Q = transition(h, g, 0.5, doublings=3)
     F2, Q2 = transition(h, g, 1.0, doublings=4)
     assert np.allclose(F2, F @ F, rtol=1e-13, atol=1e-14)
-    assert np.allclose(Q2, Q + F @ Q @ F.T, rtol=1e-13, atol=1e-14)
+    # The noise follows from a propagator that is that of the oscillator but for the Taylor step.
+    assert np.allclose(Q2, Q + F @ Q @ F.T, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(("h", "g"), CASES)
