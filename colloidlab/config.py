@@ -162,7 +162,7 @@ class FitConfig(Section):
     validation_fraction: float = Field(
         0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests"
     )
-    isothermal_steps: int = Field(100, ge=1, description="Optimisation steps of the isothermal warm start")
+    isothermal_steps: int = Field(60, ge=1, description="Optimisation steps of the isothermal warm start")
     filter_steps: int = Field(
         34, ge=8, description="Optimisation steps with entropy, trials of both signs included"
     )

@@ -111,9 +111,9 @@ def fixed_seconds(costs: Costs, split: Split, options: TrainOptions) -> float:
     """What a fit takes beside its steps: passes over the recording, validations, scoring, corrections, uncertainty."""
     train, validation = (b - a for a, b in (split.train, split.validation))
     whole = split.test[1] - split.train[0]
-    # Every trial starts with a pass over the training block; six looks at the validation block follow. The isothermal
-    # fit has eight, at about half the price.
-    passes = costs.follow * (whole + 2 * train + 10 * validation)
+    # Every trial starts with a pass over the training block; five looks at the validation block follow. The isothermal
+    # fit has six, at about half the price.
+    passes = costs.follow * (whole + 2 * train + 8 * validation)
     # Single scores run the filter once a parameter, some twenty-five times, through short stretches.
     frame = 25 * costs.follow
     # Of the isothermal fit; along a step, the likelihood of both blocks is looked at twice, as a rule.

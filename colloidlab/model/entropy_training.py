@@ -22,7 +22,7 @@ from colloidlab.model.sequence import CarriedState, WindowSource, run_window
 from colloidlab.model.train_options import TrainOptions
 from colloidlab.model.trained_parts import Best, copied_weights, move, set_weights, trained_parts
 
-_LOOKS = 4
+_LOOKS = 3
 """Looks at the validation block (a trial has one, a long fit more); each costs a pass through it."""
 
 _RATE = 0.02

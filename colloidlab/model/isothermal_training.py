@@ -31,7 +31,7 @@ from colloidlab.progress import Monitor
 WINDOW_STEPS = MATURE + 7
 """Steps of a window; the memory of the velocity filter is shorter."""
 
-_LOOKS = 8
+_LOOKS = 6
 """Looks at the validation block (more in a long fit); each costs a pass through it."""
 
 _RATE = 0.04

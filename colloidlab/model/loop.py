@@ -31,7 +31,7 @@ _MOST_BETWEEN = 30
 
 def steps_between(n_steps: int, looks: int) -> int:
     """Steps between two looks at the validation block, of which there are `looks` in a phase that is not long."""
-    return min(max(n_steps // looks, 1), _MOST_BETWEEN)
+    return min(math.ceil(n_steps / looks), _MOST_BETWEEN)
 
 
 @dataclass(frozen=True)

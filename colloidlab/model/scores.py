@@ -7,7 +7,9 @@ so that the derivatives of the filtered velocities have grown to their full size
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -192,19 +194,21 @@ def single_scores(filter_: Filter, stretch: Stretch, n_frames: int) -> SingleSco
     count, log_volume = 0.0, state.S.new_zeros(p)
     n_steps = min(n_frames, window.n_frames - 1)
     settling = min(LEAD, n_steps // 2)
-    for k in range(n_steps):
-        results = [f.step(s, window, k) for f, s in zip(filters, states, strict=True)]
-        states = [r.state.detach() for r in results]
-        if k < settling:
-            continue
-        scores, counted = _differences([r.loglik.detach() for r in results]), results[0].counted
-        scores = torch.where(counted[:, None], scores, torch.zeros_like(scores))
-        shared = _with_neighbours(scores, window.pairs[k])
-        information += scores.T @ scores
-        variation += 0.5 * (scores.T @ shared + shared.T @ scores)
-        count += float(counted.sum())
-        distances.append(results[0].evaluation.pairs.x.detach().clamp_max(1.0))
-        log_volume += _mean_change([r.evaluation.volume.detach().log() for r in results], counted)
+    # Small operations, many of them: threads help across the filters, not inside of one.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for k in range(n_steps):
+            results = list(pool.map(Filter.step, filters, states, repeat(window), repeat(k)))
+            states = [r.state.detach() for r in results]
+            if k < settling:
+                continue
+            scores, counted = _differences([r.loglik.detach() for r in results]), results[0].counted
+            scores = torch.where(counted[:, None], scores, torch.zeros_like(scores))
+            shared = _with_neighbours(scores, window.pairs[k])
+            information += scores.T @ scores
+            variation += 0.5 * (scores.T @ shared + shared.T @ scores)
+            count += float(counted.sum())
+            distances.append(results[0].evaluation.pairs.x.detach().clamp_max(1.0))
+            log_volume += _mean_change([r.evaluation.volume.detach().log() for r in results], counted)
     nearest = float(torch.cat(distances).quantile(0.005))
     return SingleScores(information, variation, count, log_volume[:-1] / max(n_steps - settling, 1), nearest)
 

@@ -33,7 +33,9 @@ likelihoods; McCullagh & Nelder, Generalized Linear Models (1989), overdispersio
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -172,12 +174,13 @@ def estimate_uncertainty(
 def _block_scores(filter_: Filter, block: list[Stretch], monitor: Monitor) -> tuple[Tensor, Tensor]:
     """Summed score of every part of the block, shape (n_parts, p + 1), and the numbers of predictions."""
     scores, counts = [], []
-    for n, stretch in enumerate(block):
-        monitor.update("uncertainty, stretches", n, len(block))
-        score, count = stretch_score(filter_, stretch)
-        scores.append(score)
-        counts.append(count)
-    monitor.update("uncertainty, stretches", len(block), len(block))
+    # Small operations, many of them: threads help across the stretches, not inside of one.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for score, count in monitor.track(
+            pool.map(stretch_score, repeat(filter_), block), "uncertainty, stretches", len(block)
+        ):
+            scores.append(score)
+            counts.append(count)
     block_scores = torch.stack(scores)
     return block_scores, block_scores.new_tensor(counts)
 
