@@ -21,7 +21,7 @@ from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, observe, simulate_gas
 
-GAS = Gas(n=200, heat_capacity=2000.0, wave=0.0)
+GAS = Gas(n=800, heat_capacity=2000.0, wave=0.0)
 _THERMAL = float(np.sqrt(GAS.temperature))
 CASES = {
     "exact positions": (0.0, 1, True),

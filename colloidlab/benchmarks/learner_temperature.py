@@ -22,7 +22,7 @@ from colloidlab.synthetic.gas import Gas
 
 SIGMA = 0.05
 GASES = {
-    "2D": Gas(n=200, n_dims=2),
+    "2D": Gas(n=800, n_dims=2),
     "3D": Gas(n=343, n_dims=3),
 }
 REPORTED = {
