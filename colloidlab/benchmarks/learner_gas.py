@@ -213,6 +213,16 @@ def function_errors(laws: Laws, gas: Gas, motion: Motion) -> Functions:
     return Functions(*(_deviation(part) for part in parts))
 
 
+def volumes(laws: Laws, gas: Gas, motion: Motion) -> np.ndarray:
+    """V of all particles in some frames, by the kernel of these laws."""
+    found = []
+    for frame in range(0, len(motion.r), max(len(motion.r) // 12, 1)):
+        pairs = _pairs(gas, torch.as_tensor(motion.r[frame]))
+        with torch.no_grad():
+            found.append(brackets.evaluate(laws, pairs, torch.zeros(pairs.n, dtype=torch.float64)).volume)
+    return np.asarray(torch.cat(found))
+
+
 def _deviation(sums: np.ndarray) -> Deviation:
     """Of sums over bins of (fitted, true)."""
     share = sums[:, 0] / sums[:, 1] - 1
@@ -221,7 +231,7 @@ def _deviation(sums: np.ndarray) -> Deviation:
 
 
 _BINS = 5
-_NEAR, _FAR = 0.25, 0.85
+VISITED = _NEAR, _FAR = 0.25, 0.85
 """Distances in units of the cutoff: nearer ones are rare, farther ones feel next to nothing."""
 
 

@@ -8,18 +8,31 @@ from dataclasses import replace
 import numpy as np
 
 from colloidlab.benchmarks.finite_difference import fit_finite_differences
-from colloidlab.benchmarks.learner_gas import FULL, SCORING_ROUNDS, Functions, Size, function_errors
+from colloidlab.benchmarks.learner_gas import (
+    FULL,
+    SCORING_ROUNDS,
+    VISITED,
+    Functions,
+    Size,
+    function_errors,
+    volumes,
+)
 from colloidlab.benchmarks.learner_temperature import deviation_rows
-from colloidlab.benchmarks.rows import Row, at_most
+from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.model.curves import learned_functions
 from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
+from colloidlab.model.laws import Laws
+from colloidlab.model.scores import free_parameters
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train import Evaluation, TrainOptions, fit_isothermal
+from colloidlab.model.uncertainty import Uncertainty
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.indirect import correct_laws
-from colloidlab.synthetic.gas import Gas, Motion, observe, simulate_gas
+from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
+from colloidlab.units import Calibration
 
 GAS = Gas(n=800, heat_capacity=2000.0, wave=0.0)
 _THERMAL = float(np.sqrt(GAS.temperature))
@@ -33,6 +46,17 @@ CASES = {
 }
 """Localisation error (px), stride, and whether the fit is told the error."""
 _BAR = 0.10
+_IN_BANDS = 0.8
+"""Points of a curve fail together, so that single fits scatter about 0.95."""
+_POINTS = 5
+_CURVES = (
+    "pair_friction_perpendicular",
+    "pair_friction_parallel",
+    "pair_noise_perpendicular",
+    "pair_noise_parallel",
+    "pair_force",
+)
+"""What does not depend on the unit of volume, of which every kernel has its own."""
 CORRECTIONS = 3
 """Rounds of `rollout.indirect`."""
 
@@ -77,13 +101,17 @@ def _case(
     options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
 
     before: list[Functions] = []
+    known_to: list[Uncertainty] = []
 
     def correct(filter_: Filter, windows: WindowSource, split: Split, monitor: Monitor) -> None:
         before.append(function_errors(filter_.laws, gas, seen))
-        correct_laws(filter_, windows, split, seed=seed, rounds=CORRECTIONS, monitor=monitor)
+        known_to.append(correct_laws(filter_, windows, split, seed=seed, rounds=CORRECTIONS, monitor=monitor))
 
     found = fit_isothermal(windows, split, guess, options, curves, monitor, correct=correct)
     yield from deviation_rows(name, function_errors(found.laws, gas, seen), _BAR)
+    inside, width = _bands(found.laws, known_to[0], gas, seen)
+    yield at_least(f"{name}: points of the true curves in the 95 % bands", inside, _IN_BANDS)
+    yield Row(f"{name}: width of the bands, median of upper / lower", width)
     yield from _without_bars(deviation_rows(f"{name}, likelihood alone", before[0], _BAR))
     if found.error is not None:
         fitted = float(found.error.variance.sqrt())
@@ -94,6 +122,32 @@ def _case(
     )
     errors = function_errors(naive, gas, seen)
     yield from _without_bars(deviation_rows(f"{name}, finite differences", errors, _BAR))
+
+
+def _bands(laws: Laws, known_to: Uncertainty, gas: Gas, motion: Motion) -> tuple[float, float]:
+    """Share of points of true curves that the bands hold, and the median ratio of their ends."""
+    p = sum(parameter.numel() for parameter in free_parameters(laws))
+    # An unknown localisation error comes last; no curve depends on it.
+    of_laws = replace(
+        known_to,
+        covariance=known_to.covariance[:p, :p],
+        entropy_response=known_to.entropy_response[:p],
+        log_volume_response=known_to.log_volume_response[:p],
+    )
+    true = gas_laws(gas)
+    found, expected = (
+        learned_functions(one, gas.temperature, volumes(one, gas, motion), Calibration(None, None), u)
+        for one, u in ((laws, of_laws), (true, None))
+    )
+    at = np.linspace(*VISITED, _POINTS) * gas.cutoff
+    inside, width = [], []
+    for quantity in _CURVES:
+        a, b = (table[table["quantity"] == quantity] for table in (found, expected))
+        low, high = (np.interp(at, a["x"], a[end]) for end in ("y_low", "y_high"))
+        y = np.interp(at, b["x"], b["y"])
+        inside.append((low <= y) & (y <= high))
+        width.append(high / low)
+    return float(np.mean(inside)), float(np.median(width))
 
 
 def _without_bars(rows: Iterable[Row]) -> Iterable[Row]:

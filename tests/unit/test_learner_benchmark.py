@@ -10,7 +10,11 @@ import pytest
 from colloidlab.benchmarks import learner_positions
 from colloidlab.benchmarks.learner import benchmark_learner
 from colloidlab.benchmarks.learner_gas import Size
+from colloidlab.dataset.split import Split
 from colloidlab.errors import UsageError
+from colloidlab.model.filter import Filter
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.synthetic.gas import Gas
 
 TINY = Size(train_frames=160, test_frames=20, isothermal_steps=4, filter_steps=8)
@@ -20,8 +24,15 @@ def test_positions_are_fitted_corrected_and_compared(monkeypatch: pytest.MonkeyP
     corrected: list[int] = []
     monkeypatch.setattr(learner_positions, "GAS", Gas(n=40, heat_capacity=2000.0, wave=0.0))
     monkeypatch.setattr(learner_positions, "SCORING_ROUNDS", 0)
-    # A correction takes minutes and has tests of its own.
-    monkeypatch.setattr(learner_positions, "correct_laws", lambda *_, rounds, **__: corrected.append(rounds))
+
+    def not_corrected(
+        filter_: Filter, windows: WindowSource, split: Split, *, rounds: int, **_: object
+    ) -> Uncertainty:
+        """A correction takes minutes and has tests of its own."""
+        corrected.append(rounds)
+        return estimate_uncertainty(filter_, windows, split)
+
+    monkeypatch.setattr(learner_positions, "correct_laws", not_corrected)
     cases = {"seen": (0.1, 1, True), "every second, not known": (0.1, 2, False)}
     monkeypatch.setattr(learner_positions, "CASES", cases)
     rows = {row.name: row for row in benchmark_learner(["positions"], size=TINY)}
@@ -31,6 +42,9 @@ def test_positions_are_fitted_corrected_and_compared(monkeypatch: pytest.MonkeyP
             assert rows[f"{case}: {quantity}, largest deviation"].bar == "<= 0.1"
             # Beside it, without a bar: what the likelihood alone finds.
             assert rows[f"{case}, likelihood alone: {quantity}, largest deviation"].bar == ""
+        share = rows[f"{case}: points of the true curves in the 95 % bands"]
+        assert 0 <= share.value <= 1 and share.bar == ">= 0.8"
+        assert rows[f"{case}: width of the bands, median of upper / lower"].value > 1
     assert "seen, finite differences: noise, largest deviation" in rows
     assert rows["every second, not known: error found / true - 1"].bar == "<= 0.1"
     assert all(math.isfinite(row.value) for row in rows.values())
