@@ -219,7 +219,10 @@ class SimulateConfig(Section):
     rollout_frames: int | None = Field(None, ge=2, description="Length of a rollout, frames [the test block]")
     from_frame: int | None = Field(None, ge=0, description="First frame of the rollouts [first test frame]")
     steps_per_frame: int | None = Field(None, ge=1, description="Integrator steps per frame [from stability]")
-    integrator: Literal["euler_maruyama"] = Field("euler_maruyama", description="Time integrator")
+    integrator: Literal["conserving", "implicit", "euler_maruyama"] = Field(
+        "conserving",
+        description="Time integrator: keeps energy; the same for stiff friction; the published one",
+    )
     simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
 
 

@@ -20,6 +20,7 @@ from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.species import pair_kind
 from colloidlab.model.strain import Reference, measure_strain, reference_neighbourhoods
 from colloidlab.rollout.integrators import euler_maruyama
+from colloidlab.rollout.integrators.dissipation import dissipate, parts_needed
 from colloidlab.rollout.state import State
 
 DTYPE = torch.float64
@@ -283,6 +284,67 @@ class LawChecks:
                 state = euler_maruyama.step(state, conf.laws, ev, dt, noise)
         assert float((state.v - v - 1.0).abs().max()) > 1e-6
         assert float((state.v.sum(0) - before).abs().max() / before.abs().max()) < 1e-13
+
+    @pytest.mark.parametrize("implicit", [False, True], ids=["sweeps", "implicit"])
+    def test_a_dissipative_step_has_the_moments_of_the_generator(
+        self, conf: Configuration, implicit: bool
+    ) -> None:
+        """Mean M grad S + k_B div M and covariance 2 k_B M to first order in dt, over the noise by an exact cubature of
+        third degree; and every one of its steps keeps momentum and energy."""
+        r, v, S = (part.detach() for part in conf.split(conf.x))
+        n_pairs, m = conf.index.shape[1], conf.laws.mass
+        M = 2 * conf.laws.k_B * conf.dense(conf.x)[conf.n * conf.dim :, conf.n * conf.dim :]
+        with torch.no_grad():
+            ev = conf.at(r, S)
+            drift = torch.cat(
+                [
+                    (brackets.friction_force(ev, v) / m).reshape(-1),
+                    brackets.entropy_rate(conf.laws, ev, v),
+                ]
+            )
+            # Such that no particle exchanges more than a thousandth of what it may in one go, at the least.
+            long = 1e9
+            first = 1e-3 * long / float(parts_needed(conf.laws, ev, v, long).max())
+            errors = []
+            for dt in (first, first / 8):
+                time = torch.full((conf.n,), dt, dtype=DTYPE)
+                jumps = []
+                for k in range(n_pairs * (conf.dim + 1)):
+                    for sign in (1, -1):
+                        numbers = torch.zeros(n_pairs * (conf.dim + 1), dtype=DTYPE)
+                        numbers[k] = sign * len(numbers) ** 0.5
+                        numbers = numbers.reshape(n_pairs, conf.dim + 1)
+                        noise = brackets.Noise(numbers[:, : conf.dim], numbers[:, conf.dim])
+                        done = dissipate(conf.laws, ev, v, S, time, noise, implicit=implicit)
+                        jumps.append(torch.cat([(done.v - v).reshape(-1), done.S - S]))
+                        self._assert_kept(conf, ev, v, brackets.at_entropy(conf.laws, ev, done.S), done.v)
+                jump = torch.stack(jumps)
+                mean, covariance = jump.mean(0) / dt, jump.T @ jump / len(jump) / dt
+                errors.append(
+                    (
+                        float((mean - drift).abs().max() / drift.abs().max()),
+                        float((covariance - M).abs().max() / M.abs().max()),
+                    )
+                )
+        for coarse, fine in zip(*errors, strict=True):
+            assert fine < 0.02
+            assert fine < coarse / 5 or coarse < 1e-6
+
+    @staticmethod
+    def _assert_kept(
+        conf: Configuration,
+        ev: brackets.Evaluation,
+        v: torch.Tensor,
+        ev_after: brackets.Evaluation,
+        v_after: torch.Tensor,
+    ) -> None:
+        before, after = (
+            sum(part.sum() for part in brackets.total_energy(conf.laws, e, u))
+            for e, u in ((ev, v), (ev_after, v_after))
+        )
+        scale = sum(float(part.abs().sum()) for part in brackets.total_energy(conf.laws, ev, v))
+        assert abs(float(after - before)) < 1e-13 * scale
+        assert float((v_after - v).sum(0).abs().max()) < 1e-14 * float(v_after.abs().sum())
 
     def test_forces_and_noise_vanish_smoothly_at_the_cutoff(self, conf: Configuration) -> None:
         if not self.ends_smoothly:

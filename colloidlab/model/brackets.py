@@ -84,21 +84,55 @@ def evaluate(
     kernel = laws.kernel(pairs.x, *pairs.arguments)
     density = laws.kernel.at_zero() + pairs.sum_symmetric(kernel.w)
     V = 1.0 / density if volume is None else volume(density)
-    thermo = laws.energy(S, V)
-    dU_dd = thermo.P * V**2
+    potential = None if laws.potential is None else laws.potential(pairs.x, *pairs.arguments)
+    return _at_entropy(laws, _Place(pairs, kernel, V, potential, strain), S)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What does not change while the particles stay where they are."""
+
+    pairs: Pairs
+    kernel: KernelValues
+    volume: Tensor
+    potential: PotentialValues | None
+    strain: Strain | None
+
+
+def at_entropy(laws: Laws, ev: Evaluation, S: Tensor) -> Evaluation:
+    """The laws at the same positions with other entropies, shape (n,)."""
+    return _at_entropy(laws, _Place(ev.pairs, ev.kernel, ev.volume, ev.potential, ev.strain), S)
+
+
+def thermodynamics(
+    laws: Laws, S: Tensor, volume: Tensor, strain: Strain | None = None
+) -> tuple[Thermo, ShearState | None]:
+    """U, T, P and c of every particle, the shear of a solid included, which comes beside.
+
+    Raises
+    ------
+    UsageError
+        The laws are those of a solid, and there is no strain.
+    """
+    thermo = laws.energy(S, volume)
+    if laws.shear is None:
+        return thermo, None
+    if strain is None:
+        raise UsageError("these are laws of a solid: give the strain of the reference neighbourhoods")
+    shear = laws.shear(S, strain.invariant)
+    return _with_shear(thermo, shear), shear
+
+
+def _at_entropy(laws: Laws, place: _Place, S: Tensor) -> Evaluation:
+    pairs, kernel, V, potential = place.pairs, place.kernel, place.volume, place.potential
+    thermo, shear = thermodynamics(laws, S, V, place.strain)
     # F_i = -sum_j (dU/dd_i + dU/dd_j) W'(r) e_ij
-    push = -pairs.total(dU_dd) * kernel.dw / pairs.h
-    potential = shear = None
-    if laws.potential is not None:
-        potential = laws.potential(pairs.x, *pairs.arguments)
+    push = -pairs.total(thermo.P * V**2) * kernel.dw / pairs.h
+    if potential is not None:
         push = push - potential.du / pairs.h
     force = pairs.sum_antisymmetric(push[:, None] * pairs.e)
-    if laws.shear is not None:
-        if strain is None:
-            raise UsageError("these are laws of a solid: give the strain of the reference neighbourhoods")
-        shear = laws.shear(S, strain.invariant)
-        thermo = _with_shear(thermo, shear)
-        force = force + shear_force(strain, shear.U_I)
+    if shear is not None and place.strain is not None:
+        force = force + shear_force(place.strain, shear.U_I)
 
     dim = pairs.e.shape[1]
     T_i, T_j = pairs.at_ends(thermo.T)
@@ -125,7 +159,7 @@ def evaluate(
         g_par=0.5 * (sum_theta * k_par + k_B * _parallel(dA2, dB2, dim)),
         theta=theta,
         potential=potential,
-        strain=strain,
+        strain=place.strain,
         shear=shear,
     )
 

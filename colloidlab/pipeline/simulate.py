@@ -53,12 +53,15 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     state = run.read_table("state")
     plan = _plan(recording, state, config, facts)
     options = config.simulate
-    steps = options.steps_per_frame or stable_steps_per_frame(laws, plan)
+    integrator = options.integrator
+    steps = options.steps_per_frame or stable_steps_per_frame(laws, plan, integrator=integrator)
     seeds = [options.simulate_seed + k for k in range(options.ensemble)]
     with run.stage("simulate", key, config, options.model_dump()) as record:
         record.update(first_frame=plan.first, n_frames=plan.n_frames, steps_per_frame=steps, seeds=seeds)
         record["n_simulated"] = int(plan.simulated.sum())
-        frames = roll_out(laws, plan, seeds=seeds, steps_per_frame=steps, monitor=monitor)
+        frames = roll_out(
+            laws, plan, seeds=seeds, steps_per_frame=steps, integrator=integrator, monitor=monitor
+        )
         with run.writing("rollout.zarr") as folder:
             budgets = _store(folder, frames, plan, len(seeds))
             members = _as_tracks(folder, plan, recording, facts["sigma_px"], options.simulate_seed)

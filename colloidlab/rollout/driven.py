@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,13 +13,17 @@ from torch import Tensor
 from colloidlab.errors import ColloidlabError
 from colloidlab.model import brackets, response
 from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import Pairs
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.boundary import Plan, between
-from colloidlab.rollout.integrators import euler_maruyama
+from colloidlab.rollout.integrators import Integrator, conserving, euler_maruyama
 from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.noise import CounterNoise, Moment
 from colloidlab.rollout.state import State
 
-_PHASE, _DECAY, _LEAST_STEPS, _MOST_STEPS = 0.25, 0.1, 4, 200
+_PHASE, _LEAST_STEPS, _MOST_STEPS = 0.25, 4, 200
+_DECAY: dict[Integrator, float] = {"conserving": 0.3, "implicit": math.inf, "euler_maruyama": 0.1}
+"""Share of a velocity that a step may damp: the explicit scheme is of first order in it, the others divide their steps."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,20 @@ class RolloutFrame:
     budget: Budget
 
 
-def stable_steps_per_frame(laws: Laws, plan: Plan, *, phase: float = _PHASE, decay: float = _DECAY) -> int:
+def stable_steps_per_frame(
+    laws: Laws,
+    plan: Plan,
+    *,
+    integrator: Integrator = "conserving",
+    phase: float = _PHASE,
+    decay: float | None = None,
+) -> int:
     """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start.
 
-    A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay`.
+    A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay` [what
+    suits the integrator].
     """
+    decay = _DECAY[integrator] if decay is None else decay
     state = _start(plan, 1)
     neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale), box=plan.box)
     with torch.no_grad():
@@ -84,6 +97,7 @@ def roll_out(
     *,
     seeds: list[int],
     steps_per_frame: int,
+    integrator: Integrator = "conserving",
     monitor: Monitor = SILENT,
 ) -> Iterator[RolloutFrame]:
     """Simulate the members side by side and yield every frame, the first included.
@@ -95,13 +109,15 @@ def roll_out(
     seeds : list of int
         One a member; the noise of a member depends only on its own seed.
     steps_per_frame : int
+    integrator : str
+        `conserving`; `implicit`, the same for stiff friction; or `euler_maruyama`, the published one.
 
     Raises
     ------
     ColloidlabError
         When a member becomes non-finite: says the frame and the particle. Frames yielded before are good.
     """
-    simulation = _Simulation(laws, plan, seeds)
+    simulation = _Simulation(laws, plan, seeds, integrator)
     yield simulation.frame()
     for k in range(plan.n_frames - 1):
         monitor.update("roll out", k, plan.n_frames - 1)
@@ -122,25 +138,29 @@ def _start(plan: Plan, members: int) -> State:
 class _Simulation:
     """State of all members, their noise and their books."""
 
-    def __init__(self, laws: Laws, plan: Plan, seeds: list[int]) -> None:
+    def __init__(self, laws: Laws, plan: Plan, seeds: list[int], integrator: Integrator) -> None:
         self.laws = laws
         self.plan = plan
+        self.integrator = integrator
         self.members = len(seeds)
         self.n = len(plan.particles)
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         scale = torch.as_tensor(np.tile(plan.scale, self.members))
         member = np.repeat(np.arange(self.members), self.n)
         self.member = torch.as_tensor(member)
+        self.noise = CounterNoise(
+            identity=torch.as_tensor(plan.particles).to(torch.int64).repeat(self.members),
+            seed=torch.tensor(seeds, dtype=torch.int64)[self.member],
+        )
         self.neighbours = Neighbours(laws.cutoff, scale, member=member, box=plan.box)
         self.simulated = torch.as_tensor(np.tile(plan.simulated, self.members))
         self.state = _start(plan, self.members)
-        self._evaluate()
-        self.energy, self.momentum = self._totals()
+        self.ev = self._around(self.state.r, self.state.S)
+        self.energy, self.momentum = self._totals(self.ev, self.state)
         self._clear()
 
-    def _evaluate(self) -> None:
+    def _around(self, r: Tensor, S: Tensor) -> brackets.Evaluation:
         with torch.no_grad():
-            self.ev = brackets.evaluate(self.laws, self.neighbours.pairs(self.state.r), self.state.S)
+            return brackets.evaluate(self.laws, self.neighbours.pairs(r), S)
 
     def _clear(self) -> None:
         self.work, self.heat, self.drift = (torch.zeros_like(self.energy) for _ in range(3))
@@ -150,78 +170,61 @@ class _Simulation:
         out = values.new_zeros((self.members, *values.shape[1:]))
         return out.index_add(0, self.member, torch.nan_to_num(values))
 
-    def _totals(self) -> tuple[Tensor, Tensor]:
-        kinetic, internal = brackets.total_energy(self.laws, self.ev, self.state.v)
-        return self._per_member(kinetic + internal), self._per_member(self.laws.mass * self.state.v)
+    def _totals(self, ev: brackets.Evaluation, state: State) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            kinetic, internal = brackets.total_energy(self.laws, ev, state.v)
+            return self._per_member(kinetic + internal), self._per_member(self.laws.mass * state.v)
 
     def advance(self, k: int, n: int, steps: int) -> None:
         """One integrator step, then the prescribed particles go where the experiment has them."""
         with torch.no_grad():
-            free = self._step(1.0 / steps)
-        volume, potential = self._surroundings(free.r)
-        energy_free = self._energy(free.v, free.S, volume, potential)
-        exchanged, kick = self._bath_exchange(free.v)
-        momentum_free = self._per_member(self.laws.mass * free.v)
-        held = self._prescribe(free, k, (n + 1) / steps)
-        # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
-        entropy_only = torch.where(torch.isfinite(held.S) & torch.isfinite(free.S), held.S, free.S)
-        energy_heated = self._energy(free.v, entropy_only, volume, potential)
-        if bool((torch.isfinite(held.S) != torch.isfinite(free.S)).any()):
+            free = self._step(1.0 / steps, k * steps + n)
+            energy_free, momentum_free = self._totals(free.evaluation, free.state)
+            exchanged, kick = self._per_member(free.bath_energy), self._per_member(free.bath_momentum)
+            held = self._prescribe(free.state, k, (n + 1) / steps)
+            # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
+            S_free, S_held = free.state.S, held.S
+            entropy_only = torch.where(torch.isfinite(S_held) & torch.isfinite(S_free), S_held, S_free)
+            before, after = (self.laws.energy(S, free.evaluation.volume).U for S in (S_free, entropy_only))
+            heated = self._per_member(after - before)
+        if bool((torch.isfinite(S_held) != torch.isfinite(S_free)).any()):
             self.neighbours.invalidate()
         self.state = held
-        self._evaluate()
-        energy, momentum = self._totals()
+        self.ev = self._around(held.r, held.S)
+        energy, momentum = self._totals(self.ev, held)
         self.drift += energy_free - self.energy - exchanged
-        self.heat += energy_heated - energy_free + exchanged
-        self.work += energy - energy_heated
+        self.heat += heated + exchanged
+        self.work += energy - energy_free - heated
         self.momentum_drift += momentum_free - self.momentum - kick
         self.impulse += momentum - momentum_free + kick
         self.energy, self.momentum = energy, momentum
 
-    def _step(self, dt: float) -> State:
-        numbers = self._noise()
-        self.bath_kick = brackets.bath_increment(self.laws, self.state.v, numbers, dt)
-        return euler_maruyama.step(self.state, self.laws, self.ev, dt, numbers)
+    def _step(self, dt: float, index: int) -> conserving.Step:
+        state, laws = self.state, self.laws
+        if self.integrator == "euler_maruyama":
+            numbers = self._draw(self.ev.pairs, Moment(index))
+            kick = brackets.bath_increment(laws, state.v, numbers, dt)
+            after = euler_maruyama.step(state, laws, self.ev, dt, numbers)
+            energy = laws.mass * (kick * (after.v - 0.5 * kick)).sum(1)
+            return conserving.Step(after, self._around(after.r, after.S), laws.mass * kick, energy, 1)
+        return conserving.step(
+            state,
+            laws,
+            self.ev,
+            self._around,
+            dt,
+            lambda pairs, part, attempt: self._draw(pairs, Moment(index, part, attempt)),
+            implicit=self.integrator == "implicit",
+            member=self.member,
+            watched=self.simulated,
+        )
 
-    def _bath_exchange(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Energy and momentum that the bath has given in the step that ended with velocities v."""
-        before = v - self.bath_kick
-        energy = 0.5 * self.laws.mass * ((v * v).sum(1) - (before * before).sum(1))
-        return self._per_member(energy), self._per_member(self.laws.mass * self.bath_kick)
-
-    def _noise(self) -> brackets.Noise:
-        """Noise of each member from its own generator, in the order of its own pairs.
-
-        Pairs in the skin of the neighbour list draw none: when the list was made depends on the other members.
-        """
-        p = self.ev.pairs
-        dim = self.state.r.shape[1]
-        numbers = torch.zeros((len(p.r), dim + 1), dtype=self.state.r.dtype)
-        owner = torch.where(p.x < 1, self.member[p.i], -1)
-        for m, generator in enumerate(self.generators):
-            mine = owner == m
-            shape = (int(mine.sum()), dim + 1)
-            numbers[mine] = torch.randn(shape, generator=generator, dtype=numbers.dtype)
-        bath = None
-        if self.laws.bath is not None:
-            each = [torch.randn((self.n, dim), generator=g, dtype=numbers.dtype) for g in self.generators]
-            bath = torch.cat(each)
-        return brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim], bath=bath)
-
-    def _surroundings(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """Volume and potential energy of every particle."""
-        with torch.no_grad():
-            pairs = self.neighbours.pairs(r)
-            w = self.laws.kernel(pairs.x, *pairs.arguments).w
-            volume = 1.0 / (self.laws.kernel.at_zero() + pairs.sum_symmetric(w))
-            if self.laws.potential is None:
-                return volume, torch.zeros_like(volume)
-            return volume, 0.5 * pairs.sum_symmetric(self.laws.potential(pairs.x, *pairs.arguments).u)
-
-    def _energy(self, v: Tensor, S: Tensor, volume: Tensor, potential: Tensor) -> Tensor:
-        with torch.no_grad():
-            internal = self.laws.energy(S, volume).U + potential
-            return self._per_member(0.5 * self.laws.mass * (v * v).sum(1) + internal)
+    def _draw(self, pairs: Pairs, moment: Moment) -> brackets.Noise:
+        dim, dtype = self.state.r.shape[1], self.state.r.dtype
+        found = self.noise.pair_numbers(pairs, moment, dim, dtype)
+        if self.laws.bath is None:
+            return found
+        return replace(found, bath=self.noise.particle_numbers(moment, dim, dtype))
 
     def _prescribe(self, free: State, k: int, fraction: float) -> State:
         r, v, S = between(self.plan, k, fraction)

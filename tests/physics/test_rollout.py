@@ -17,6 +17,7 @@ from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.rollout.boundary import Plan, between, plan_rollout
 from colloidlab.rollout.driven import RolloutFrame, roll_out, stable_steps_per_frame
+from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.neighbours import Neighbours
 
 N_FRAMES = 12
@@ -254,11 +255,28 @@ def test_a_rollout_that_blows_up_says_where(laws: Laws, plan: Plan) -> None:
     assert "particle" in str(caught.value) and "steps_per_frame" in str(caught.value)
 
 
-def test_steps_resolve_the_strongest_friction(plan: Plan) -> None:
-    gentle, stiff = (stable_steps_per_frame(thermal_gas(friction=f), plan) for f in (0.05, 2.0))
+@pytest.mark.parametrize(("integrator", "share"), [("conserving", 0.3), ("euler_maruyama", 0.1)])
+def test_steps_resolve_the_strongest_friction(plan: Plan, integrator: Integrator, share: float) -> None:
+    gentle, stiff = (
+        stable_steps_per_frame(thermal_gas(friction=f), plan, integrator=integrator) for f in (0.05, 2.0)
+    )
     assert gentle < stiff
-    # Drag is 2 a frame on average over particles, and more for the most crowded: at most a tenth of it a step.
-    assert stiff >= 2 * 2.0 / 0.1
+    # Drag is 2 a frame on average over particles, and more for the most crowded: at most that share of it a step.
+    assert stiff >= 2 * 2.0 / share
+
+
+def test_stiff_friction_needs_no_more_steps_where_it_is_solved_for(plan: Plan) -> None:
+    gentle, stiff = (
+        stable_steps_per_frame(thermal_gas(friction=f), plan, integrator="implicit") for f in (0.05, 20.0)
+    )
+    assert gentle == stiff
+
+
+@pytest.mark.parametrize("integrator", ["implicit", "euler_maruyama"])
+def test_every_integrator_rolls_out(laws: Laws, plan: Plan, integrator: Integrator) -> None:
+    frames = list(roll_out(laws, plan, seeds=[3], steps_per_frame=6, integrator=integrator))
+    assert all(np.isfinite(frame.r[0, plan.simulated]).all() for frame in frames)
+    assert max(np.abs(frame.budget.momentum_drift).max() for frame in frames) < 1e-11
 
 
 def test_a_free_rollout_keeps_its_temperature(laws: Laws, plan: Plan, ensemble: list[RolloutFrame]) -> None:

@@ -1,0 +1,42 @@
+"""The entropy at which a particle has a given internal energy, positions held."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from colloidlab.model.brackets import Evaluation, thermodynamics
+from colloidlab.model.laws import Laws
+
+_MOST = 40
+_ULPS = 4
+"""Round-off of U, in units of its last digit, beyond which nothing is gained."""
+
+
+def entropy_of_energy(laws: Laws, ev: Evaluation, energy: Tensor, start: Tensor) -> Tensor:
+    """S with U(S, V) = energy at the positions of `ev`, shape (n,); the shear of a solid counts.
+
+    U is increasing and convex in S, so that Newton's steps from above never pass the solution. Steps from below are those
+    of an exponential, which an ideal gas has; Newton's own would go much too far. Where no S has so little energy the
+    result is minus infinity or NaN; where the energy is that of `start`, it is `start` to the last bit.
+
+    Parameters
+    ----------
+    laws : Laws
+    ev : Evaluation
+        Its entropies are not used.
+    energy, start : tensor, shape (n,)
+    """
+    S = start
+    least = torch.finfo(energy.dtype).eps * _ULPS
+    for _ in range(_MOST):
+        thermo, _ = thermodynamics(laws, S, ev.volume, ev.strain)
+        missing = energy - thermo.U
+        done = missing.abs() <= least * energy.abs().clamp_min(thermo.U.abs())
+        step = missing / thermo.T
+        up = torch.log1p(step * thermo.inv_c) / thermo.inv_c
+        step = torch.where((missing > 0) & (thermo.inv_c > 0), up, step)
+        S = torch.where(done, S, S + step)
+        if bool((done | ~torch.isfinite(S)).all()):
+            break
+    return S
