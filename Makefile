@@ -36,7 +36,7 @@ demo: $(VENV)/.installed sample_videos/sheared_monolayer.mp4
 test: $(VENV)/.installed-test
 	@.ci/display-packages
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-full: test
 	$(BIN)/colloidlab benchmark learner
