@@ -19,6 +19,7 @@ from colloidlab.config import load_config
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
 from colloidlab.errors import InputError
+from colloidlab.files import sha256
 from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
 from colloidlab.model.filter import Filter
@@ -50,8 +51,14 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
         Made by ``colloidlab run sample_videos/sheared_monolayer.mp4``.
     folder : Path
         Where the sample's truth and parameters lie.
+
+    Raises
+    ------
+    InputError
+        Something is missing, or the truth is that of another video.
     """
     run.require("fit")
+    _require_the_video(run, folder / "sheared_monolayer.mp4")
     truth = read_parquet(folder / "sheared_monolayer_truth.parquet")
     parameters = json.loads((folder / "sheared_monolayer.json").read_text(encoding="utf-8"))["parameters"]
     tracks = run.read_table("tracks")
@@ -78,6 +85,14 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     share = found.gain["gain"] / best.gain["gain"]
     rows.append(Row("fit: share of the oracle's gain", float(share)))
     return rows
+
+
+def _require_the_video(run: Run, video: Path) -> None:
+    """The motion is chaotic: another version's round-off makes another video of the same particles."""
+    if video.exists() and sha256(video) != run.record["source"].get("sha256"):
+        raise InputError(
+            f"the run is of another video than {video}, to which the truth beside it belongs; run colloidlab on that video"
+        )
 
 
 def _match(tracks: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

@@ -233,7 +233,7 @@ def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Te
     dq = 0.25 * (shear(a.A2_i, a.B2_i) * inv_c_i + shear(a.A2_j, a.B2_j) * inv_c_j)
     trace = (dim - 1) * ev.k_perp + ev.k_par
     cold_i, cold_j = 1 / T_i, 1 / T_j
-    beta_i, beta_j = inv_c_i * cold_i, inv_c_j * cold_j
+    beta_i, beta_j = inv_c_i / T_i, inv_c_j / T_j
     common = 0.25 * (cold_i + cold_j) * q + k_B * (dq - trace / laws.mass)
     heat = (cold_i - cold_j) * a.C2 + k_B * (a.C2_i * inv_c_i - a.C2_j * inv_c_j)
     at_i = common + heat - k_B * ((2 * beta_i + beta_j) * q / 4 + (2 * beta_i - beta_j) * a.C2)

@@ -37,10 +37,9 @@ class RadialKernel(nn.Module):
 
     def forward(self, x: Tensor) -> KernelValues:
         y = 1 - x
-        y2 = y * y
-        w0 = y2 * y2 * (1 + 4 * x)
-        dw0 = -20 * x * (y2 * y)
-        d2w0 = -20 * y2 * (1 - 4 * x)
+        w0 = y**4 * (1 + 4 * x)
+        dw0 = -20 * x * y**3
+        d2w0 = -20 * y**2 * (1 - 4 * x)
         p, dp, d2p = self._exponent(x)
         f = torch.exp(p)
         return KernelValues(
