@@ -213,6 +213,44 @@ def function_errors(laws: Laws, gas: Gas, motion: Motion) -> Functions:
     return Functions(*(_deviation(part) for part in parts))
 
 
+@dataclass(frozen=True)
+class ForceErrors:
+    """What the pressure does: a pressure that is the same all around makes no force, and its level is hardly seen.
+
+    Attributes
+    ----------
+    slope, rms : float
+        Regression of the fitted net force of a particle on the true one, and the rms difference over the rms true force.
+    virial_slope : float
+        Regression of the fitted virial of a particle on the true one: how the pressure varies, whatever its level.
+    """
+
+    slope: float
+    rms: float
+    virial_slope: float
+
+
+def force_errors(laws: Laws, gas: Gas, motion: Motion) -> ForceErrors:
+    """Compare fitted with true forces at the true positions and temperatures of a recording."""
+    true = gas_laws(gas)
+    forces, virials = [], []
+    for frame in range(0, len(motion.r), max(len(motion.r) // 12, 1)):
+        pairs = _pairs(gas, torch.as_tensor(motion.r[frame]))
+        T = torch.as_tensor(motion.T[frame])
+        with torch.no_grad():
+            both = [_at_temperature(part, pairs, T) for part in (laws, true)]
+        forces.append([ev.force.numpy().ravel() for ev in both])
+        virials.append([_virial(ev, pairs) for ev in both])
+    found, expected = np.concatenate(forces, axis=1)
+    size = float(expected @ expected)
+    virial, true_virial = np.concatenate(virials, axis=1)
+    return ForceErrors(
+        slope=float(found @ expected) / size,
+        rms=float(np.sqrt(((found - expected) ** 2).sum() / size)),
+        virial_slope=float(np.polyfit(true_virial, virial, 1)[0]),
+    )
+
+
 def volumes(laws: Laws, gas: Gas, motion: Motion) -> np.ndarray:
     """V of all particles in some frames, by the kernel of these laws."""
     found = []

@@ -11,6 +11,7 @@ from colloidlab.benchmarks.learner_gas import (
     Functions,
     Learned,
     Size,
+    force_errors,
     function_errors,
     learn,
     temperature_error,
@@ -68,6 +69,7 @@ def _against_the_oracle(name: str, learned: Learned, *, bars: bool) -> Iterable[
     rms, correlation = temperature_error(learned, learned.thermal)
     least, most = temperature_error(learned, learned.oracle)
     errors = function_errors(learned.fit.thermal.laws, learned.gas, learned.held_out)
+    forces = force_errors(learned.fit.thermal.laws, learned.gas, learned.held_out)
     rows = [
         Row(f"{name}: gain over isothermal, of the oracle {best:.4f}", gain, "nats"),
         at_least(f"{name}: gain / oracle's", gain / best, 0.85),
@@ -75,6 +77,9 @@ def _against_the_oracle(name: str, learned: Learned, *, bars: bool) -> Iterable[
         at_most(f"{name}: rms error of ln T / oracle's ({least:.3f})", rms / least, 1.25),
         at_least(f"{name}: correlation / oracle's ({most:.3f})", correlation / most, 0.95),
         *deviation_rows(name, errors, 0.15),
+        Row(f"{name}: net force, slope on the true", forces.slope),
+        Row(f"{name}: net force, rms error / rms", forces.rms),
+        Row(f"{name}: virial, slope on the true", forces.virial_slope),
     ]
     return rows if bars else [Row(row.name, row.value, row.unit) for row in rows]
 

@@ -6,16 +6,17 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from colloidlab.benchmarks import learner_positions
 from colloidlab.benchmarks.learner import benchmark_learner
-from colloidlab.benchmarks.learner_gas import Size
+from colloidlab.benchmarks.learner_gas import Size, force_errors
 from colloidlab.dataset.split import Split
 from colloidlab.errors import UsageError
 from colloidlab.model.filter import Filter
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
-from colloidlab.synthetic.gas import Gas
+from colloidlab.synthetic.gas import Gas, gas_laws, simulate_gas
 
 TINY = Size(train_frames=160, test_frames=20, isothermal_steps=4, filter_steps=8)
 
@@ -63,3 +64,17 @@ def test_every_second_frame_is_the_same_gas_in_other_units() -> None:
     slow = learner_positions.slower(gas, 2)
     # A rate per frame doubles, a squared displacement per frame goes with its square.
     assert slow == replace(gas, temperature=4 * gas.temperature, friction=0.6, conduction=0.004)
+
+
+def test_a_law_with_half_the_pressure_makes_half_the_force() -> None:
+    gas = Gas(n=40)
+    motion = simulate_gas(gas, 4, seed=1)
+    laws = gas_laws(gas)
+    exact = force_errors(laws, gas, motion)
+    assert (exact.slope, exact.virial_slope) == pytest.approx((1.0, 1.0), rel=1e-9)
+    assert exact.rms < 1e-9
+    with torch.no_grad():
+        # Of one thermal term and no cold one, P = beta u/V at given T, that is at given u.
+        laws.energy.log_beta -= math.log(2)
+    half = force_errors(laws, gas, motion)
+    assert (half.slope, half.rms, half.virial_slope) == pytest.approx((0.5, 0.5, 0.5), rel=1e-6)
