@@ -20,8 +20,10 @@ from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
-from colloidlab.rollout.integrators import euler_maruyama
+from colloidlab.model.pairs import Pairs
+from colloidlab.rollout.integrators import conserving
 from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.noise import CounterNoise, Moment
 from colloidlab.rollout.state import State
 
 _WARM_UP = 10
@@ -129,7 +131,7 @@ def simulate_gas(gas: Gas, n_frames: int, *, seed: int, steps: int = 8) -> Motio
     """
     laws, dim = gas_laws(gas), gas.n_dims
     rng = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
+    noise = CounterNoise(torch.arange(gas.n), torch.full((gas.n,), seed))
     side = np.full(dim, gas.box)
     r = torch.as_tensor(rng.uniform(0, gas.box, (gas.n, dim)))
     v = rng.normal(0, np.sqrt(gas.temperature), (gas.n, dim))
@@ -137,15 +139,21 @@ def simulate_gas(gas: Gas, n_frames: int, *, seed: int, steps: int = 8) -> Motio
     T = gas.temperature * torch.exp(gas.wave * torch.sin(2 * np.pi * r[:, 0] / gas.box))
     V = brackets.evaluate(laws, neighbours.pairs(r), torch.zeros_like(T)).volume
     state = State(r=r, v=torch.as_tensor(v - v.mean(axis=0)), S=laws.energy.entropy(T, V))
+    ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
+
+    def around(r: Tensor, S: Tensor) -> brackets.Evaluation:
+        return brackets.evaluate(laws, neighbours.pairs(r), S)
+
     frames: list[tuple[Tensor, ...]] = []
-    for frame in range(-_WARM_UP, n_frames):
-        for k in range(steps):
-            ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
-            if frame >= 0 and k == 0:
-                frames.append((state.r, state.v, ev.thermo.T, state.S))
-            numbers = torch.randn((len(ev.pairs.r), dim + 1), generator=generator, dtype=r.dtype)
-            noise = brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim])
-            state = euler_maruyama.step(state, laws, ev, 1.0 / steps, noise)
+    for step in range((_WARM_UP + n_frames - 1) * steps + 1):
+        if step >= _WARM_UP * steps and step % steps == 0:
+            frames.append((state.r, state.v, ev.thermo.T, state.S))
+
+        def draw(pairs: Pairs, part: int, attempt: Tensor, step: int = step) -> brackets.Noise:
+            return noise.pair_numbers(pairs, Moment(step, part, attempt), dim, r.dtype)
+
+        done = conserving.step(state, laws, ev, around, 1.0 / steps, draw)
+        state, ev = done.state, done.evaluation
     r_all, v_all, T_all, S_all = (torch.stack(part).numpy() for part in zip(*frames, strict=True))
     return Motion(r_all, v_all, T_all, S_all, gas.box)
 
