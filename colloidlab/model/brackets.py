@@ -15,7 +15,7 @@ Español & Revenga, PRE 67, 026705 (2003); Hernandez et al., arXiv 2508.12569 (2
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -33,8 +33,8 @@ from colloidlab.model.tensors import dot
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Everything that the laws say about one configuration.
+class Mechanics:
+    """What the laws say about one configuration without friction and noise, which cost most.
 
     Particle quantities have shape (n,) or (n, D), pair quantities (n_pairs,).
     """
@@ -43,16 +43,22 @@ class Evaluation:
     kernel: KernelValues
     volume: Tensor
     thermo: Thermo
-    amplitudes: PairAmplitudes
     force: Tensor
+    theta: Tensor
+    potential: PotentialValues | None
+    strain: Strain | None
+    shear: ShearState | None
+
+
+@dataclass(frozen=True)
+class Evaluation(Mechanics):
+    """Everything that the laws say about one configuration."""
+
+    amplitudes: PairAmplitudes
     k_perp: Tensor
     k_par: Tensor
     g_perp: Tensor
     g_par: Tensor
-    theta: Tensor
-    potential: PotentialValues | None = None
-    strain: Strain | None = None
-    shear: ShearState | None = None
 
 
 def evaluate(
@@ -81,6 +87,18 @@ def evaluate(
     UsageError
         The laws are those of a solid, and there is no strain.
     """
+    return with_friction(laws, mechanics(laws, pairs, S, volume=volume, strain=strain))
+
+
+def mechanics(
+    laws: Laws,
+    pairs: Pairs,
+    S: Tensor,
+    *,
+    volume: Callable[[Tensor], Tensor] | None = None,
+    strain: Strain | None = None,
+) -> Mechanics:
+    """As `evaluate`, without friction and noise."""
     kernel = laws.kernel(pairs.x, *pairs.arguments)
     density = laws.kernel.at_zero() + pairs.sum_symmetric(kernel.w)
     V = 1.0 / density if volume is None else volume(density)
@@ -99,9 +117,11 @@ class _Place:
     strain: Strain | None
 
 
-def at_entropy(laws: Laws, ev: Evaluation, S: Tensor) -> Evaluation:
+def at_entropy(laws: Laws, there: Mechanics, S: Tensor) -> Mechanics:
     """The laws at the same positions with other entropies, shape (n,)."""
-    return _at_entropy(laws, _Place(ev.pairs, ev.kernel, ev.volume, ev.potential, ev.strain), S)
+    return _at_entropy(
+        laws, _Place(there.pairs, there.kernel, there.volume, there.potential, there.strain), S
+    )
 
 
 def thermodynamics(
@@ -123,7 +143,7 @@ def thermodynamics(
     return _with_shear(thermo, shear), shear
 
 
-def _at_entropy(laws: Laws, place: _Place, S: Tensor) -> Evaluation:
+def _at_entropy(laws: Laws, place: _Place, S: Tensor) -> Mechanics:
     pairs, kernel, V, potential = place.pairs, place.kernel, place.volume, place.potential
     thermo, shear = thermodynamics(laws, S, V, place.strain)
     # F_i = -sum_j (dU/dd_i + dU/dd_j) W'(r) e_ij
@@ -133,34 +153,31 @@ def _at_entropy(laws: Laws, place: _Place, S: Tensor) -> Evaluation:
     force = pairs.sum_antisymmetric(push[:, None] * pairs.e)
     if shear is not None and place.strain is not None:
         force = force + shear_force(place.strain, shear.U_I)
+    theta = (1 - laws.k_B * thermo.inv_c) / thermo.T
+    return Mechanics(pairs, kernel, V, thermo, force, theta, potential, place.strain, shear)
 
+
+def with_friction(laws: Laws, there: Mechanics) -> Evaluation:
+    """The same configuration with the amplitudes of its pairs, and what friction and noise make of them."""
+    pairs, thermo = there.pairs, there.thermo
     dim = pairs.e.shape[1]
     T_i, T_j = pairs.at_ends(thermo.T)
     amplitudes = laws.amplitudes(pairs.x, T_i, T_j, *pairs.arguments)
     k_perp = 0.5 * amplitudes.A2
     k_par = _parallel(amplitudes.A2, amplitudes.B2, dim)
     k_B, inv_c = laws.k_B, thermo.inv_c
-    theta = (1 - k_B * inv_c) / thermo.T
     # d/dT at both ends over the heat capacities: the part of div M that differentiates K.
     inv_c_i, inv_c_j = pairs.at_ends(inv_c)
     dA2 = amplitudes.A2_i * inv_c_i + amplitudes.A2_j * inv_c_j
     dB2 = amplitudes.B2_i * inv_c_i + amplitudes.B2_j * inv_c_j
-    sum_theta = pairs.total(theta)
+    sum_theta = pairs.total(there.theta)
     return Evaluation(
-        pairs=pairs,
-        kernel=kernel,
-        volume=V,
-        thermo=thermo,
+        **{field.name: getattr(there, field.name) for field in fields(Mechanics)},
         amplitudes=amplitudes,
-        force=force,
         k_perp=k_perp,
         k_par=k_par,
         g_perp=0.5 * (sum_theta * k_perp + k_B * 0.5 * dA2),
         g_par=0.5 * (sum_theta * k_par + k_B * _parallel(dA2, dB2, dim)),
-        theta=theta,
-        potential=potential,
-        strain=place.strain,
-        shear=shear,
     )
 
 
@@ -313,7 +330,7 @@ def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor
     return -laws.k_B / (laws.mass * ev.thermo.T[:, None]) * p.sum_antisymmetric(Ku)
 
 
-def total_energy(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor]:
+def total_energy(laws: Laws, ev: Mechanics, v: Tensor) -> tuple[Tensor, Tensor]:
     """Kinetic energy 1/2 m v^2 and internal energy of every particle, shape (n,) each.
 
     Half of a pair potential belongs to either end.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from colloidlab.model.brackets import Evaluation, thermodynamics
+from colloidlab.model.brackets import Mechanics, thermodynamics
 from colloidlab.model.laws import Laws
 
 _MOST = 40
@@ -13,7 +13,7 @@ _ULPS = 4
 """Round-off of U, in units of its last digit, beyond which nothing is gained."""
 
 
-def entropy_of_energy(laws: Laws, ev: Evaluation, energy: Tensor, start: Tensor) -> Tensor:
+def entropy_of_energy(laws: Laws, ev: Mechanics, energy: Tensor, start: Tensor) -> Tensor:
     """S with U(S, V) = energy at the positions of `ev`, shape (n,); the shear of a solid counts.
 
     U is increasing and convex in S, so that Newton's steps from above never pass the solution. Steps from below are those
@@ -23,7 +23,7 @@ def entropy_of_energy(laws: Laws, ev: Evaluation, energy: Tensor, start: Tensor)
     Parameters
     ----------
     laws : Laws
-    ev : Evaluation
+    ev : Mechanics
         Its entropies are not used.
     energy, start : tensor, shape (n,)
     """

@@ -154,13 +154,13 @@ class _Simulation:
         self.neighbours = Neighbours(laws.cutoff, scale, member=member, box=plan.box)
         self.simulated = torch.as_tensor(np.tile(plan.simulated, self.members))
         self.state = _start(plan, self.members)
-        self.ev = self._around(self.state.r, self.state.S)
-        self.energy, self.momentum = self._totals(self.ev, self.state)
+        self.there = self._around(self.state.r, self.state.S)
+        self.energy, self.momentum = self._totals(self.there, self.state)
         self._clear()
 
-    def _around(self, r: Tensor, S: Tensor) -> brackets.Evaluation:
+    def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
         with torch.no_grad():
-            return brackets.evaluate(self.laws, self.neighbours.pairs(r), S)
+            return brackets.mechanics(self.laws, self.neighbours.pairs(r), S)
 
     def _clear(self) -> None:
         self.work, self.heat, self.drift = (torch.zeros_like(self.energy) for _ in range(3))
@@ -170,28 +170,28 @@ class _Simulation:
         out = values.new_zeros((self.members, *values.shape[1:]))
         return out.index_add(0, self.member, torch.nan_to_num(values))
 
-    def _totals(self, ev: brackets.Evaluation, state: State) -> tuple[Tensor, Tensor]:
+    def _totals(self, there: brackets.Mechanics, state: State) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            kinetic, internal = brackets.total_energy(self.laws, ev, state.v)
+            kinetic, internal = brackets.total_energy(self.laws, there, state.v)
             return self._per_member(kinetic + internal), self._per_member(self.laws.mass * state.v)
 
     def advance(self, k: int, n: int, steps: int) -> None:
         """One integrator step, then the prescribed particles go where the experiment has them."""
         with torch.no_grad():
             free = self._step(1.0 / steps, k * steps + n)
-            energy_free, momentum_free = self._totals(free.evaluation, free.state)
+            energy_free, momentum_free = self._totals(free.mechanics, free.state)
             exchanged, kick = self._per_member(free.bath_energy), self._per_member(free.bath_momentum)
             held = self._prescribe(free.state, k, (n + 1) / steps)
             # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
             S_free, S_held = free.state.S, held.S
             entropy_only = torch.where(torch.isfinite(S_held) & torch.isfinite(S_free), S_held, S_free)
-            before, after = (self.laws.energy(S, free.evaluation.volume).U for S in (S_free, entropy_only))
+            before, after = (self.laws.energy(S, free.mechanics.volume).U for S in (S_free, entropy_only))
             heated = self._per_member(after - before)
         if bool((torch.isfinite(S_held) != torch.isfinite(S_free)).any()):
             self.neighbours.invalidate()
         self.state = held
-        self.ev = self._around(held.r, held.S)
-        energy, momentum = self._totals(self.ev, held)
+        self.there = self._around(held.r, held.S)
+        energy, momentum = self._totals(self.there, held)
         self.drift += energy_free - self.energy - exchanged
         self.heat += heated + exchanged
         self.work += energy - energy_free - heated
@@ -202,15 +202,16 @@ class _Simulation:
     def _step(self, dt: float, index: int) -> conserving.Step:
         state, laws = self.state, self.laws
         if self.integrator == "euler_maruyama":
-            numbers = self._draw(self.ev.pairs, Moment(index))
+            ev = brackets.with_friction(laws, self.there)
+            numbers = self._draw(ev.pairs, Moment(index))
             kick = brackets.bath_increment(laws, state.v, numbers, dt)
-            after = euler_maruyama.step(state, laws, self.ev, dt, numbers)
+            after = euler_maruyama.step(state, laws, ev, dt, numbers)
             energy = laws.mass * (kick * (after.v - 0.5 * kick)).sum(1)
             return conserving.Step(after, self._around(after.r, after.S), laws.mass * kick, energy, 1)
         return conserving.step(
             state,
             laws,
-            self.ev,
+            self.there,
             self._around,
             dt,
             lambda pairs, part, attempt: self._draw(pairs, Moment(index, part, attempt)),
@@ -250,7 +251,7 @@ class _Simulation:
             return values.cpu().numpy().reshape(self.members, self.n, *values.shape[1:]).copy()
 
         absent = ~torch.isfinite(self.state.S)
-        T = torch.where(absent, torch.full_like(self.state.S, float("nan")), self.ev.thermo.T)
+        T = torch.where(absent, torch.full_like(self.state.S, float("nan")), self.there.thermo.T)
         budget = Budget(
             *(
                 x.cpu().numpy().copy()

@@ -139,21 +139,21 @@ def simulate_gas(gas: Gas, n_frames: int, *, seed: int, steps: int = 8) -> Motio
     T = gas.temperature * torch.exp(gas.wave * torch.sin(2 * np.pi * r[:, 0] / gas.box))
     V = brackets.evaluate(laws, neighbours.pairs(r), torch.zeros_like(T)).volume
     state = State(r=r, v=torch.as_tensor(v - v.mean(axis=0)), S=laws.energy.entropy(T, V))
-    ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
+    there = brackets.mechanics(laws, neighbours.pairs(state.r), state.S)
 
-    def around(r: Tensor, S: Tensor) -> brackets.Evaluation:
-        return brackets.evaluate(laws, neighbours.pairs(r), S)
+    def around(r: Tensor, S: Tensor) -> brackets.Mechanics:
+        return brackets.mechanics(laws, neighbours.pairs(r), S)
 
     frames: list[tuple[Tensor, ...]] = []
     for step in range((_WARM_UP + n_frames - 1) * steps + 1):
         if step >= _WARM_UP * steps and step % steps == 0:
-            frames.append((state.r, state.v, ev.thermo.T, state.S))
+            frames.append((state.r, state.v, there.thermo.T, state.S))
 
         def draw(pairs: Pairs, part: int, attempt: Tensor, step: int = step) -> brackets.Noise:
             return noise.pair_numbers(pairs, Moment(step, part, attempt), dim, r.dtype)
 
-        done = conserving.step(state, laws, ev, around, 1.0 / steps, draw)
-        state, ev = done.state, done.evaluation
+        done = conserving.step(state, laws, there, around, 1.0 / steps, draw)
+        state, there = done.state, done.mechanics
     r_all, v_all, T_all, S_all = (torch.stack(part).numpy() for part in zip(*frames, strict=True))
     return Motion(r_all, v_all, T_all, S_all, gas.box)
 

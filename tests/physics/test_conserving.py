@@ -33,14 +33,14 @@ class Copies:
 
     laws: Laws
     state: State
-    ev: brackets.Evaluation
+    there: brackets.Mechanics
     neighbours: Neighbours
     noise: CounterNoise
     member: Tensor
     count: int
 
-    def around(self, r: Tensor, S: Tensor) -> brackets.Evaluation:
-        return brackets.evaluate(self.laws, self.neighbours.pairs(r), S)
+    def around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
+        return brackets.mechanics(self.laws, self.neighbours.pairs(r), S)
 
     def draw(self, pairs: Pairs, moment: Moment) -> brackets.Noise:
         found = self.noise.pair_numbers(pairs, moment, 2, DTYPE)
@@ -52,19 +52,19 @@ class Copies:
         done = conserving.step(
             self.state,
             self.laws,
-            self.ev,
+            self.there,
             self.around,
             dt,
             lambda pairs, part, attempt: self.draw(pairs, Moment(n, part, attempt)),
             member=self.member,
             **options,
         )
-        self.state, self.ev = done.state, done.evaluation
+        self.state, self.there = done.state, done.mechanics
         return done
 
     def energies(self) -> tuple[Tensor, Tensor]:
         """Kinetic energy of every copy, shape (m,), and U of its particles, shape (m, n)."""
-        kinetic, internal = brackets.total_energy(self.laws, self.ev, self.state.v)
+        kinetic, internal = brackets.total_energy(self.laws, self.there, self.state.v)
         return kinetic.reshape(self.count, -1).sum(1), internal.reshape(self.count, -1)
 
 
@@ -90,9 +90,9 @@ def draw_canonical(gas: Copies, seed: int) -> None:
     rng = np.random.default_rng(seed)
     v = rng.normal(0, math.sqrt(TEMPERATURE), (gas.count, len(gas.member) // gas.count, 2))
     v = torch.as_tensor((v - v.mean(1, keepdims=True)).reshape(-1, 2))
-    c = (1 / gas.ev.thermo.inv_c).numpy()
-    S = entropy_of_energy(gas.laws, gas.ev, torch.as_tensor(rng.gamma(c)) * TEMPERATURE, gas.state.S)
-    gas.state, gas.ev = State(gas.state.r, v, S), brackets.at_entropy(gas.laws, gas.ev, S)
+    c = (1 / gas.there.thermo.inv_c).numpy()
+    S = entropy_of_energy(gas.laws, gas.there, torch.as_tensor(rng.gamma(c)) * TEMPERATURE, gas.state.S)
+    gas.state, gas.there = State(gas.state.r, v, S), brackets.at_entropy(gas.laws, gas.there, S)
 
 
 @pytest.mark.parametrize(("implicit", "n_steps"), [(False, 1000), (True, 200)])
@@ -117,9 +117,9 @@ def test_energy_drifts_a_thousand_times_less_than_in_the_published_scheme() -> N
     total.append(sum(part.sum() for part in gas.energies()))
     state = start
     for n in range(n_steps):
-        ev = gas.around(state.r, state.S)
+        ev = brackets.with_friction(laws, gas.around(state.r, state.S))
         state = euler_maruyama.step(state, laws, ev, dt, gas.draw(ev.pairs, Moment(n)))
-    gas.state, gas.ev = state, gas.around(state.r, state.S)
+    gas.state, gas.there = state, gas.around(state.r, state.S)
     total.append(sum(part.sum() for part in gas.energies()))
     ours, published = (abs(float(x - total[0])) / (800 * TEMPERATURE) for x in total[1:])
     assert published > 1000 * ours
@@ -131,12 +131,13 @@ def test_the_energy_that_a_bath_gives_is_booked() -> None:
     with torch.no_grad():
         # Positions held: only the dissipative step, whose books are exact.
         time = torch.full((50,), 0.1, dtype=DTYPE)
-        v, S, ev = gas.state.v, gas.state.S, gas.ev
+        v, S, ev = gas.state.v, gas.state.S, brackets.with_friction(gas.laws, gas.there)
         before = sum(part.sum() for part in brackets.total_energy(gas.laws, ev, v))
         momentum, given, pushed = v.sum(0), 0.0, torch.zeros(2, dtype=DTYPE)
         for n in range(50):
             done = dissipate(gas.laws, ev, v, S, time, gas.draw(ev.pairs, Moment(n)))
-            v, S, ev = done.v, done.S, brackets.at_entropy(gas.laws, ev, done.S)
+            v, S = done.v, done.S
+            ev = brackets.with_friction(gas.laws, brackets.at_entropy(gas.laws, ev, S))
             given, pushed = given + float(done.bath_energy.sum()), pushed + done.bath_momentum.sum(0)
         after = sum(part.sum() for part in brackets.total_energy(gas.laws, ev, v))
     assert abs(given) > 1
@@ -216,7 +217,7 @@ def test_a_box_that_must_be_divided_does_not_change_its_neighbours() -> None:
     S[:25], v[:25] = calm.state.S, calm.state.v
     both.noise = CounterNoise(both.noise.identity, torch.full_like(both.member, 1) + both.member)
     both.state = State(r, v, S)
-    both.ev = both.around(r, S)
+    both.there = both.around(r, S)
     alone, beside = calm.step(1.0, 0), both.step(1.0, 0)
     assert alone.parts < beside.parts
     for name in ("r", "v", "S"):
@@ -229,7 +230,9 @@ def test_parts_grow_with_friction_and_not_where_it_is_solved_for() -> None:
     for friction in (0.1, 5.0):
         gas = copies(thermal_gas(friction=friction), 25, 1)
         for implicit in (False, True):
-            found = parts_needed(gas.laws, gas.ev, gas.state.v, 1.0, implicit=implicit)
+            found = parts_needed(
+                gas.laws, brackets.with_friction(gas.laws, gas.there), gas.state.v, 1.0, implicit=implicit
+            )
             needed[friction, implicit] = float(found.max())
     assert needed[5.0, False] > 10 * needed[0.1, False]
     assert needed[5.0, True] < 0.5 * needed[5.0, False]
@@ -239,8 +242,9 @@ def test_a_draw_that_takes_too_much_heat_is_drawn_again() -> None:
     """Heat capacities near one, and a heat that is worth all of it: some draws leave no energy."""
     gas = copies(thermal_gas(heat_capacity=1.5, conduction=0.02), 25, 1)
     time = torch.full((25,), 20.0, dtype=DTYPE)
-    done = dissipate(gas.laws, gas.ev, gas.state.v, gas.state.S, time, gas.draw(gas.ev.pairs, Moment(0)))
-    assert bool(fell_too_far(gas.ev, gas.state.S, done.S).any())
+    ev = brackets.with_friction(gas.laws, gas.there)
+    done = dissipate(gas.laws, ev, gas.state.v, gas.state.S, time, gas.draw(ev.pairs, Moment(0)))
+    assert bool(fell_too_far(gas.there, gas.state.S, done.S).any())
     for n in range(3):
         before = gas.state.S
         gas.step(0.2, n)
@@ -250,12 +254,12 @@ def test_a_draw_that_takes_too_much_heat_is_drawn_again() -> None:
 
 def test_entropy_of_energy_inverts_the_energy() -> None:
     gas = copies(thermal_gas(heat_capacity=5.0), 40, 1)
-    U = gas.ev.thermo.U
+    U = gas.there.thermo.U
     for factor in (1e-3, 0.3, 1.0, 4.0, 1e3):
-        S = entropy_of_energy(gas.laws, gas.ev, factor * U, gas.state.S)
-        again = brackets.at_entropy(gas.laws, gas.ev, S).thermo.U
+        S = entropy_of_energy(gas.laws, gas.there, factor * U, gas.state.S)
+        again = brackets.at_entropy(gas.laws, gas.there, S).thermo.U
         assert torch.allclose(again, factor * U, rtol=1e-14)
-    assert torch.equal(entropy_of_energy(gas.laws, gas.ev, U, gas.state.S), gas.state.S)
+    assert torch.equal(entropy_of_energy(gas.laws, gas.there, U, gas.state.S), gas.state.S)
 
 
 def test_the_order_of_pairs_does_not_matter_over_a_hundred_steps() -> None:
@@ -264,7 +268,7 @@ def test_the_order_of_pairs_does_not_matter_over_a_hundred_steps() -> None:
     turned = torch.arange(29, -1, -1)
     other.state = State(*(getattr(gas.state, name)[turned] for name in ("r", "v", "S")))
     other.noise = CounterNoise(gas.noise.identity[turned], gas.noise.seed[turned])
-    other.ev = other.around(other.state.r, other.state.S)
+    other.there = other.around(other.state.r, other.state.S)
     for n in range(100):
         gas.step(0.05, n)
         other.step(0.05, n)

@@ -32,7 +32,7 @@ class Step:
     Attributes
     ----------
     state : State
-    evaluation : Evaluation
+    mechanics : Mechanics
         The laws there.
     bath_momentum : tensor, shape (n, D)
     bath_energy : tensor, shape (n,)
@@ -41,7 +41,7 @@ class Step:
     """
 
     state: State
-    evaluation: brackets.Evaluation
+    mechanics: brackets.Mechanics
     bath_momentum: Tensor
     bath_energy: Tensor
     parts: int
@@ -50,8 +50,8 @@ class Step:
 def step(
     state: State,
     laws: Laws,
-    ev: brackets.Evaluation,
-    around: Callable[[Tensor, Tensor], brackets.Evaluation],
+    start: brackets.Mechanics,
+    around: Callable[[Tensor, Tensor], brackets.Mechanics],
     dt: float,
     draw: Draw,
     *,
@@ -65,9 +65,9 @@ def step(
     ----------
     state : State
     laws : Laws
-    ev : Evaluation
+    start : Mechanics
         The laws at `state`.
-    around : callable(r, S) -> Evaluation
+    around : callable(r, S) -> Mechanics
     dt : float
     draw : callable(pairs, part, attempt) -> Noise
     implicit : bool
@@ -78,21 +78,24 @@ def step(
         Whose state counts for that [all].
     """
     half = 0.5 * dt / laws.mass
-    v = state.v + half * ev.force
+    v = state.v + half * start.force
     r = state.r + dt * v
-    ev = around(r, state.S)
-    v = v + half * ev.force
+    there = around(r, state.S)
+    v = v + half * there.force
+    ev = brackets.with_friction(laws, there)
     group = _Groups(state.S, member, watched)
     parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, _MOST_PARTS)
     S, momentum, energy = state.S, torch.zeros_like(v), torch.zeros_like(state.S)
     for part in range(int(parts.max())):
+        if part > 0:
+            ev = brackets.with_friction(laws, there)
         # A simulation that needs fewer parts stands still in those that it does not need.
         time = torch.where(part < parts, dt / parts, 0.0)[group.of]
         done = _attempt(laws, ev, v, S, time, part, draw, group, implicit=implicit)
         v, S = done.v, done.S
         momentum, energy = momentum + done.bath_momentum, energy + done.bath_energy
-        ev = brackets.at_entropy(laws, ev, S)
-    return Step(State(r, v, S), ev, momentum, energy, int(parts.max()))
+        there = brackets.at_entropy(laws, ev, S)
+    return Step(State(r, v, S), there, momentum, energy, int(parts.max()))
 
 
 class _Groups:
