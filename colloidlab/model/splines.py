@@ -42,23 +42,16 @@ class Axis:
             )
         return np.linspace(self.low, self.high, self.points)
 
-    def check(self, values: Tensor) -> None:
-        """Raise `UsageError` for a value outside the range: tables are not extrapolated."""
-        if values.numel() == 0:
-            return
-        low, high = float(values.detach().min()), float(values.detach().max())
-        # A comparison that NaN fails.
-        if not (low >= self.low and high <= self.high):
-            raise UsageError(
-                f"{self.name} from {low:.6g} to {high:.6g} leaves the table, which holds {self.low:.6g} to "
-                f"{self.high:.6g}; make a table of a wider range"
-            )
+    def holds(self, values: Tensor) -> Tensor:
+        """Bool of every value: is it within the range? NaN is let through, and makes NaN of what is looked up."""
+        return ~((values < self.low) | (values > self.high))
 
 
 class Spline(nn.Module):
-    """Interpolation on a grid of one or two variables, outside of which nothing is known.
+    """Interpolation on a grid of one or two variables, outside of which nothing is known (`Axis.holds`).
 
-    Kept as one polynomial a cell, whose values and derivatives are a few products.
+    Kept as one polynomial a cell, whose values and derivatives are a few products. Beyond the grid the polynomial of the
+    last cell goes on, which is no answer: whoever asks must not use it.
 
     Parameters
     ----------
@@ -80,18 +73,11 @@ class Spline(nn.Module):
         self.register_buffer("coefficients", torch.as_tensor(np.ascontiguousarray(coefficients)))
 
     def forward(self, *at: Tensor) -> tuple[Tensor, ...]:
-        """Value, and first and second derivative along the first variable, then along the second; each shape (n,).
-
-        Raises
-        ------
-        UsageError
-            A point lies outside the table.
-        """
+        """Value, and first and second derivative along the first variable, then along the second; each shape (n,)."""
         cells, powers = [], []
         for axis, x in zip(self.axes, at, strict=True):
-            axis.check(x)
             place = (x - axis.low) / axis.step
-            cell = place.detach().floor().clamp(0, axis.points - 2)
+            cell = torch.nan_to_num(place.detach()).floor().clamp(0, axis.points - 2)
             cells.append(cell.long())
             powers.append(_powers(place - cell, axis.step))
         local = self.coefficients[tuple(cells)]

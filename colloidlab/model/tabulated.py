@@ -1,27 +1,58 @@
 """Laws as tables: what any kernel, energy and amplitudes say on a grid, without their cost.
 
-Every function of the laws has one or two inputs. Tables agree with them to many digits within their range, and refuse
-to answer outside it.
+Every function of the laws has one or two inputs. Tables agree with them to many digits within their range; outside it the
+laws themselves are asked, which is counted.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from colloidlab.errors import UsageError
-from colloidlab.model.energy import Thermo
+from colloidlab.model.energy import Isothermal, Thermo
 from colloidlab.model.friction import PairAmplitudes
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.laws import Laws
+from colloidlab.model.potential import PotentialValues
+from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, SpeciesPotential
 from colloidlab.model.splines import Axis, Spline
+
+Values = TypeVar("Values", Thermo, PairAmplitudes)
 
 _BISECTIONS = 60
 _NEARLY_ONE = 1 - 1e-7
 """Where an envelope has not vanished yet, so that what it is multiplied by can be told."""
+_REACH = 3.0
+"""How many times hotter, colder or denser than at the start a particle may become before it leaves its table."""
+
+
+class _Table(nn.Module):
+    """A table, the function that it stands for, and how often that had to be asked."""
+
+    def __init__(self, exact: Any) -> None:
+        super().__init__()
+        self.exact = exact
+        self.misses = 0
+
+    def _complete(self, found: Values, holds: Tensor, ask: Callable[[Tensor], Values]) -> Values:
+        """Put what the function itself says in the places that the table does not hold."""
+        if bool(holds.all()):
+            return found
+        outside = torch.nonzero(~holds)[:, 0]
+        self.misses += len(outside)
+        asked = ask(outside)
+        parts = {
+            field.name: getattr(found, field.name).index_put((outside,), getattr(asked, field.name))
+            for field in dataclasses.fields(found)
+        }
+        return dataclasses.replace(found, **parts)
 
 
 class TabulatedKernel(nn.Module):
@@ -43,7 +74,21 @@ class TabulatedKernel(nn.Module):
         return KernelValues(*(torch.where(x < 1, part, zero) for part in self.spline(x)))
 
 
-class TabulatedEnergy(nn.Module):
+class TabulatedPotential(nn.Module):
+    """Phi(x) from a table of another potential on [0, 1]."""
+
+    def __init__(self, potential: Any, points: int = 200) -> None:
+        super().__init__()
+        x = Axis("x = r/h", 0.0, 1.0, points)
+        with torch.no_grad():
+            self.spline = Spline([x], potential(torch.as_tensor(x.grid())).u.numpy())
+
+    def forward(self, x: Tensor) -> PotentialValues:
+        zero = torch.zeros_like(x)
+        return PotentialValues(*(torch.where(x < 1, part, zero) for part in self.spline(x)))
+
+
+class TabulatedEnergy(_Table):
     """U(S, V) from a table of another energy over S and ln V.
 
     Parameters
@@ -62,44 +107,36 @@ class TabulatedEnergy(nn.Module):
         volumes: tuple[float, float],
         points: int = 80,
     ) -> None:
-        super().__init__()
-        if not 0 < volumes[0] < volumes[1]:
-            raise UsageError(f"volumes from {volumes[0]:g} to {volumes[1]:g}: give a rising range above 0")
-        S = Axis("S", *entropies, points)
-        log_v = Axis("ln V", float(np.log(volumes[0])), float(np.log(volumes[1])), points)
+        super().__init__(energy)
+        S, log_v = Axis("S", *entropies, points), _log_axis("V", volumes, points)
         grid = [torch.as_tensor(g.ravel()) for g in np.meshgrid(S.grid(), log_v.grid(), indexing="ij")]
         with torch.no_grad():
             U = energy(grid[0], grid[1].exp()).U.numpy().reshape(points, points)
         self.spline = Spline([S, log_v], U)
 
     def forward(self, S: Tensor, V: Tensor) -> Thermo:
-        U, T, T_S, slope, curvature = self.spline(S, torch.log(V))
-        return Thermo(U=U, T=T, P=-slope / V, inv_c=T_S / T, P_V=(slope - curvature) / V**2)
+        log_v = torch.log(V)
+        U, T, T_S, slope, curvature = self.spline(S, log_v)
+        found = Thermo(U=U, T=T, P=-slope / V, inv_c=T_S / T, P_V=(slope - curvature) / V**2)
+        entropies, log_volumes = self.spline.axes
+        holds = entropies.holds(S) & log_volumes.holds(log_v)
+        return self._complete(found, holds, lambda at: self.exact(S[at], V[at]))
 
     def entropy(self, T: Tensor, V: Tensor) -> Tensor:
-        """S at which the temperature is T, by bisection: T rises with S.
-
-        Raises
-        ------
-        UsageError
-            The table does not reach this temperature.
-        """
+        """S at which the temperature is T: by bisection in the table, where T rises with S, or as the energy itself says."""
         axis = self.spline.axes[0]
         low, high = torch.full_like(V, axis.low), torch.full_like(V, axis.high)
-        if bool(((self(low, V).T > T) | (self(high, V).T < T)).any()):
-            raise UsageError(
-                f"temperatures from {T.min().item():.6g} to {T.max().item():.6g} leave the table of the energy; "
-                "make a table of a wider range of S"
-            )
+        outside = (self(low, V).T > T) | (self(high, V).T < T)
         for _ in range(_BISECTIONS):
             middle = 0.5 * (low + high)
             colder = self(middle, V).T < T
             low, high = torch.where(colder, middle, low), torch.where(colder, high, middle)
-        return 0.5 * (low + high)
+        found = 0.5 * (low + high)
+        return torch.where(outside, self.exact.entropy(T, V), found) if bool(outside.any()) else found
 
 
-class TabulatedAmplitudes(nn.Module):
-    """A^2, B^2 and C^2 from tables of ln a^2(x, T), where A^2(x, T_i, T_j) = a^2(x, T_i) a^2(x, T_j).
+class TabulatedAmplitudes(_Table):
+    """A^2, B^2 and C^2 from tables of ln a^2(x, ln T), where A^2(x, T_i, T_j) = a^2(x, T_i) a^2(x, T_j).
 
     Amplitudes that end at the cutoff are divided by (1 - x)^3 (1 + 3x) first, which multiplies the table.
 
@@ -113,13 +150,13 @@ class TabulatedAmplitudes(nn.Module):
     """
 
     def __init__(self, amplitudes: Any, temperatures: tuple[float, float], points: int = 80) -> None:
-        super().__init__()
-        x, T = Axis("x = r/h", 0.0, 1.0, points), Axis("T", *temperatures, points)
-        grid = [torch.as_tensor(g.ravel()) for g in np.meshgrid(x.grid(), T.grid(), indexing="ij")]
-        short = grid[0].clamp_max(_NEARLY_ONE)
+        super().__init__(amplitudes)
+        x, log_t = Axis("x = r/h", 0.0, 1.0, points), _log_axis("T", temperatures, points)
+        grid = [torch.as_tensor(g.ravel()) for g in np.meshgrid(x.grid(), log_t.grid(), indexing="ij")]
+        short, T = grid[0].clamp_max(_NEARLY_ONE), grid[1].exp()
         with torch.no_grad():
-            at_end = amplitudes(torch.ones_like(grid[0]), grid[1], grid[1])
-            inside = amplitudes(short, grid[1], grid[1])
+            at_end = amplitudes(torch.ones_like(grid[0]), T, T)
+            inside = amplitudes(short, T, T)
         self.splines = nn.ModuleList()
         self.enveloped: list[bool] = []
         for name in ("A2", "B2", "C2"):
@@ -128,51 +165,114 @@ class TabulatedAmplitudes(nn.Module):
             if not bool((square > 0).all()):
                 raise UsageError(f"{name} vanishes inside the cutoff; its logarithm cannot be tabulated")
             self.enveloped.append(ends)
-            self.splines.append(Spline([x, T], 0.5 * np.log(square.numpy()).reshape(points, points)))
+            self.splines.append(Spline([x, log_t], 0.5 * np.log(square.numpy()).reshape(points, points)))
+
+    @property
+    def log_temperatures(self) -> Axis:
+        """Range of ln T that the table holds."""
+        first: Any = self.splines[0]
+        axis: Axis = first.axes[1]
+        return axis
 
     def forward(self, x: Tensor, T_i: Tensor, T_j: Tensor) -> PairAmplitudes:
+        log_i, log_j = torch.log(T_i), torch.log(T_j)
         found = []
         for spline, ends in zip(self.splines, self.enveloped, strict=True):
-            log_i, _, _, slope_i, _ = spline(x, T_i)
-            log_j, _, _, slope_j, _ = spline(x, T_j)
-            square = torch.exp(log_i + log_j)
+            at_i, _, _, slope_i, _ = spline(x, log_i)
+            at_j, _, _, slope_j, _ = spline(x, log_j)
+            square = torch.exp(at_i + at_j)
             if ends:
                 square = square * _envelope(x)
-            found.append((square, square * slope_i, square * slope_j))
+            found.append((square, square * slope_i / T_i, square * slope_j / T_j))
         (A2, A2_i, A2_j), (B2, B2_i, B2_j), (C2, C2_i, C2_j) = found
-        return PairAmplitudes(A2, B2, C2, A2_i, A2_j, B2_i, B2_j, C2_i, C2_j)
+        axis = self.log_temperatures
+        return self._complete(
+            PairAmplitudes(A2, B2, C2, A2_i, A2_j, B2_i, B2_j, C2_i, C2_j),
+            axis.holds(log_i) & axis.holds(log_j),
+            lambda at: self.exact(x[at], T_i[at], T_j[at]),
+        )
 
 
 def _envelope(x: Tensor) -> Tensor:
     return (1 - x) ** 3 * (1 + 3 * x)
 
 
-def tabulate(
-    laws: Laws,
-    *,
-    entropies: tuple[float, float],
-    volumes: tuple[float, float],
-    temperatures: tuple[float, float],
-    points: int = 80,
-) -> Laws:
-    """The same laws of one species with tables in place of kernel, energy and amplitudes.
+def _log_axis(name: str, limits: tuple[float, float], points: int) -> Axis:
+    if not 0 < limits[0] < limits[1]:
+        raise UsageError(f"{name} from {limits[0]:g} to {limits[1]:g}: give a rising range above 0")
+    return Axis(f"ln {name}", math.log(limits[0]), math.log(limits[1]), points)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranges:
+    """What tables hold: of entropy, volume and temperature, each (lowest, highest)."""
+
+    entropies: tuple[float, float]
+    volumes: tuple[float, float]
+    temperatures: tuple[float, float]
+
+
+def ranges_around(laws: Laws, S: Tensor, V: Tensor, reach: float = _REACH) -> Ranges:
+    """Ranges that hold particles up to `reach` times hotter, colder or denser than any at these entropies and volumes.
 
     Parameters
     ----------
     laws : Laws
-    entropies, volumes, temperatures : (float, float)
-        Ranges that the tables hold; a value outside is an error.
+    S, V : tensor, shape (n,)
+        Particles with NaN are left aside.
+    reach : float
+    """
+    present = torch.isfinite(S) & torch.isfinite(V)
+    with torch.no_grad():
+        S, V = S[present], V[present]
+        T = laws.energy(S, V).T
+        alone = float(1 / laws.kernel.at_zero())
+        volumes = float(V.min()) / reach, max(alone, float(V.max())) * (1 + 1e-9)
+        coldest, hottest = float(T.min()) / reach, float(T.max()) * reach
+        if isinstance(laws.energy, Isothermal):
+            # Heat goes on for ever at one temperature: U is linear in S, and any range will do.
+            return Ranges((float(S.min()) - 1e6, float(S.max()) + 1e6), volumes, (coldest, hottest))
+        ends = V.new_tensor([float(V.min()), float(V.max())])
+        low = laws.energy.entropy(torch.full_like(ends, coldest), ends).min()
+        high = laws.energy.entropy(torch.full_like(ends, hottest), ends).max()
+    return Ranges((float(low), float(high)), volumes, (coldest, hottest))
+
+
+def tabulate(laws: Laws, ranges: Ranges, *, points: int = 80) -> Laws:
+    """The same laws with tables in place of kernel, energy, amplitudes and potential; one for every kind of pair.
+
+    Parameters
+    ----------
+    laws : Laws
+    ranges : Ranges
+        Outside of which the laws themselves are asked.
     points : int
         Of each table along each axis.
     """
+
+    def each(part: Any, together: Any, table: Callable[[Any], nn.Module]) -> nn.Module:
+        return together([table(p) for p in part.parts]) if isinstance(part, together) else table(part)
+
+    potential = laws.potential
+    if potential is not None:
+        potential = each(potential, SpeciesPotential, lambda part: TabulatedPotential(part, 2 * points))
     return Laws(
-        TabulatedKernel(laws.kernel, 2 * points),
-        TabulatedEnergy(laws.energy, entropies, volumes, points),
-        TabulatedAmplitudes(laws.amplitudes, temperatures, points),
+        each(laws.kernel, SpeciesKernel, lambda part: TabulatedKernel(part, 2 * points)),
+        TabulatedEnergy(laws.energy, ranges.entropies, ranges.volumes, points),
+        each(
+            laws.amplitudes,
+            SpeciesAmplitudes,
+            lambda part: TabulatedAmplitudes(part, ranges.temperatures, points),
+        ),
         laws.cutoff,
         laws.mass,
         laws.k_B,
         shear=laws.shear,
-        potential=laws.potential,
+        potential=potential,
         bath=laws.bath,
     )
+
+
+def count_misses(laws: Laws) -> int:
+    """How often the tables of these laws did not hold what they were asked, in particles and pairs."""
+    return sum(part.misses for part in laws.modules() if isinstance(part, _Table))

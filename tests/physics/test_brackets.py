@@ -23,7 +23,15 @@ from colloidlab.model.published import (
 )
 from colloidlab.model.shear import PowerLawShear
 from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, SpeciesPotential
-from colloidlab.model.tabulated import TabulatedAmplitudes, TabulatedEnergy, TabulatedKernel, tabulate
+from colloidlab.model.tabulated import (
+    Ranges,
+    TabulatedAmplitudes,
+    TabulatedEnergy,
+    TabulatedKernel,
+    count_misses,
+    ranges_around,
+    tabulate,
+)
 
 
 def normal(n: int, seed: int) -> list[float]:
@@ -103,7 +111,7 @@ class TestPublished(LawChecks):
 
 class TestTables(LawChecks):
     def make(self, dim: int, seed: int) -> Laws:
-        return tabulate(fluid(seed), entropies=(-6, 6), volumes=(0.1, 1.1), temperatures=(0.3, 60), points=60)
+        return tabulate(fluid(seed), Ranges((-6, 6), (0.1, 1.1), (0.3, 60)), points=60)
 
 
 class TestRadialKernel(KernelChecks):
@@ -168,7 +176,7 @@ def test_tables_say_what_the_laws_say() -> None:
     T, V = (torch.linspace(a, b, 40, dtype=torch.float64) for a, b in ((0.5, 2.5), (0.2, 0.9)))
     S, x = torch.linspace(-2, 2, 40, dtype=torch.float64), torch.linspace(0, 1, 40, dtype=torch.float64)
     exact = fluid(4)
-    table = tabulate(exact, entropies=(-3, 3), volumes=(0.1, 1.1), temperatures=(0.4, 3.0))
+    table = tabulate(exact, Ranges((-3, 3), (0.1, 1.1), (0.4, 3.0)))
     for one, other in (
         (table.energy(S, V), exact.energy(S, V)),
         (table.kernel(x), exact.kernel(x)),
@@ -180,11 +188,36 @@ def test_tables_say_what_the_laws_say() -> None:
             )
 
 
-def test_outside_a_table_is_an_error_and_no_guess() -> None:
-    table = TabulatedEnergy(energy(1), (-3.0, 3.0), (0.1, 1.1))
-    S, V = torch.tensor([3.5], dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
-    with pytest.raises(UsageError, match=r"S from 3\.5 to 3\.5 leaves the table"):
-        table(S, V)
+def test_outside_a_table_the_laws_themselves_are_asked_and_it_is_counted() -> None:
+    exact = fluid(2)
+    table = tabulate(exact, Ranges((-1, 1), (0.3, 0.8), (0.9, 1.3)))
+    S, V = (
+        torch.tensor(part, dtype=torch.float64) for part in ([0.0, 2.0, 0.5, torch.nan], [0.5, 0.5, 0.9, 0.5])
+    )
+    x, T = torch.full_like(S[:3], 0.4), torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
+    both = (table.energy(S, V), exact.energy(S, V)), (table.amplitudes(x, T, T), exact.amplitudes(x, T, T))
+    for one, other in both:
+        for name, expected in vars(other).items():
+            found = getattr(one, name)
+            assert torch.equal(found[1:3], expected[1:3]), name
+            assert float(found[0]) == pytest.approx(float(expected[0]), rel=1e-6), name
+    assert bool(both[0][0].U[3].isnan())
+    assert count_misses(table) == 4, "two particles and two pairs; what is absent is no miss"
+
+
+def test_ranges_hold_what_may_come() -> None:
+    exact = fluid(3)
+    S, V = (
+        torch.tensor(part, dtype=torch.float64)
+        for part in ([-1.0, 0.0, 1.0, torch.nan], [0.3, 0.5, 0.8, 0.5])
+    )
+    T = exact.energy(S, V).T[:3]
+    table = tabulate(exact, ranges_around(exact, S, V))
+    for factor in (0.4, 2.5):
+        far = exact.energy.entropy(T * factor, V[:3])
+        table.energy(far, V[:3])
+        table.amplitudes(torch.full_like(T, 0.5), T * factor, T)
+    assert count_misses(table) == 0
 
 
 def test_a_solid_without_strain_is_refused() -> None:
