@@ -117,31 +117,50 @@ def learner(
     from colloidlab.benchmarks.learner_stars import Outside
 
     outside = Outside(stars, published, weights)
-    found = with_bars(
-        lambda monitor: benchmark_learner(list(cases), seeds=seeds, outside=outside, monitor=monitor)
+    found: list[Row] = []
+
+    def tell(row: Row) -> None:
+        found.append(row)
+        if output is not None:
+            _save(found, output)
+        if not json:
+            print(_line(row, _WIDTH), flush=True)
+
+    rows = with_bars(
+        lambda monitor: benchmark_learner(
+            list(cases), seeds=seeds, outside=outside, monitor=monitor, tell=tell
+        )
     )
-    _say(found, output, json)
+    if json:
+        _say(rows, None, json)
+
+
+_WIDTH = 76
+"""Of the names of rows that are printed before the longest is known."""
 
 
 def _say(rows: list[Row], output: Path | None, as_json: bool) -> None:
-    plain = [vars(row) for row in rows]
     if output is not None:
-        _save(plain, output)
+        _save(rows, output)
     if as_json:
-        print(json_module.dumps(plain))
+        print(json_module.dumps([vars(row) for row in rows]))
         return
     width = max(len(row.name) for row in rows)
     for row in rows:
-        mark = {True: "holds", False: "FAILS", None: ""}[row.holds]
-        print(f"{row.name:{width}} {row.value:10.4g} {row.unit:28} {row.bar:14} {mark}".rstrip())
+        print(_line(row, width))
 
 
-def _save(rows: list[dict[str, object]], path: Path) -> None:
+def _line(row: Row, width: int) -> str:
+    mark = {True: "holds", False: "FAILS", None: ""}[row.holds]
+    return f"{row.name:{width}} {row.value:10.4g} {row.unit:28} {row.bar:14} {mark}".rstrip()
+
+
+def _save(rows: list[Row], path: Path) -> None:
     import sys
 
     from colloidlab.files import atomic_path
     from colloidlab.run import environment
 
-    document = {"argv": sys.argv[1:], "environment": environment(), "rows": rows}
+    document = {"argv": sys.argv[1:], "environment": environment(), "rows": [vars(row) for row in rows]}
     with atomic_path(path) as temporary:
         temporary.write_text(json_module.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -37,6 +37,7 @@ def benchmark_learner(
     size: Size = FULL,
     outside: Outside = ALONE,
     monitor: Monitor = SILENT,
+    tell: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """Measure some cases or all.
 
@@ -50,6 +51,9 @@ def benchmark_learner(
         Lengths of the recordings and of the fits.
     outside : Outside
         Of the stars. Where all is measured, but there are none and nothing that makes them, they are left out.
+    monitor : Monitor
+    tell : callable(row)
+        Is told every row as soon as it is measured: all of them take hours.
 
     Raises
     ------
@@ -68,7 +72,10 @@ def benchmark_learner(
     rows: list[Row] = []
     for name in cases or known:
         if name == STARS:
-            rows += star_rows(outside, outside.melt(), monitor=monitor)
+            found: Iterable[Row] = star_rows(outside, outside.melt(), monitor=monitor)
         else:
-            rows += CASES[name](seeds, size, monitor)
+            found = CASES[name](seeds, size, monitor)
+        for row in found:
+            tell(row)
+            rows.append(row)
     return rows

@@ -23,6 +23,7 @@ from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 
 SCORING_ROUNDS = 2
@@ -64,6 +65,8 @@ class Learned:
         Of the held-out recording; the oracle filters with the true law.
     gain, oracle_gain : Comparison
         Of the fitted law with entropy, and of the oracle, over the fitted isothermal law.
+    uncorrected : Functions, optional
+        Deviations before the corrections by simulation, where there were any.
     """
 
     gas: Gas
@@ -75,6 +78,7 @@ class Learned:
     oracle: Pass
     gain: Comparison
     oracle_gain: Comparison
+    uncorrected: Functions | None = None
 
 
 def learn(
@@ -85,6 +89,7 @@ def learn(
     seed: int,
     monitor: Monitor = SILENT,
     entropy: EntropyForm = "filter",
+    corrections: int = 0,
 ) -> Learned:
     """Simulate two recordings of a gas, fit the first, and filter the second.
 
@@ -97,14 +102,20 @@ def learn(
     seed : int
     entropy : str
         Form of the entropy inference that is fitted; the oracle's is the score filter.
+    corrections : int
+        Rounds of `rollout.indirect` for the law with entropy.
     """
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
     monitor.update("simulate", 1, 2)
     held_out = simulate_gas(gas, size.test_frames, seed=seed + _OTHER)
-    fit = fit_recording(
-        gas, observe(motion, sigma, seed=seed), size, seed=seed, monitor=monitor, entropy=entropy
-    )
+    seen = observe(motion, sigma, seed=seed)
+    fit = fit_recording(gas, seen, size, seed=seed, monitor=monitor, entropy=entropy)
+    uncorrected = None
+    if corrections:
+        uncorrected = function_errors(fit.thermal.laws, gas, held_out)
+        windows, split = WindowSource(seen, gas.cutoff), _split(seen)
+        correct_laws(fit.thermal, windows, split, seed=seed, rounds=corrections, monitor=monitor)
     recording = observe(held_out, sigma, seed=seed + _OTHER)
     windows = WindowSource(recording, gas.cutoff)
     isothermal, thermal = pass_both(fit, windows, monitor)
@@ -120,6 +131,7 @@ def learn(
         oracle,
         compare(isothermal, thermal, split, 0, gas.n_dims),
         compare(isothermal, oracle, split, 0, gas.n_dims),
+        uncorrected,
     )
 
 
@@ -134,7 +146,6 @@ def fit_recording(
 ) -> Fit:
     """Fit a recording with the steps of `size`; nothing is taken from the truth but the cutoff."""
     guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff)
-    split = split_by_time(recording.first, recording.stop, 0.8, 0.15)
     options = TrainOptions(
         size.isothermal_steps,
         size.filter_steps,
@@ -142,7 +153,11 @@ def fit_recording(
         seed=seed,
         entropy=entropy,
     )
-    return fit_laws(recording, split, guess, options, monitor)
+    return fit_laws(recording, _split(recording), guess, options, monitor)
+
+
+def _split(recording: Recording) -> Split:
+    return split_by_time(recording.first, recording.stop, 0.8, 0.15)
 
 
 def _oracle(gas: Gas, windows: WindowSource, monitor: Monitor) -> Pass:

@@ -18,6 +18,7 @@ Gouriéroux, Monfort & Renault, J. Appl. Econometrics 8, S85 (1993); Gallant & T
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -70,7 +71,7 @@ def correct_laws(
     seed : int
         Of the simulations; the same in every round, so that rounds differ by their laws only.
     rounds : int
-        Steps at most; zero simulates nothing and only estimates the uncertainty.
+        Steps, of which the best is kept; zero simulates nothing and only estimates the uncertainty.
 
     Returns
     -------
@@ -80,15 +81,18 @@ def correct_laws(
     if rounds == 0:
         return estimate_uncertainty(filter_, windows, split, monitor)
     expectation = expected_score(seed, monitor)
-    start = values(filter_)
     found = best = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
+    here = there = values(filter_)
     for _ in range(rounds):
-        place(filter_, start + found.shift.clamp(-_TRUST, _TRUST))
+        # The way leads over laws that are further off: what the score does far from its root is no straight line.
+        here = here + found.shift.clamp(-_TRUST, _TRUST)
+        place(filter_, here)
         found = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
-        if not found.distance < best.distance:
-            place(filter_, start)
+        if found.distance < best.distance:
+            best, there = found, here
+        if not math.isfinite(found.distance):
             break
-        start, best = values(filter_), found
+    place(filter_, there)
     return best
 
 
