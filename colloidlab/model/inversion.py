@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from colloidlab.model.brackets import Mechanics, thermodynamics
+from colloidlab.model.energy import Thermo
 from colloidlab.model.laws import Laws
 
 _MOST = 40
@@ -16,21 +19,33 @@ _ULPS = 4
 def entropy_of_energy(laws: Laws, ev: Mechanics, energy: Tensor, start: Tensor) -> Tensor:
     """S with U(S, V) = energy at the positions of `ev`, shape (n,); the shear of a solid counts.
 
-    U is increasing and convex in S, so that Newton's steps from above never pass the solution. Steps from below are those
-    of an exponential, which an ideal gas has; Newton's own would go much too far. Where no S has so little energy the
-    result is minus infinity or NaN; where the energy is that of `start`, it is `start` to the last bit.
-
     Parameters
     ----------
     laws : Laws
     ev : Mechanics
         Its entropies are not used.
     energy, start : tensor, shape (n,)
+        See `solve_entropy`.
+    """
+    return solve_entropy(lambda S: thermodynamics(laws, S, ev.volume, ev.strain)[0], energy, start)
+
+
+def solve_entropy(thermo_at: Callable[[Tensor], Thermo], energy: Tensor, start: Tensor) -> Tensor:
+    """S with U(S) = energy, shape (n,).
+
+    U is increasing and convex in S, so that Newton's steps from above never pass the solution. Steps from below are those
+    of an exponential, which an ideal gas has; Newton's own would go much too far. Where no S has so little energy the
+    result is minus infinity or NaN; where the energy is that of `start`, it is `start` to the last bit.
+
+    Parameters
+    ----------
+    thermo_at : callable(S) -> Thermo
+    energy, start : tensor, shape (n,)
     """
     S = start
     least = torch.finfo(energy.dtype).eps * _ULPS
     for _ in range(_MOST):
-        thermo, _ = thermodynamics(laws, S, ev.volume, ev.strain)
+        thermo = thermo_at(S)
         missing = energy - thermo.U
         done = missing.abs() <= least * energy.abs().clamp_min(thermo.U.abs())
         step = missing / thermo.T

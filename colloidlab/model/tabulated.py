@@ -6,6 +6,7 @@ laws themselves are asked, which is counted.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -31,6 +32,9 @@ _NEARLY_ONE = 1 - 1e-7
 """Where an envelope has not vanished yet, so that what it is multiplied by can be told."""
 _REACH = 3.0
 """How many times hotter, colder or denser than at the start a particle may become before it leaves its table."""
+
+_FAR = 1e5
+"""What entropy may change by where temperature does not go with it, in k_B."""
 
 
 class _Table(nn.Module):
@@ -229,13 +233,19 @@ def ranges_around(laws: Laws, S: Tensor, V: Tensor, reach: float = _REACH) -> Ra
         alone = float(1 / laws.kernel.at_zero())
         volumes = float(V.min()) / reach, max(alone, float(V.max())) * (1 + 1e-9)
         coldest, hottest = float(T.min()) / reach, float(T.max()) * reach
-        if isinstance(laws.energy, Isothermal):
-            # Heat goes on for ever at one temperature: U is linear in S, and any range will do.
-            return Ranges((float(S.min()) - 1e6, float(S.max()) + 1e6), volumes, (coldest, hottest))
+        far = _FAR * laws.k_B
         ends = V.new_tensor([float(V.min()), float(V.max())])
-        low = laws.energy.entropy(torch.full_like(ends, coldest), ends).min()
-        high = laws.energy.entropy(torch.full_like(ends, hottest), ends).max()
+        low = _entropies(laws.energy, coldest, ends, float(S.min()) - far).min()
+        high = _entropies(laws.energy, hottest, ends, float(S.max()) + far).max()
     return Ranges((float(low), float(high)), volumes, (coldest, hottest))
+
+
+def _entropies(energy: Any, T: float, V: Tensor, otherwise: float) -> Tensor:
+    """S at a temperature; `otherwise` where (nearly) all have the same, so that no entropy has this one."""
+    if not isinstance(energy, Isothermal):
+        with contextlib.suppress(UsageError):
+            return torch.as_tensor(energy.entropy(torch.full_like(V, T), V))
+    return torch.full_like(V, otherwise)
 
 
 def tabulate(laws: Laws, ranges: Ranges, *, points: int = 80) -> Laws:

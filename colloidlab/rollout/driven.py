@@ -207,7 +207,7 @@ class _Simulation:
             kick = brackets.bath_increment(laws, state.v, numbers, dt)
             after = euler_maruyama.step(state, laws, ev, dt, numbers)
             energy = laws.mass * (kick * (after.v - 0.5 * kick)).sum(1)
-            return conserving.Step(after, self._around(after.r, after.S), laws.mass * kick, energy, 1)
+            return conserving.Step(laws.mass * kick, energy, 1, after, self._around(after.r, after.S))
         return conserving.step(
             state,
             laws,

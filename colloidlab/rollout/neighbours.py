@@ -51,10 +51,18 @@ class Neighbours:
 
     def pairs(self, r: Tensor) -> Pairs:
         """Pairs at positions r; pairs in the skin have x = 1 and contribute nothing."""
+        return pair_geometry(r, self.candidates(r), self.cutoff, self.scale, self._box_tensor)
+
+    def candidates(self, r: Tensor) -> Tensor:
+        """All pairs i < j that may be within the cutoff at positions r, (2, n_pairs); `n_searches` tells lists apart."""
         if self._must_search(r):
             self._search(r)
         assert self._index is not None
-        return pair_geometry(r, self._index, self.cutoff, self.scale, self._box_tensor)
+        return self._index
+
+    def lengths(self, n_dims: int) -> np.ndarray:
+        """Periodic lengths, shape (D,), zero where open."""
+        return np.zeros(n_dims) if self._box is None else np.asarray(self._box, dtype=float)
 
     def invalidate(self) -> None:
         """Force a search at the next call (after particles have jumped, entered or left)."""

@@ -18,15 +18,32 @@ from colloidlab.model.pairs import Pairs
 from colloidlab.rollout.integrators.dissipation import Dissipated, dissipate, fell_too_far, parts_needed
 from colloidlab.rollout.state import State
 
-_MOST_ATTEMPTS = 20
-_MOST_PARTS = 1000
+MOST_ATTEMPTS = 20
+MOST_PARTS = 1000
 
 Draw = Callable[[Pairs, int, Tensor], brackets.Noise]
 """Numbers of a part of the step, and of the attempt, shape (n,), at it."""
 
 
 @dataclass(frozen=True)
-class Step:
+class Exchanged:
+    """What a step has exchanged with a bath, and in how many parts.
+
+    Attributes
+    ----------
+    bath_momentum : tensor, shape (n, D)
+    bath_energy : tensor, shape (n,)
+    parts : int
+        In which friction, noise and heat were taken.
+    """
+
+    bath_momentum: Tensor
+    bath_energy: Tensor
+    parts: int
+
+
+@dataclass(frozen=True)
+class Step(Exchanged):
     """Outcome of a step.
 
     Attributes
@@ -34,17 +51,10 @@ class Step:
     state : State
     mechanics : Mechanics
         The laws there.
-    bath_momentum : tensor, shape (n, D)
-    bath_energy : tensor, shape (n,)
-    parts : int
-        In which friction, noise and heat were taken.
     """
 
     state: State
     mechanics: brackets.Mechanics
-    bath_momentum: Tensor
-    bath_energy: Tensor
-    parts: int
 
 
 def step(
@@ -84,7 +94,7 @@ def step(
     v = v + half * there.force
     ev = brackets.with_friction(laws, there)
     group = _Groups(state.S, member, watched)
-    parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, _MOST_PARTS)
+    parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, MOST_PARTS)
     S, momentum, energy = state.S, torch.zeros_like(v), torch.zeros_like(state.S)
     for part in range(int(parts.max())):
         if part > 0:
@@ -95,7 +105,7 @@ def step(
         v, S = done.v, done.S
         momentum, energy = momentum + done.bath_momentum, energy + done.bath_energy
         there = brackets.at_entropy(laws, ev, S)
-    return Step(State(r, v, S), there, momentum, energy, int(parts.max()))
+    return Step(momentum, energy, int(parts.max()), State(r, v, S), there)
 
 
 class _Groups:
@@ -131,7 +141,7 @@ def _attempt(
 ) -> Dissipated:
     """Draw until no particle loses too much; rare, because steps are divided where it is likely."""
     attempt = torch.zeros_like(group.of)
-    for _ in range(_MOST_ATTEMPTS):
+    for _ in range(MOST_ATTEMPTS):
         done = dissipate(laws, ev, v, S, time, draw(ev.pairs, part, attempt), implicit=implicit)
         failed = group.with_any(fell_too_far(ev, S, done.S))
         if not bool(failed.any()):

@@ -41,11 +41,11 @@ SWEEPS = 2
 _TOLERANCE, _MOST_ITERATIONS = 1e-10, 200
 """Of the conjugate gradients; momentum and energy are exact whatever they are."""
 
-_DECAY, _CONDUCTION, _SPREAD = 0.5, 0.5, 0.25
+DECAY, CONDUCTION, SPREAD = 0.5, 0.5, 0.25
 """Largest share of its velocity, of its temperature and of its heat c T (standard deviation) that a particle may exchange
 in one go."""
 
-_LARGEST_FALL = math.log(3.3)
+LARGEST_FALL = math.log(3.3)
 """Of ln T in one go, beyond which the draw is not trusted: energies may fall below those of any entropy."""
 
 
@@ -193,14 +193,14 @@ def parts_needed(
     if laws.bath is not None:
         drag = drag + laws.bath.friction
     slope = thermo.inv_c / thermo.T
-    decay = torch.zeros_like(drag) if implicit else drag * dt / laws.mass / _DECAY
-    conducted = conduction * dt * slope / thermo.T / _CONDUCTION
-    spread = 2 * laws.k_B * dt * (work + conduction) * slope**2 / _SPREAD**2
+    decay = torch.zeros_like(drag) if implicit else drag * dt / laws.mass / DECAY
+    conducted = conduction * dt * slope / thermo.T / CONDUCTION
+    spread = 2 * laws.k_B * dt * (work + conduction) * slope**2 / SPREAD**2
     return torch.ceil(torch.maximum(torch.maximum(decay, conducted), spread)).clamp_min(1)
 
 
 def fell_too_far(ev: brackets.Evaluation, before: Tensor, after: Tensor) -> Tensor:
     """Whose draw is not to be trusted, shape (n,): its entropy fell by too much of its heat capacity, or is none."""
     there = torch.isfinite(before)
-    kept = (after - before) * ev.thermo.inv_c >= -_LARGEST_FALL
+    kept = (after - before) * ev.thermo.inv_c >= -LARGEST_FALL
     return there & ~(kept & torch.isfinite(after))

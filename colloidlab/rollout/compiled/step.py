@@ -1,0 +1,328 @@
+"""The conserving step for laws in tables, compiled: what `rollout.integrators.conserving` does, on processors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from colloidlab.errors import UsageError
+from colloidlab.model.inversion import solve_entropy
+from colloidlab.model.laws import Laws
+from colloidlab.model.tabulated import count_misses
+from colloidlab.rollout.compiled import exchange, friction, mechanics
+from colloidlab.rollout.compiled.adjacency import sort_pairs
+from colloidlab.rollout.compiled.tables import are_compilable, tables_of
+from colloidlab.rollout.integrators import conserving, dissipation
+from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.noise import CounterNoise
+from colloidlab.rollout.state import State
+
+Array = np.ndarray
+
+_LEAST_SHARE = 4000
+"""Pairs or particles of a range that is worth a thread."""
+
+
+class CompiledStep:
+    """Laws, particles and everything that a step writes to; each call of `step` moves them on.
+
+    Agrees with `conserving.step` on the same laws to round-off, whatever the number of threads, which change no bit.
+
+    Parameters
+    ----------
+    laws : Laws
+        Of a fluid, in tables (`model.tabulated.tabulate`).
+    state : State
+        float32 or float64; sums and thermodynamics are in float64 always.
+    neighbours : Neighbours
+    noise : CounterNoise
+    member : int array, shape (n,), optional
+        Independent simulations side by side [one].
+    watched : bool array, shape (n,), optional
+        Particles whose state counts for how a step is divided [all].
+    kinds : callable(i, j) -> int array, optional
+        Kind of pairs (`species.pair_kind`) where the laws are those of a mixture.
+    threads : int
+        A small system is faster with one.
+
+    Raises
+    ------
+    UsageError
+        The laws are not in tables, or those of a solid.
+    """
+
+    def __init__(
+        self,
+        laws: Laws,
+        state: State,
+        neighbours: Neighbours,
+        noise: CounterNoise,
+        *,
+        member: Array | None = None,
+        watched: Array | None = None,
+        kinds: Callable[[Array, Array], Array] | None = None,
+        threads: int = 1,
+    ) -> None:
+        if not are_compilable(laws):
+            raise UsageError(
+                "a compiled step needs laws of a fluid in tables: make them with colloidlab.model.tabulate"
+            )
+        self.laws, self._tables = laws, tables_of(laws)
+        self._neighbours, self._kinds = neighbours, kinds
+        self._n, self._dim = state.r.shape
+        self._scale = np.ascontiguousarray(neighbours.scale.cpu().numpy(), dtype=float)
+        self._source = friction.Source(noise.identity.cpu().numpy(), noise.seed.cpu().numpy())
+        self._member = np.zeros(self._n, np.int64) if member is None else np.asarray(member, dtype=np.int64)
+        self._watched = np.ones(self._n, bool) if watched is None else np.asarray(watched, dtype=bool)
+        self._members = int(self._member.max()) + 1
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rollout") if threads > 1 else None
+        self._at_search = -1
+        self._particles = mechanics.Particles._make(
+            [*(np.zeros(self._n) for _ in range(7)), np.zeros(self._n, np.uint8)]
+        )
+        self._force = np.zeros((self._n, 3))
+        self.place(state)
+
+    @property
+    def volume(self) -> Array:
+        """V of every particle, shape (n,)."""
+        return self._particles.volume
+
+    @property
+    def temperature(self) -> Array:
+        """T of every particle, shape (n,)."""
+        return self._particles.T
+
+    def internal_energy(self) -> Array:
+        """U of every particle and its half of the pair potential, shape (n,)."""
+        total = self._particles.U.copy()
+        if self.laws.potential is not None:
+            self._each(self._n, mechanics.add_up, self._ends, 0.5 * self._pairs.u, total)
+        return total
+
+    @property
+    def misses(self) -> int:
+        """How often a table did not hold what it was asked for."""
+        return count_misses(self.laws)
+
+    def place(self, state: State) -> None:
+        """Go on from another state; absent particles are NaN."""
+        self._velocities = self._in_space(state.v)
+        self._find_mechanics(state.r, state.S.numpy().astype(float))
+        self.state = state
+
+    def step(self, dt: float, index: int, *, implicit: bool = False) -> conserving.Exchanged:
+        """One step of time dt, with the noise of step `index`; `state` is then the new one.
+
+        Returns
+        -------
+        Exchanged
+            Of a bath, and the number of parts.
+        """
+        if implicit:
+            raise UsageError("the compiled step has no implicit friction; use the integrator in torch")
+        half, dim = 0.5 * dt / self.laws.mass, self._dim
+        dtype = self.state.r.numpy().dtype
+        v = self._velocities + half * self._force
+        r = (self.state.r.numpy() + dt * v[:, :dim]).astype(dtype)
+        S = self.state.S.numpy().astype(float)
+        self._find_mechanics(torch.from_numpy(r), S)
+        v = v + half * self._force
+        self._find_friction()
+        parts = self._count_parts(v, dt)
+        momentum, energy = np.zeros_like(v), np.zeros(self._n)
+        for part in range(int(parts.max())):
+            if part > 0:
+                self._find_friction()
+            time = np.where(part < parts, dt / parts, 0.0)[self._member]
+            v, S, given, gained = self._attempt(v, S, time, index, part)
+            momentum, energy = momentum + given, energy + gained
+            self._find_thermo(S)
+        self._find_forces()
+        self._velocities = v.astype(dtype).astype(float)
+        parts_of_state = r, np.ascontiguousarray(v[:, :dim].astype(dtype)), S.astype(dtype)
+        self.state = State(*map(torch.from_numpy, parts_of_state))
+        return conserving.Exchanged(
+            torch.from_numpy(momentum[:, :dim]), torch.from_numpy(energy), int(parts.max())
+        )
+
+    def _each(self, count: int, loop: Callable[..., Any], *arguments: Any) -> int:
+        """Call a loop over ranges that make up 0 … count - 1, in threads where it pays; the sum of what it counts."""
+        shares = min(self._threads, max(count // _LEAST_SHARE, 1))
+        if self._pool is None or shares == 1:
+            return loop(0, count, *arguments) or 0
+        edges = [count * k // shares for k in range(shares + 1)]
+        tasks = [self._pool.submit(loop, a, b, *arguments) for a, b in pairwise(edges)]
+        return sum(task.result() or 0 for task in tasks)
+
+    def _in_space(self, vectors: torch.Tensor) -> Array:
+        """Three components, float64."""
+        out = np.zeros((self._n, 3))
+        out[:, : self._dim] = vectors.numpy()
+        return out
+
+    def _find_mechanics(self, r: torch.Tensor, S: Array) -> None:
+        self._find_pairs(r)
+        box = mechanics.Box(np.pad(self._neighbours.lengths(self._dim), (0, 3 - self._dim)), 0.0)
+        self._each(
+            len(self._ends.i),
+            mechanics.measure,
+            self._ends,
+            self._in_space(r),
+            self._scale,
+            box,
+            self._tables,
+            self._pairs,
+        )
+        self._each(
+            self._n,
+            mechanics.find_volumes,
+            self._ends,
+            self._pairs.w,
+            self._tables.at_zero,
+            self._particles.volume,
+        )
+        self._find_thermo(S)
+        self._find_forces()
+
+    def _find_pairs(self, r: torch.Tensor) -> None:
+        index = self._neighbours.candidates(r)
+        if self._neighbours.n_searches == self._at_search:
+            return
+        self._at_search = self._neighbours.n_searches
+        self._ends = sort_pairs(index.numpy(), self._n)
+        count, dtype = len(self._ends.i), r.numpy().dtype
+
+        def empty(kind: Any = dtype) -> Array:
+            return np.zeros(count, kind)
+
+        def vectors() -> Array:
+            return np.zeros((count, 3), dtype)
+
+        kind = empty(np.int8)
+        if self._kinds is not None:
+            kind[:] = self._kinds(self._ends.i, self._ends.j)
+        self._pairs = mechanics.Geometry._make(
+            [vectors(), *(empty() for _ in range(5)), empty(np.int8), kind]
+        )
+        self._friction = friction.Friction._make([*(empty() for _ in range(6)), empty(np.uint8)])
+        self._impulses = friction.Impulses(vectors(), vectors(), empty(), empty())
+
+    def _find_thermo(self, S: Array) -> None:
+        out = self._particles
+        missed = self._each(self._n, mechanics.find_thermo, S, self._tables, out)
+        if missed:
+            at = np.flatnonzero(out.missed)
+            with torch.no_grad():
+                found = self.laws.energy(
+                    *(torch.as_tensor(x[at], dtype=torch.float64) for x in (S, out.volume))
+                )
+            pushes = found.P.numpy() * out.volume[at] ** 2
+            raw = np.stack([found.U.numpy(), found.T.numpy(), pushes, found.inv_c.numpy()], axis=1)
+            mechanics.patch_thermo(at, raw, self._tables.k_B, out)
+
+    def _find_forces(self) -> None:
+        self._each(self._n, mechanics.find_forces, self._ends, self._pairs, self._particles, self._force)
+
+    def _find_friction(self) -> None:
+        ends, pairs, particles, out = self._ends, self._pairs, self._particles, self._friction
+        k_B, dim = self._tables.k_B, self._dim
+        missed = self._each(
+            len(ends.i), friction.find_friction, ends, pairs, particles, self._tables, dim, out
+        )
+        if missed:
+            at = np.flatnonzero(out.missed)
+            kind = () if self._kinds is None else (pairs.kind[at].astype(np.int64),)
+            numbers = pairs.x[at].astype(float), particles.T[ends.i[at]], particles.T[ends.j[at]], *kind
+            with torch.no_grad():
+                found = self.laws.amplitudes(*map(torch.as_tensor, numbers))
+            raw = np.stack([part.numpy() for part in astuple(found)], axis=1)
+            friction.patch_friction(at, raw, ends, particles, k_B, dim, out)
+
+    def _count_parts(self, v: Array, dt: float) -> Array:
+        """In how many parts each simulation takes the step, shape (n_members,)."""
+        found = np.ones(self._n)
+        ends, pairs, weights = self._ends, self._pairs, self._impulses.f
+        self._each(len(ends.i), friction.weigh, ends, pairs, self._friction, v, 0.0, weights)
+        limits = dissipation.DECAY, dissipation.CONDUCTION, dissipation.SPREAD
+        self._each(
+            self._n,
+            friction.count_parts,
+            ends,
+            pairs,
+            weights,
+            self._particles,
+            dt,
+            limits,
+            self._tables,
+            found,
+        )
+        parts = np.ones(self._members)
+        np.maximum.at(parts, self._member, np.where(self._watched, found, 1.0))
+        return np.clip(parts, 1, conserving.MOST_PARTS)
+
+    def _attempt(
+        self, v: Array, S: Array, time: Array, index: int, part: int
+    ) -> tuple[Array, Array, Array, Array]:
+        """Draw until no particle loses too much; new v and S, and momentum and energy of a bath."""
+        attempt = np.zeros(self._n, np.int64)
+        failed = np.zeros(self._n, np.uint8)
+        for _ in range(conserving.MOST_ATTEMPTS):
+            done = self._exchange(v, S, time, attempt, index, part)
+            fallen = self._each(
+                self._n, exchange.mark_failures, S, done[1], self._particles, dissipation.LARGEST_FALL, failed
+            )
+            chosen = np.zeros(self._members, bool)
+            if fallen:
+                np.logical_or.at(chosen, self._member, (failed > 0) & self._watched)
+            if not chosen.any():
+                break
+            attempt = attempt + chosen[self._member]
+        return done
+
+    def _exchange(
+        self, v: Array, S: Array, time: Array, attempt: Array, index: int, part: int
+    ) -> tuple[Array, Array, Array, Array]:
+        ends, pairs, tables = self._ends, self._pairs, self._tables
+        count, impulses = len(ends.i), self._impulses
+        moment = time, attempt, index, part, self._source
+        self._each(
+            count, friction.shake, ends, pairs, self._friction, *moment, tables.k_B, self._dim, impulses
+        )
+        shaken = np.zeros_like(v)
+        if tables.bath_noise > 0:
+            self._each(self._n, friction.shake_in_bath, *moment, tables.bath_noise, self._dim, shaken)
+        after, mean, following = np.empty_like(v), v, np.empty_like(v)
+        for n in range(dissipation.SWEEPS + 1):
+            if n > 0:
+                mean, following = following, np.empty_like(v)
+            self._each(count, exchange.kick, ends, pairs, self._friction, time, mean, 0.0, impulses)
+            self._each(
+                self._n, exchange.move, ends, pairs, impulses, time, v, mean, shaken, tables, after, following
+            )
+        self._each(count, exchange.lose, ends, pairs, following, 0.0, impulses)
+        energy = np.empty(self._n)
+        self._each(self._n, exchange.reinject, ends, pairs, impulses, self._particles.U, energy)
+        given = shaken - tables.bath_friction * time[:, None] * mean
+        return after, self._entropy(energy, S), given, (given * following).sum(1)
+
+    def _entropy(self, energy: Array, S: Array) -> Array:
+        found, missed = np.empty(self._n), np.zeros(self._n, np.uint8)
+        count = self._each(
+            self._n, exchange.solve_entropy, energy, S, self._particles, self._tables, found, missed
+        )
+        if count:
+            at = np.flatnonzero(missed)
+            volume, wanted, start = (
+                torch.as_tensor(x[at], dtype=torch.float64) for x in (self.volume, energy, S)
+            )
+            with torch.no_grad():
+                found[at] = solve_entropy(lambda S: self.laws.energy(S, volume), wanted, start).numpy()
+        return found
