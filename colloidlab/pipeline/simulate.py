@@ -15,9 +15,10 @@ from colloidlab.errors import FitRefused, UsageError
 from colloidlab.model.store import load_fit
 from colloidlab.pipeline.fit import load_recording
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.books import Budget
 from colloidlab.rollout.boundary import Plan, plan_rollout
 from colloidlab.rollout.compare import Setting, compare
-from colloidlab.rollout.driven import Budget, roll_out, stable_steps_per_frame
+from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
 from colloidlab.run import Run, digest
 
 _BUDGET_COLUMNS = ("energy", "work", "heat", "energy_drift")

@@ -15,6 +15,7 @@ from torch import Tensor
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
+from colloidlab.model.tensors import dot
 from colloidlab.rollout.integrators.dissipation import Dissipated, dissipate, fell_too_far, parts_needed
 from colloidlab.rollout.state import State
 
@@ -23,6 +24,9 @@ _MOST_PARTS = 1000
 
 Draw = Callable[[Pairs, int, Tensor], brackets.Noise]
 """Numbers of a part of the step, and of the attempt, shape (n,), at it."""
+
+External = Callable[[Tensor, float], Tensor]
+"""Force from outside, shape (n, D), at positions and a time after the start of the step."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Step:
     bath_energy : tensor, shape (n,)
     parts : int
         In which friction, noise and heat were taken.
+    external_momentum : tensor, shape (n, D)
+        Given by the force from outside; zero without one.
+    external_energy : tensor, shape (n,)
     """
 
     state: State
@@ -45,6 +52,8 @@ class Step:
     bath_momentum: Tensor
     bath_energy: Tensor
     parts: int
+    external_momentum: Tensor
+    external_energy: Tensor
 
 
 def step(
@@ -58,6 +67,7 @@ def step(
     implicit: bool = False,
     member: Tensor | None = None,
     watched: Tensor | None = None,
+    external: External | None = None,
 ) -> Step:
     """One step of time dt.
 
@@ -76,12 +86,14 @@ def step(
         Independent simulations side by side; each is divided, and drawn again, as if it were alone.
     watched : bool tensor, shape (n,), optional
         Whose state counts for that [all].
+    external : callable(r, time) -> force, optional
+        It takes part in both kicks.
     """
-    half = 0.5 * dt / laws.mass
-    v = state.v + half * ev.force
-    r = state.r + dt * v
+    first = _kick(laws, ev.force, state.v, 0.5 * dt, None if external is None else external(state.r, 0.0))
+    r = state.r + dt * first.v
     ev = around(r, state.S)
-    v = v + half * ev.force
+    second = _kick(laws, ev.force, first.v, 0.5 * dt, None if external is None else external(r, dt))
+    v = second.v
     group = _Groups(state.S, member, watched)
     parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, _MOST_PARTS)
     S, momentum, energy = state.S, torch.zeros_like(v), torch.zeros_like(state.S)
@@ -92,7 +104,25 @@ def step(
         v, S = done.v, done.S
         momentum, energy = momentum + done.bath_momentum, energy + done.bath_energy
         ev = brackets.at_entropy(laws, ev, S)
-    return Step(State(r, v, S), ev, momentum, energy, int(parts.max()))
+    given, work = first.given + second.given, first.work + second.work
+    return Step(State(r, v, S), ev, momentum, energy, int(parts.max()), given, work)
+
+
+@dataclass(frozen=True)
+class _Kick:
+    """Velocity after a kick; momentum and energy that the force from outside has given."""
+
+    v: Tensor
+    given: Tensor
+    work: Tensor
+
+
+def _kick(laws: Laws, force: Tensor, v: Tensor, time: float, external: Tensor | None) -> _Kick:
+    if external is None:
+        return _Kick(v + time / laws.mass * force, torch.zeros_like(v), torch.zeros_like(v[:, 0]))
+    after = v + time / laws.mass * (force + external)
+    # At the mean velocity the work of either force is its own, and both together are the change of kinetic energy.
+    return _Kick(after, time * external, dot(time * external, 0.5 * (v + after)))
 
 
 class _Groups:
