@@ -20,10 +20,10 @@ import numpy as np
 _LEAST_PERIODS, _SHORTEST_PERIOD = 2.0, 4.0
 """A period must have been seen twice, and in four frames."""
 
-_LEAST_SHARE = 0.5
+_LEAST_SHARE = 0.6
 """Of the variance of one component, that the sinusoid must explain."""
 
-_LEAST_PREDICTED = 0.3
+_LEAST_PREDICTED = 0.5
 """Share of the variance of the second half, that the sinusoid of the first half must explain."""
 
 _LEAST_HARMONIC = 0.01
