@@ -202,7 +202,7 @@ def _drifts(store: RolloutStore, plan: Plan) -> dict[str, float]:
 
 
 def _as_tracks(folder: Path, plan: Plan, recording: Recording, sigma: float, seed: int) -> list[pd.DataFrame]:
-    """Each member over the plan's frames as a table of tracks; simulated particles carry the experiment's localisation error."""
+    """Each member over the plan's frames as a table of tracks; the simulated carry the experiment's localisation error."""
     positions: Any = zarr.open_group(folder, mode="r")["positions"]
     members = []
     for m in range(positions.shape[0]):

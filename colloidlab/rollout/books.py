@@ -46,10 +46,13 @@ class Books:
     ----------
     laws : Laws
     member : int64 tensor, shape (n,)
+    simulated : bool tensor, shape (n,)
+        Of the force from outside, what acts on the others holds them.
     """
 
-    def __init__(self, laws: Laws, member: Tensor) -> None:
+    def __init__(self, laws: Laws, member: Tensor, simulated: Tensor) -> None:
         self._laws = laws
+        self._simulated = simulated
         self._member = member
         self._members = int(member.max()) + 1
 
@@ -76,13 +79,14 @@ class Books:
         energy_free, momentum_free = self._totals(free.evaluation, free.state)
         energy, momentum = self._totals(ev, held)
         bath, kick = self._sum(free.bath_energy), self._sum(free.bath_momentum)
-        forcing, push = self._sum(free.external_energy), self._sum(free.external_momentum)
+        outside, push = self._sum(free.external_energy), self._sum(free.external_momentum)
+        forcing = self._sum(torch.where(self._simulated, free.external_energy, 0.0))
         # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
         heated = self._heated(free, held)
         flows = self._flows
-        flows["energy_drift"] += energy_free - self._energy - bath - forcing
+        flows["energy_drift"] += energy_free - self._energy - bath - outside
         flows["heat"] += heated + bath
-        flows["work"] += energy - energy_free - heated + forcing
+        flows["work"] += energy - energy_free - heated + outside
         flows["forcing"] += forcing
         flows["momentum_drift"] += momentum_free - self._momentum - kick - push
         flows["impulse"] += momentum - momentum_free + kick + push

@@ -181,7 +181,7 @@ class _Simulation:
         self.motion = FreeMotion(
             laws, neighbours, noise, integrator, member=member, simulated=simulated, forcing=forcing
         )
-        self.books = Books(laws, member)
+        self.books = Books(laws, member, simulated)
         if resume is None:
             self.state = self.prescription.start()
         else:

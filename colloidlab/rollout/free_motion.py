@@ -19,7 +19,7 @@ from colloidlab.rollout.state import State
 
 
 class FreeMotion:
-    """The motion of the particles, as if nobody held them.
+    """The motion of the particles by the laws and by force fields.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class FreeMotion:
     integrator : str
     member : int64 tensor, shape (n,)
     simulated : bool tensor, shape (n,)
-        Force fields act on these, and their state alone divides a step.
+        Force fields act on these, and their state alone divides a step; the others are held.
     forcing : Forcing, optional
     """
 
@@ -85,7 +85,8 @@ class FreeMotion:
             implicit=self._integrator == "implicit",
             member=self._member,
             watched=self._simulated,
-            external=None if self._forcing is None else lambda r, t: self._push(r, index * dt + t),
+            external=lambda r, t: self._push(r, index * dt + t),
+            held=~self._simulated,
         )
 
     def _published(self, state: State, ev: brackets.Evaluation, dt: float, index: int) -> conserving.Step:

@@ -68,6 +68,7 @@ def step(
     member: Tensor | None = None,
     watched: Tensor | None = None,
     external: External | None = None,
+    held: Tensor | None = None,
 ) -> Step:
     """One step of time dt.
 
@@ -88,11 +89,19 @@ def step(
         Whose state counts for that [all].
     external : callable(r, time) -> force, optional
         It takes part in both kicks.
+    held : bool tensor, shape (n,), optional
+        These are moved from outside, and go on at their velocity: what holds them against the forces is an external force
+        too. Squeezed by others that are held, they would otherwise make an error that nobody sees but the books.
     """
-    first = _kick(laws, ev.force, state.v, 0.5 * dt, None if external is None else external(state.r, 0.0))
+
+    def outside(r: Tensor, force: Tensor, time: float) -> Tensor:
+        push = torch.zeros_like(force) if external is None else external(r, time)
+        return push if held is None else torch.where(held[:, None], -force, push)
+
+    first = _kick(laws, ev.force, state.v, 0.5 * dt, outside(state.r, ev.force, 0.0))
     r = state.r + dt * first.v
     ev = around(r, state.S)
-    second = _kick(laws, ev.force, first.v, 0.5 * dt, None if external is None else external(r, dt))
+    second = _kick(laws, ev.force, first.v, 0.5 * dt, outside(r, ev.force, dt))
     v = second.v
     group = _Groups(state.S, member, watched)
     parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, _MOST_PARTS)
@@ -117,9 +126,7 @@ class _Kick:
     work: Tensor
 
 
-def _kick(laws: Laws, force: Tensor, v: Tensor, time: float, external: Tensor | None) -> _Kick:
-    if external is None:
-        return _Kick(v + time / laws.mass * force, torch.zeros_like(v), torch.zeros_like(v[:, 0]))
+def _kick(laws: Laws, force: Tensor, v: Tensor, time: float, external: Tensor) -> _Kick:
     after = v + time / laws.mass * (force + external)
     # At the mean velocity the work of either force is its own, and both together are the change of kinetic energy.
     return _Kick(after, time * external, dot(time * external, 0.5 * (v + after)))
