@@ -21,9 +21,10 @@ import zarr
 import colloidlab
 from colloidlab.errors import InputError, RolloutStopped
 from colloidlab.files import atomic_path, flush_files
+from colloidlab.rollout import driven
 from colloidlab.rollout.books import Budget
 from colloidlab.rollout.boundary import Plan
-from colloidlab.rollout.driven import FRAMES_A_STRETCH, Resume, RolloutFrame
+from colloidlab.rollout.driven import Resume, RolloutFrame
 from colloidlab.run import Run
 from colloidlab.tables import read_parquet, write_parquet
 
@@ -80,7 +81,7 @@ class RolloutStore:
 
     def _create(self) -> None:
         plan, n_frames, n = self._plan, self._plan.n_frames, len(self._plan.particles)
-        chunk = (1, min(FRAMES_A_STRETCH, n_frames), n)
+        chunk = (1, min(driven.FRAMES_A_STRETCH, n_frames), n)
         for name in _STATE:
             tail = (2,) if name in ("positions", "velocities") else ()
             self._group.create_array(
@@ -111,9 +112,9 @@ class RolloutStore:
         n = 0
         for part in self._parts:
             n = int(read_parquet(part)["frame"].max()) - self._plan.first + 1
-            if n % FRAMES_A_STRETCH and n < self._plan.n_frames:
+            if n % driven.FRAMES_A_STRETCH and n < self._plan.n_frames:
                 part.unlink()
-                n -= n % FRAMES_A_STRETCH
+                n -= n % driven.FRAMES_A_STRETCH
         return n
 
     def resume(self) -> Resume | None:
@@ -148,7 +149,7 @@ class RolloutStore:
             for frame in frames:
                 waiting.append(frame)
                 done = self.n_done + len(waiting)
-                if len(waiting) == FRAMES_A_STRETCH or done == self._plan.n_frames:
+                if len(waiting) == driven.FRAMES_A_STRETCH or done == self._plan.n_frames:
                     self._flush(waiting)
                     waiting = []
         except RolloutStopped:
@@ -162,7 +163,7 @@ class RolloutStore:
         for name, values in zip(_STATE, ("r", "v", "S", "T"), strict=True):
             stacked = np.stack([getattr(frame, values) for frame in frames], axis=1)
             self._group[name][:, first:n] = stacked
-        for chunk in self.path.glob(f"*/c/*/{first // FRAMES_A_STRETCH}"):
+        for chunk in self.path.glob(f"*/c/*/{first // driven.FRAMES_A_STRETCH}"):
             flush_files(chunk)
         rows = [budget_rows(frame.budget, self._plan.first + first + k) for k, frame in enumerate(frames)]
         with atomic_path(self._folder / f"{first:09d}.budget.parquet") as temporary:

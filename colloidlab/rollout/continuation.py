@@ -163,7 +163,7 @@ def _steady_path(c: Continuation, start: np.ndarray, times: np.ndarray) -> tuple
     flow[:2, :2], flow[:2, 2] = c.gradient, c.velocity
     offset = np.column_stack([start - c.centre, np.ones(len(start))])
     moved = np.stack([offset @ expm(flow * t).T for t in times])
-    return moved[..., :2] + c.centre, (moved @ flow.T)[..., :2]
+    return start + (moved - offset)[..., :2], (moved @ flow.T)[..., :2]
 
 
 def _repeated(

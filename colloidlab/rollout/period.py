@@ -26,7 +26,7 @@ _LEAST_SHARE = 0.6
 _LEAST_PREDICTED = 0.5
 """Share of the variance of the second half, that the sinusoid of the first half must explain."""
 
-_LEAST_HARMONIC = 0.01
+_LEAST_HARMONIC = 0.02
 """Share of the variance that a harmonic must explain to be worth repeating."""
 
 _LARGEST_P = 1e-3
@@ -78,7 +78,8 @@ def find_period(frame: np.ndarray, values: np.ndarray) -> Period | None:
         return None
     power = np.array([_explained(frame, x, f).sum() for f in trials])
     best = int(power.argmax())
-    f = _refined(frame, x, trials, best)
+    around = float(trials[max(best - 1, 0)]), float(trials[min(best + 1, len(trials) - 1)])
+    f = _refined(frame, x, around)
     tests = 0.5 * len(frame) * x.shape[1]
     share, chance = _judge(frame, x, f)
     # That component counts which the drive moves; the others may show something else.
@@ -98,6 +99,8 @@ def find_period(frame: np.ndarray, values: np.ndarray) -> Period | None:
         seen = _judge(frame, rest, k * f)[1] * x.shape[1] < _LARGEST_P
         if (seen & (_explained(frame, rest, k * f) > _LEAST_HARMONIC * (x**2).sum(axis=0))).any():
             found.append(k)
+    if len(found) > 1:
+        f = _refined(frame, x, around, tuple(found))
     return Period(1 / f, tuple(found), float(share[shown]), float(chance[shown] * tests))
 
 
@@ -123,9 +126,10 @@ def _fit(frame: np.ndarray, x: np.ndarray, frequencies: list[float]) -> np.ndarr
     return found
 
 
-def _explained(frame: np.ndarray, x: np.ndarray, f: float) -> np.ndarray:
-    """Sum of squares that a sinusoid takes away, shape (c,)."""
-    return (x**2).sum(axis=0) - ((x - _fit(frame, x, [f])) ** 2).sum(axis=0)
+def _explained(frame: np.ndarray, x: np.ndarray, f: float, harmonics: tuple[int, ...] = (1,)) -> np.ndarray:
+    """Sum of squares that a sinusoid, or several harmonics, takes away, shape (c,)."""
+    rest = x - _fit(frame, x, [k * f for k in harmonics])
+    return np.asarray((x**2).sum(axis=0) - (rest**2).sum(axis=0))
 
 
 def _predicted(frame: np.ndarray, x: np.ndarray, f: float) -> np.ndarray:
@@ -146,14 +150,17 @@ def _judge(frame: np.ndarray, x: np.ndarray, f: float) -> tuple[np.ndarray, np.n
     return share, np.exp(-0.5 * explained / np.maximum(background, 1e-300))
 
 
-def _refined(frame: np.ndarray, x: np.ndarray, trials: np.ndarray, best: int) -> float:
-    """The frequency of most power between two trials, by golden section."""
-    low, high = trials[max(best - 1, 0)], trials[min(best + 1, len(trials) - 1)]
+def _refined(
+    frame: np.ndarray, x: np.ndarray, around: tuple[float, float], harmonics: tuple[int, ...] = (1,)
+) -> float:
+    """The frequency of most power between two, by golden section."""
+    low, high = around
     golden = 0.5 * (math.sqrt(5) - 1)
     for _ in range(40):
         left, right = high - golden * (high - low), low + golden * (high - low)
-        if _explained(frame, x, left).sum() > _explained(frame, x, right).sum():
+        power = [_explained(frame, x, f, harmonics).sum() for f in (left, right)]
+        if power[0] > power[1]:
             high = right
         else:
             low = left
-    return float(0.5 * (low + high))
+    return 0.5 * (low + high)
