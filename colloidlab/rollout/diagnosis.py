@@ -1,4 +1,4 @@
-"""Why a rollout has become non-finite, as far as the last good state tells."""
+"""When a rollout is of no use any more, and why, as far as the last good state tells."""
 
 from __future__ import annotations
 
@@ -21,14 +21,45 @@ _FACTOR_OF_T = 20.0
 """From the median temperature, beyond which one counts as out of range."""
 
 
-def non_finite(state: State, among: Tensor) -> Tensor:
-    """Which of some particles have a state that is no number, bool of shape (n,)."""
-    good = torch.isfinite(state.r).all(1) & torch.isfinite(state.v).all(1) & torch.isfinite(state.S)
-    return among & ~good
+def non_finite(state: State) -> Tensor:
+    """Whose state is no number, bool of shape (n,)."""
+    return ~(torch.isfinite(state.r).all(1) & torch.isfinite(state.v).all(1) & torch.isfinite(state.S))
+
+
+def lost(laws: Laws, state: State, dt: float) -> Tensor:
+    """Whose state is no number, or who would cross the range of all forces in a step; bool of shape (n,)."""
+    return non_finite(state) | (state.v.square().sum(1) * dt**2 > laws.cutoff**2)
+
+
+def culprit(laws: Laws, state: State, ev: brackets.Evaluation, among: Tensor, dt: float) -> int:
+    """With whom it began: in a step all neighbours are lost with the first one.
+
+    Parameters
+    ----------
+    laws : Laws
+    state : State
+        The last good one.
+    ev : Evaluation
+        The laws there.
+    among : bool tensor, shape (n,)
+        Who was lost.
+    dt : float
+    """
+    turn, drag = _rates(laws, ev)
+    danger = torch.maximum(turn * dt, drag * dt)
+    danger = torch.where(non_finite(state), torch.inf, danger)
+    return int(torch.where(among, danger, -1.0).argmax())
+
+
+def _rates(laws: Laws, ev: brackets.Evaluation) -> tuple[Tensor, Tensor]:
+    """Frequency of the stiffest oscillation and rate of the strongest damping of every particle, shape (n,) each."""
+    stiffness = torch.linalg.matrix_norm(response.self_stiffness(ev)) / laws.mass
+    drag = torch.linalg.matrix_norm(response.self_friction(laws, ev)) / laws.mass
+    return torch.nan_to_num(stiffness, nan=torch.inf).sqrt(), torch.nan_to_num(drag, nan=torch.inf)
 
 
 def likely_cause(laws: Laws, state: State, ev: brackets.Evaluation, particle: int, dt: float) -> str:
-    """What is wrong with a particle that the next step will lose, and what to do, as the end of a sentence.
+    """What is wrong with a particle that was lost in the next step, and what to do, as the end of a sentence.
 
     Parameters
     ----------
@@ -41,18 +72,16 @@ def likely_cause(laws: Laws, state: State, ev: brackets.Evaluation, particle: in
         Row in the state.
     dt : float
     """
-    if bool(non_finite(state, torch.ones_like(state.S, dtype=torch.bool))[particle]):
+    if bool(non_finite(state)[particle]):
         return "it was not finite from the start; look at it in state.parquet, or choose another from_frame"
-    stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[particle]).max()) / laws.mass
-    drag = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[particle]).max()) / laws.mass
-    turn = math.sqrt(max(stiffness, 0.0)) * dt
+    turn, drag = (float(rate[particle]) * dt for rate in _rates(laws, ev))
     nearest, usual = _nearest(ev, particle)
     overlap = f"it overlaps with another ({nearest:.3g} px apart, {usual:.3g} px is usual)"
     crowded = nearest < _OVERLAP * usual
-    if turn > _FAST_TURN or drag * dt > _STRONG_DRAG or not math.isfinite(turn + drag):
+    if turn > _FAST_TURN or drag > _STRONG_DRAG:
         what = f"stiffness (an oscillation turns by {turn:.2g} rad a step)"
-        if drag * dt > max(turn, _STRONG_DRAG):
-            what = f"friction (a velocity would be damped {drag * dt:.2g} times in a step)"
+        if drag > max(turn, _STRONG_DRAG):
+            what = f"friction (a velocity would be damped {drag:.2g} times in a step)"
         why = f": {overlap}" if crowded else ""
         return f"the step is too long for its {what}{why}; raise steps_per_frame"
     if crowded:

@@ -17,7 +17,7 @@ from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
 from colloidlab.rollout.boundary import Plan
-from colloidlab.rollout.diagnosis import likely_cause, non_finite
+from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
 from colloidlab.rollout.free_motion import FreeMotion
 from colloidlab.rollout.integrators import Integrator
@@ -131,8 +131,8 @@ def roll_out(
     Raises
     ------
     RolloutStopped
-        When a member becomes non-finite: says the step, the member, the particle and the likely cause. Frames yielded
-        before are good.
+        When a member becomes non-finite, or a particle crosses the range of all forces in a step: says the step, the
+        member, the particle and the likely cause. Frames yielded before are good.
     """
     simulation = _Simulation(laws, plan, seeds, integrator, forcing, resume)
     first = 0 if resume is None else resume.frame
@@ -208,15 +208,17 @@ class _Simulation:
         self.state, self.ev = held, ev
 
     def _check(self, free: State, k: int, n: int, steps: int) -> None:
-        bad = non_finite(free, self.prescription.simulated)
+        laws, dt = self.motion.laws, 1.0 / steps
+        bad = self.prescription.simulated & lost(laws, free, dt)
         if not bool(bad.any()):
             return
-        first = int(torch.nonzero(bad)[0, 0])
+        first = culprit(laws, self.state, self.ev, bad, dt)
+        what = "became non-finite" if bool(non_finite(free)[bad].any()) else "ran away"
         plan = self.prescription.plan
         member, row = divmod(first, len(plan.particles))
         raise RolloutStopped(
-            f"the rollout became non-finite in step {n + 1} of {steps} before frame {plan.first + k + 1}: member {member}, "
-            f"particle {plan.particles[row]}; {likely_cause(self.motion.laws, self.state, self.ev, first, 1.0 / steps)}"
+            f"the rollout {what} in step {n + 1} of {steps} before frame {plan.first + k + 1}: member {member}, particle "
+            f"{plan.particles[row]}; {likely_cause(laws, self.state, self.ev, first, dt)}"
         )
 
     def frame(self) -> RolloutFrame:
