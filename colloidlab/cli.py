@@ -69,6 +69,11 @@ Fit = Annotated[
     Parameter(name="*", group="Fit", name_transform=lambda name: _flag(name.removesuffix("_minutes"))),
 ]
 Simulate = Annotated[SimulateConfig | None, Parameter(name="*", group="Simulate")]
+SimulateAlone = Annotated[
+    SimulateConfig | None,
+    # Where there are no frames, device and precision but those of rollouts, the flags need not say so.
+    Parameter(name="*", group="Simulate", name_transform=lambda name: _flag(name.removeprefix("rollout_"))),
+]
 
 
 @app.command
@@ -178,7 +183,7 @@ def simulate(
     config: ConfigFile = None,
     print_config: PrintConfig = False,
     json: Json = False,
-    simulate_options: Simulate = None,
+    simulate_options: SimulateAlone = None,
 ) -> None:
     """Roll out the fitted laws from a held-out frame and compare with the experiment.
 

@@ -7,6 +7,7 @@ estimated is reported and can be overridden.
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from pathlib import Path
@@ -216,14 +217,44 @@ class SimulateConfig(Section):
     """Rollouts beside the experiment."""
 
     ensemble: int = Field(6, ge=1, description="Number of rollouts, each with its own noise")
-    rollout_frames: int | None = Field(None, ge=2, description="Length of a rollout, frames [the test block]")
+    rollout_frames: int | None = Field(
+        None,
+        ge=2,
+        description="Length of a rollout, frames; beyond the recording the boundary repeats its drive "
+        "[the test block, or the drive signal]",
+    )
     from_frame: int | None = Field(None, ge=0, description="First frame of the rollouts [first test frame]")
     steps_per_frame: int | None = Field(None, ge=1, description="Integrator steps per frame [from stability]")
     integrator: Literal["conserving", "implicit", "euler_maruyama"] = Field(
         "conserving",
         description="Time integrator: keeps energy; the same for stiff friction; the published one",
     )
+    drive: Path | None = Field(
+        None,
+        description="CSV of a drive signal that moves the boundary instead of the recording: frame or time_s, and dx_px, "
+        "dy_px, gradient_xy, ...; none to follow the recording again",
+    )
+    body_force: str | None = Field(
+        None, description="FX,FY: uniform force per mass on the simulated particles, px/frame^2 [0,0]"
+    )
     simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
+    rollout_device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Processor; auto takes a GPU where there is one and all rollouts together hold thousands of particles",
+    )
+    rollout_dtype: Literal["float64", "float32"] = Field(
+        "float64", description="Precision of the rollouts; budgets are kept in float64"
+    )
+
+    @field_validator("drive")
+    @classmethod
+    def _no_drive(cls, path: Path | None) -> Path | None:
+        return None if path is not None and str(path) in ("none", "") else path
+
+    @field_validator("body_force")
+    @classmethod
+    def _body_force(cls, text: str | None) -> str | None:
+        return None if text is None or not any(parse_force(text)) else text
 
 
 class Config(Section):
@@ -269,6 +300,21 @@ def parse_roi(text: str) -> tuple[int, int, int, int]:
     if x0 < 0 or y0 < 0 or x1 <= x0 or y1 <= y0:
         raise ValueError(f"roi {text!r} is empty: X1 must exceed X0, and Y1 exceed Y0")
     return x0, y0, x1, y1
+
+
+def parse_force(text: str) -> tuple[float, float]:
+    """Read "FX,FY".
+
+    >>> parse_force("0.01,-2e-3")
+    (0.01, -0.002)
+    """
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"body_force must look like FX,FY, for example 0.01,0, not {text!r}") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ValueError(f"body_force {text!r} is not finite")
+    return x, y
 
 
 def load_config(

@@ -25,6 +25,10 @@ class PartialFailure(ColloidlabError):
     exit_code = 3
 
 
+class RolloutStopped(PartialFailure):
+    """A rollout became non-finite; the frames before are kept."""
+
+
 class InputError(ColloidlabError):
     """An input cannot be read, or holds nothing that the stage could work on."""
 

@@ -37,9 +37,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 def _replace_folder(temporary: Path, target: Path) -> None:
     # A non-empty folder cannot be replaced in one call: the old one steps aside and is put back on failure.
-    for item in temporary.rglob("*"):
-        if item.is_file():
-            _flush(item)
+    flush_files(temporary)
     aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.old"
     had_old = target.exists()
     if had_old:
@@ -52,6 +50,13 @@ def _replace_folder(temporary: Path, target: Path) -> None:
         raise
     if had_old:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def flush_files(folder: Path) -> None:
+    """See that all files of a folder are on disk."""
+    for item in folder.rglob("*"):
+        if item.is_file():
+            _flush(item)
 
 
 def _flush(path: Path) -> None:

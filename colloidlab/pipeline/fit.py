@@ -72,7 +72,8 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     refused = run.facts("fit").get("refused") if run.stage_key("fit") == key else None
     if refused:
         raise FitRefused(refused)
-    device = choose_device(config.fit, run.summary.get("n_features_per_frame", 0.0))
+    particles = run.summary.get("n_features_per_frame", 0.0) * config.fit.batch_windows
+    device = choose_device(config.fit.device, particles)
     with machine(device, _DTYPES[config.fit.dtype]) as here:
         subject = _subject(run, config, key, here)
         data = subject.recording, subject.split, subject.guess

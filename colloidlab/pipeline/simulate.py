@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import zarr
 
-from colloidlab.config import Config
+from colloidlab.config import Config, SimulateConfig, parse_force
 from colloidlab.dataset.recording import Recording
-from colloidlab.errors import FitRefused, UsageError
+from colloidlab.errors import FitRefused, RolloutStopped, UsageError
+from colloidlab.files import sha256
+from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit
 from colloidlab.pipeline.fit import load_recording
+from colloidlab.pipeline.rollout_store import STOPPED, RolloutStore
+from colloidlab.pipeline.training import choose_device
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.boundary import Plan, plan_rollout
 from colloidlab.rollout.compare import Setting, compare
-from colloidlab.rollout.driven import Budget, roll_out, stable_steps_per_frame
+from colloidlab.rollout.continuation import prolong
+from colloidlab.rollout.drive import follow, read_drive
+from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
+from colloidlab.rollout.forcing import UniformForce
 from colloidlab.run import Run, digest
 
-_BUDGET_COLUMNS = ("energy", "work", "heat", "energy_drift")
-_FRAMES_A_CHUNK = 32
+_log = logging.getLogger(__name__)
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def simulate_key(run: Run, config: Config) -> str:
     """What the result of the stage depends on."""
-    return digest({"fit": run.output_hash("fit"), "simulate": config.simulate.model_dump()})
+    options, drive = config.simulate.model_dump(), config.simulate.drive
+    signal = sha256(drive) if drive is not None and drive.is_file() else ""
+    return digest({"fit": run.output_hash("fit"), "simulate": options, "drive": signal})
 
 
 def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
@@ -38,6 +51,8 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         When the run's fit was refused, so there is no model.
     InputError
         When the run has no model, or the chosen frames do not fit.
+    RolloutStopped
+        When a rollout becomes non-finite; what there is of it is kept.
     """
     refused = run.facts("fit").get("refused")
     if refused:
@@ -50,104 +65,149 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     # A hidden temperature that the data do not show has no place in a prediction.
     laws = thermal.laws if facts["temperature_identified"] else isothermal.laws
     recording = load_recording(run, config)
-    state = run.read_table("state")
-    plan = _plan(recording, state, config, facts)
-    options = config.simulate
+    course = _course(run, recording, config, facts)
+    plan, options = course.plan, config.simulate
+    _log.info("the boundary: %s", course.boundary)
+    device = choose_device(options.rollout_device, len(plan.particles) * options.ensemble)
     integrator = options.integrator
     steps = options.steps_per_frame or stable_steps_per_frame(laws, plan, integrator=integrator)
-    seeds = [options.simulate_seed + k for k in range(options.ensemble)]
     with run.stage("simulate", key, config, options.model_dump()) as record:
-        record.update(first_frame=plan.first, n_frames=plan.n_frames, steps_per_frame=steps, seeds=seeds)
-        record["n_simulated"] = int(plan.simulated.sum())
-        frames = roll_out(
-            laws, plan, seeds=seeds, steps_per_frame=steps, integrator=integrator, monitor=monitor
+        record.update(
+            first_frame=plan.first,
+            n_frames=plan.n_frames,
+            steps_per_frame=steps,
+            seeds=_seeds(options),
+            n_simulated=int(plan.simulated.sum()),
+            boundary=course.boundary,
+            device=device.type,
         )
-        with run.writing("rollout.zarr") as folder:
-            budgets = _store(folder, frames, plan, len(seeds))
-            members = _as_tracks(folder, plan, recording, facts["sigma_px"], options.simulate_seed)
-        run.write_table("budget", budgets)
-        experiment = _experiment(run, plan)
+        laws = laws.to(device=device, dtype=_DTYPES[options.rollout_dtype])
+        store = _roll_out(run, key, laws, course, options, steps, monitor)
+        members = _as_tracks(store.path, course.followed, recording, facts["sigma_px"], options.simulate_seed)
+        experiment = _experiment(run, course.followed)
         simulated = plan.particles[plan.simulated]
         result = compare(experiment, members, simulated, _setting(run, recording, facts), monitor)
-        run.write_table("comparison", result.curves)
         summary = {
-            **{k: v for k, v in result.summary.items() if np.isfinite(v)},
+            **({k: v for k, v in result.summary.items() if np.isfinite(v)} if course.as_recorded else {}),
+            **_drifts(store, plan),
             "rollout_frames": plan.n_frames,
-            "rollout_members": len(seeds),
+            "rollout_frames_extrapolated": plan.n_frames - course.n_recorded,
+            "rollout_boundary": course.boundary,
+            "rollout_members": options.ensemble,
             "rollout_steps_per_frame": steps,
         }
+        run.write_table("comparison", result.curves)
+        store.keep(run)
+        run.remove(*STOPPED)
         run.summarise("simulate", summary)
     return summary | {"skipped": False}
 
 
-def _plan(recording: Recording, state: pd.DataFrame, config: Config, facts: dict[str, Any]) -> Plan:
-    options = config.simulate
+def _seeds(options: SimulateConfig) -> list[int]:
+    return [options.simulate_seed + k for k in range(options.ensemble)]
+
+
+def _roll_out(
+    run: Run, key: str, laws: Laws, course: _Course, options: SimulateConfig, steps: int, monitor: Monitor
+) -> RolloutStore:
+    """Simulate, from where an interrupted command with the same key stopped."""
+    store = RolloutStore(
+        run.path,
+        key,
+        course.plan,
+        options.ensemble,
+        n_recorded=course.n_recorded,
+        dtype=options.rollout_dtype,
+    )
+    frames = roll_out(
+        laws,
+        course.plan,
+        seeds=_seeds(options),
+        steps_per_frame=steps,
+        integrator=options.integrator,
+        forcing=None if options.body_force is None else UniformForce(parse_force(options.body_force)),
+        resume=store.resume(),
+        monitor=monitor,
+    )
+    try:
+        store.write(frames)
+    except RolloutStopped as error:
+        raise store.keep_stopped(run, error) from None
+    return store
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What the rollouts follow.
+
+    Attributes
+    ----------
+    plan : Plan
+    n_recorded : int
+        Frames in which there is an experiment, the first ones.
+    boundary : str
+        What the boundary does, a sentence.
+    as_recorded : bool
+        It does what it did in the experiment, and nothing else acts: differences are those of the laws.
+    """
+
+    plan: Plan
+    n_recorded: int
+    boundary: str
+    as_recorded: bool
+
+    @property
+    def followed(self) -> Plan:
+        """The plan as far as there is an experiment."""
+        plan, n = self.plan, self.n_recorded
+        return replace(plan, r=plan.r[:n], v=plan.v[:n], S=plan.S[:n])
+
+
+def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any]) -> _Course:
+    options, state = config.simulate, run.read_table("state")
     first = options.from_frame if options.from_frame is not None else int(facts["test"][0])
     last = int(state["frame"].max())
-    length = options.rollout_frames if options.rollout_frames is not None else last - first + 1
-    if length < 2:
+    if first >= last:
         raise UsageError(
             f"a rollout from frame {first} has no frame left before the end at {last}; choose an earlier from_frame"
         )
-    return plan_rollout(recording, state, first, length)
+    drive = None if options.drive is None else read_drive(options.drive, run.calibration)
+    length = options.rollout_frames or (last - first + 1 if drive is None else drive.n_frames)
+    n_recorded = min(length, last - first + 1)
+    plan = plan_rollout(recording, state, first, n_recorded)
+    as_recorded = drive is None and options.body_force is None
+    if drive is not None:
+        plan = follow(plan, drive, length)
+        return _Course(plan, n_recorded, f"follows the signal of {options.drive}", as_recorded)
+    sentence = f"follows the recording up to frame {first + n_recorded - 1}"
+    if length > n_recorded:
+        plan, continuation = prolong(plan, state, length, float(facts["cutoff_px"]))
+        sentence += f"; from there to frame {first + length - 1} it is extrapolated, to {continuation}"
+    return _Course(plan, n_recorded, sentence, as_recorded)
 
 
-def _store(folder: Path, frames: Any, plan: Plan, members: int) -> pd.DataFrame:
-    """Stream the frames into a Zarr group, a slab at a time; returns the budgets."""
-    group = zarr.open_group(folder, mode="w")
-    n_frames, n = plan.n_frames, len(plan.particles)
-    chunk = (1, min(_FRAMES_A_CHUNK, n_frames), n)
+def _drifts(store: RolloutStore, plan: Plan) -> dict[str, float]:
+    """What the integrator has made of energy and momentum, of the worst rollout and per simulated particle.
 
-    def array(name: str, vector: bool) -> Any:
-        tail = (2,) if vector else ()
-        return group.create_array(
-            name,
-            shape=(members, n_frames, n, *tail),
-            chunks=(*chunk, *tail),
-            dtype="float64",
-            fill_value=float("nan"),
-        )
-
-    arrays = {
-        "positions": array("positions", True),
-        "velocities": array("velocities", True),
-        "entropy": array("entropy", False),
-        "temperature": array("temperature", False),
+    Energy in units of the first frame's mean k_B T, momentum in those of the thermal momentum m (k_B T/m)^(1/2).
+    """
+    group: Any = zarr.open_group(store.path, mode="r")
+    temperature = float(np.nanmean(np.asarray(group["temperature"][:, 0])[:, plan.simulated]))
+    sums = store.budgets().groupby("member")[["energy_drift", "momentum_drift"]].sum().abs().max()
+    n = plan.simulated.sum()
+    return {
+        "rollout_energy_drift": float(sums["energy_drift"] / (n * temperature)),
+        "rollout_momentum_drift": float(sums["momentum_drift"] / (n * temperature**0.5)),
     }
-    group.create_array("frame", data=np.arange(plan.first, plan.first + n_frames))
-    group.create_array("particle", data=plan.particles)
-    group.create_array("simulated", data=plan.simulated)
-    group.attrs.update({"units": "px, frames, k_B = m = 1", "axes": "member, frame, particle[, xy]"})
-    slab: list[Any] = []
-    rows: list[pd.DataFrame] = []
-    written = 0
-    for frame in frames:
-        rows.append(_budget_rows(frame.budget, plan.first + len(rows)))
-        slab.append((frame.r, frame.v, frame.S, frame.T))
-        if len(slab) == _FRAMES_A_CHUNK or written + len(slab) == n_frames:
-            for target, parts in zip(arrays.values(), zip(*slab, strict=True), strict=True):
-                target[:, written : written + len(slab)] = np.stack(parts, axis=1)
-            written += len(slab)
-            slab.clear()
-    return pd.concat(rows, ignore_index=True)
-
-
-def _budget_rows(budget: Budget, frame: int) -> pd.DataFrame:
-    columns: dict[str, Any] = {"member": np.arange(len(budget.energy)), "frame": frame}
-    columns |= {name: getattr(budget, name) for name in _BUDGET_COLUMNS}
-    for name in ("momentum", "impulse"):
-        columns[f"{name}_x"], columns[f"{name}_y"] = getattr(budget, name).T
-    columns["momentum_drift"] = np.linalg.norm(budget.momentum_drift, axis=1)
-    return pd.DataFrame(columns)
 
 
 def _as_tracks(folder: Path, plan: Plan, recording: Recording, sigma: float, seed: int) -> list[pd.DataFrame]:
-    """Each member as a table of tracks whose simulated particles carry the experiment's localisation error."""
+    """Each member over the plan's frames as a table of tracks; the simulated carry the experiment's localisation error."""
     positions: Any = zarr.open_group(folder, mode="r")["positions"]
     members = []
     for m in range(positions.shape[0]):
         rng = np.random.default_rng([seed, m])
-        r = positions[m]
+        r = np.asarray(positions[m, : plan.n_frames], dtype=float)
         r = r + sigma * rng.normal(size=r.shape)
         k, p = np.nonzero(np.isfinite(r[..., 0]))
         members.append(

@@ -40,14 +40,15 @@ def with_options(config: Config, **options: object) -> Config:
     return config.model_copy(update={"fit": config.fit.model_copy(update=options)})
 
 
-def choose_device(options: FitConfig, particles: float) -> torch.device:
-    """Where to train.
+def choose_device(wanted: str, particles: float) -> torch.device:
+    """Where to compute.
 
     Parameters
     ----------
-    options : FitConfig
+    wanted : str
+        auto, cpu or cuda.
     particles : float
-        In a frame.
+        That are computed at once.
 
     Raises
     ------
@@ -55,13 +56,11 @@ def choose_device(options: FitConfig, particles: float) -> torch.device:
         A GPU is asked for, and there is none.
     """
     there = torch.cuda.is_available()
-    if options.device == "cuda" and not there:
+    if wanted == "cuda" and not there:
         raise UsageError(
             "torch sees no CUDA device ('colloidlab doctor' says what it sees); leave out --device to use the CPU"
         )
-    worth = options.device == "cuda" or (
-        options.device == "auto" and particles * options.batch_windows >= _WORTH_A_GPU
-    )
+    worth = wanted == "cuda" or (wanted == "auto" and particles >= _WORTH_A_GPU)
     return torch.device("cuda" if there and worth else "cpu")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from colloidlab.config import Config
-from colloidlab.errors import FitRefused, InputError
+from colloidlab.errors import FitRefused, InputError, RolloutStopped
 from colloidlab.pipeline.fit import run_fit
 from colloidlab.pipeline.simulate import run_simulate
 from colloidlab.pipeline.track import run_track
@@ -38,7 +38,7 @@ def run_all(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -
         Everything in `summary.json`, the path of the report, and `refused` where the fit was.
     """
     run_track(source, run, config, monitor)
-    refused = None
+    refused = stopped = None
     try:
         run_fit(run, config, monitor)
         run_simulate(run, config, monitor)
@@ -49,8 +49,12 @@ def run_all(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -
         if not run.has("model"):
             raise
         refused = str(error)
+    except RolloutStopped as error:
+        stopped = error
     if run.is_current("report", report_key(run)):
         result = {"report": str(run.path / "report.html")}
     else:
         result = run_report(run, config, monitor)
+    if stopped is not None:
+        raise stopped
     return run.summary | result | ({"refused": refused} if refused else {})

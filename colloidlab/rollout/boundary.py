@@ -50,7 +50,8 @@ class Plan:
 def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames: int) -> Plan:
     """Decide who is simulated: every particle in the interior at the first frame.
 
-    All others are prescribed: they follow their tracks, enter and leave with them. A track that
+    All others are prescribed: they follow their tracks, enter and leave with them, and are carried over gaps in
+    them. A track that
     begins in the interior later on is left out, because it is a simulated particle that the tracking had
     lost and found again.
 
@@ -68,6 +69,7 @@ def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames
         When the frames lie outside the recording or nobody is in the interior.
     """
     last = first + n_frames - 1
+    state = fill_gaps(state)
     frames = state["frame"].to_numpy()
     if n_frames < 2 or first < frames.min() or last > frames.max():
         raise InputError(
@@ -100,6 +102,54 @@ def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames
     return Plan(first, particles, simulated, r, v, S, scale)
 
 
+def fill_gaps(state: pd.DataFrame) -> pd.DataFrame:
+    """The filtered state with a row in every frame from a particle's first to its last.
+
+    In a gap positions follow the cubic through the filtered positions and velocities of its ends, entropies a line; the
+    particle is of the boundary if it is at either end.
+    """
+    columns = ["frame", "particle", "x", "y", "vx_px", "vy_px", "entropy", "boundary"]
+    table = state.sort_values(["particle", "frame"], kind="stable")[columns].reset_index(drop=True)
+    step = table["frame"].diff().to_numpy()
+    after = np.flatnonzero((table["particle"].diff().to_numpy() == 0) & (step > 1))
+    if len(after) == 0:
+        return state
+    length = step[after].astype(int)
+    row = np.repeat(after, length - 1)
+    n = np.concatenate([np.arange(1, k) for k in length])
+    one, other, time = table.iloc[row - 1], table.iloc[row], np.repeat(length, length - 1)
+    s = n / time
+
+    def ends(*names: str) -> tuple[np.ndarray, np.ndarray]:
+        return one[list(names)].to_numpy(dtype=float), other[list(names)].to_numpy(dtype=float)
+
+    (r0, r1), (v0, v1), (S0, S1) = ends("x", "y"), ends("vx_px", "vy_px"), ends("entropy")
+    r, v = _cubic(r0, r1, v0 * time[:, None], v1 * time[:, None], s[:, None])
+    filled = pd.DataFrame(
+        {
+            "frame": one["frame"].to_numpy() + n,
+            "particle": one["particle"].to_numpy(),
+            "x": r[:, 0],
+            "y": r[:, 1],
+            "vx_px": v[:, 0] / time,
+            "vy_px": v[:, 1] / time,
+            "entropy": ((1 - s[:, None]) * S0 + s[:, None] * S1)[:, 0],
+            "boundary": one["boundary"].to_numpy() | other["boundary"].to_numpy(),
+        }
+    )
+    whole = pd.concat([table, filled], ignore_index=True)
+    return whole.sort_values(["frame", "particle"], kind="stable").reset_index(drop=True)
+
+
+def _cubic(
+    r0: np.ndarray, r1: np.ndarray, v0: np.ndarray, v1: np.ndarray, s: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Position and velocity at the share s of unit time, through those at its ends."""
+    step = r1 - r0
+    bend, twist = 3 * step - 2 * v0 - v1, v0 + v1 - 2 * step
+    return r0 + s * v0 + s**2 * bend + s**3 * twist, v0 + 2 * s * bend + 3 * s**2 * twist
+
+
 def between(plan: Plan, k: int, fraction: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Prescribed positions, velocities and entropies at time k + fraction, 0 < fraction <= 1.
 
@@ -111,9 +161,7 @@ def between(plan: Plan, k: int, fraction: float) -> tuple[np.ndarray, np.ndarray
     if s >= 1:
         return plan.r[k + 1], plan.v[k + 1], plan.S[k + 1]
     r0, r1, v0, v1 = plan.r[k], plan.r[k + 1], plan.v[k], plan.v[k + 1]
-    step = r1 - r0
-    r = r0 + s * v0 + s**2 * (3 * step - 2 * v0 - v1) + s**3 * (v0 + v1 - 2 * step)
-    v = v0 + 2 * s * (3 * step - 2 * v0 - v1) + 3 * s**2 * (v0 + v1 - 2 * step)
+    r, v = _cubic(r0, r1, v0, v1, s)
     S = (1 - s) * plan.S[k] + s * plan.S[k + 1]
     leaves = np.isfinite(plan.S[k]) & ~np.isfinite(plan.S[k + 1])
     r[leaves], v[leaves], S[leaves] = r0[leaves] + s * v0[leaves], v0[leaves], plan.S[k][leaves]

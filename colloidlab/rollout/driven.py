@@ -4,46 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from colloidlab.errors import ColloidlabError
+from colloidlab.errors import RolloutStopped
 from colloidlab.model import brackets, response
 from colloidlab.model.laws import Laws
-from colloidlab.model.pairs import Pairs
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.rollout.boundary import Plan, between
-from colloidlab.rollout.integrators import Integrator, conserving, euler_maruyama
+from colloidlab.rollout.books import Books, Budget
+from colloidlab.rollout.boundary import Plan
+from colloidlab.rollout.compiled import CompiledMotion, can_compile, in_tables
+from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
+from colloidlab.rollout.forcing import Forcing
+from colloidlab.rollout.free_motion import FreeMotion
+from colloidlab.rollout.integrators import Integrator
+from colloidlab.rollout.motion import Motion
 from colloidlab.rollout.neighbours import Neighbours
-from colloidlab.rollout.noise import CounterNoise, Moment
+from colloidlab.rollout.noise import CounterNoise
+from colloidlab.rollout.prescription import Prescription
 from colloidlab.rollout.state import State
 
 _PHASE, _LEAST_STEPS, _MOST_STEPS = 0.25, 4, 200
 _DECAY: dict[Integrator, float] = {"conserving": 0.3, "implicit": math.inf, "euler_maruyama": 0.1}
 """Share of a velocity that a step may damp: the explicit scheme is of first order in it, the others divide their steps."""
 
-
-@dataclass(frozen=True)
-class Budget:
-    """Books of one frame; every array has shape (members,) or (members, D).
-
-    energy : total energy of all particles present, k_B T units of the law (px^2/frame^2)
-    work, heat : energy brought since the last frame by moving the prescribed particles; by setting their entropy, and by
-        a bath
-    energy_drift : energy made by the integrator since the last frame
-    momentum, impulse, momentum_drift : the same for momentum, px/frame
-    """
-
-    energy: np.ndarray
-    work: np.ndarray
-    heat: np.ndarray
-    energy_drift: np.ndarray
-    momentum: np.ndarray
-    impulse: np.ndarray
-    momentum_drift: np.ndarray
+FRAMES_A_STRETCH = 16
+"""A rollout can be taken up after every so many frames."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +46,8 @@ class RolloutFrame:
         NaN where a particle is absent.
     S, T : float arrays, shape (members, n)
     budget : Budget
+    table_misses : int
+        How often, since the rollout began, a table did not hold what it was asked and the laws themselves answered.
     """
 
     r: np.ndarray
@@ -63,6 +55,25 @@ class RolloutFrame:
     S: np.ndarray
     T: np.ndarray
     budget: Budget
+    table_misses: int = 0
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Where an interrupted rollout is taken up: the state of a frame that was yielded, bit by bit.
+
+    Attributes
+    ----------
+    frame : int
+        Counted from the first one of the plan; the last of a stretch, or any other, which then costs the identity of bits.
+    r, v, S : arrays
+        As in `RolloutFrame`.
+    """
+
+    frame: int
+    r: np.ndarray
+    v: np.ndarray
+    S: np.ndarray
 
 
 def stable_steps_per_frame(
@@ -79,11 +90,12 @@ def stable_steps_per_frame(
     suits the integrator].
     """
     decay = _DECAY[integrator] if decay is None else decay
-    state = _start(plan, 1)
-    neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale), box=plan.box)
+    everyone = Prescription(plan, 1, _like(laws))
+    neighbours = Neighbours(laws.cutoff, everyone.scale, box=plan.box)
     with torch.no_grad():
+        state = everyone.start()
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
-        inside = torch.as_tensor(plan.simulated)
+        inside = everyone.simulated
         stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
         friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
@@ -98,9 +110,14 @@ def roll_out(
     seeds: list[int],
     steps_per_frame: int,
     integrator: Integrator = "conserving",
+    forcing: Forcing | None = None,
+    resume: Resume | None = None,
+    tables: bool = True,
     monitor: Monitor = SILENT,
 ) -> Iterator[RolloutFrame]:
     """Simulate the members side by side and yield every frame, the first included.
+
+    Precision and device are those of the laws; the books are kept in double precision.
 
     Parameters
     ----------
@@ -111,160 +128,126 @@ def roll_out(
     steps_per_frame : int
     integrator : str
         `conserving`; `implicit`, the same for stiff friction; or `euler_maruyama`, the published one.
+    forcing : Forcing, optional
+        Fields of force on the simulated particles.
+    resume : Resume, optional
+        Yield the frames after this one. The bits are those of a rollout that was never interrupted, if it is the last
+        frame of a stretch (on a GPU, where sums have no fixed order, they agree to round-off).
+    tables : bool
+        Where it can be done, put the laws in tables and run compiled: on processors, fluids, the conserving integrator.
 
     Raises
     ------
-    ColloidlabError
-        When a member becomes non-finite: says the frame and the particle. Frames yielded before are good.
+    RolloutStopped
+        When a member becomes non-finite, or a particle crosses the range of all forces in a step: says the step, the
+        member, the particle and the likely cause. Frames yielded before are good.
     """
-    simulation = _Simulation(laws, plan, seeds, integrator)
-    yield simulation.frame()
-    for k in range(plan.n_frames - 1):
+    simulation = _Simulation(laws, plan, seeds, integrator, forcing, resume, tables)
+    first = 0 if resume is None else resume.frame
+    if resume is None:
+        yield simulation.frame()
+    for k in range(first, plan.n_frames - 1):
         monitor.update("roll out", k, plan.n_frames - 1)
+        if (k + 1) % FRAMES_A_STRETCH == 0:
+            # Sums depend on the order of the pairs in their last bit: an interrupted rollout has no older list.
+            simulation.begin()
         for n in range(steps_per_frame):
             simulation.advance(k, n, steps_per_frame)
-        simulation.check(plan.first + k + 1)
         yield simulation.frame()
     monitor.update("roll out", plan.n_frames - 1, plan.n_frames - 1)
 
 
-def _start(plan: Plan, members: int) -> State:
-    def tile(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.concatenate([values] * members))
-
-    return State(r=tile(plan.r[0]), v=tile(plan.v[0]), S=tile(plan.S[0]))
+def _like(laws: Laws) -> Tensor:
+    """A tensor of the precision of the laws, where they are."""
+    found = (x for x in chain(laws.parameters(), laws.buffers()) if x.is_floating_point())
+    return next(found, torch.zeros((), dtype=torch.float64))
 
 
 class _Simulation:
-    """State of all members, their noise and their books."""
+    """The state of all members between the motion by the laws, what is prescribed, and the books."""
 
-    def __init__(self, laws: Laws, plan: Plan, seeds: list[int], integrator: Integrator) -> None:
-        self.laws = laws
-        self.plan = plan
-        self.integrator = integrator
-        self.members = len(seeds)
-        self.n = len(plan.particles)
-        scale = torch.as_tensor(np.tile(plan.scale, self.members))
-        member = np.repeat(np.arange(self.members), self.n)
-        self.member = torch.as_tensor(member)
-        self.noise = CounterNoise(
-            identity=torch.as_tensor(plan.particles).to(torch.int64).repeat(self.members),
-            seed=torch.tensor(seeds, dtype=torch.int64)[self.member],
+    def __init__(
+        self,
+        laws: Laws,
+        plan: Plan,
+        seeds: list[int],
+        integrator: Integrator,
+        forcing: Forcing | None,
+        resume: Resume | None,
+        tables: bool,
+    ) -> None:
+        like = _like(laws)
+        self.prescription = Prescription(plan, len(seeds), like)
+        member = torch.as_tensor(self.prescription.member, device=like.device)
+        noise = CounterNoise(
+            identity=torch.as_tensor(plan.particles, device=like.device).to(torch.int64).repeat(len(seeds)),
+            seed=torch.tensor(seeds, dtype=torch.int64, device=like.device)[member],
         )
-        self.neighbours = Neighbours(laws.cutoff, scale, member=member, box=plan.box)
-        self.simulated = torch.as_tensor(np.tile(plan.simulated, self.members))
-        self.state = _start(plan, self.members)
-        self.there = self._around(self.state.r, self.state.S)
-        self.energy, self.momentum = self._totals(self.there, self.state)
-        self._clear()
+        self.neighbours = Neighbours(
+            laws.cutoff, self.prescription.scale, member=self.prescription.member, box=plan.box
+        )
+        simulated = self.prescription.simulated
+        self.laws: Laws = laws
+        make: type[FreeMotion | CompiledMotion] = FreeMotion
+        if tables and integrator == "conserving" and can_compile(laws):
+            self.laws = in_tables(laws, self.prescription.start(), self.neighbours)
+            make = CompiledMotion
+        self.motion: Motion = make(
+            self.laws, self.neighbours, noise, integrator, member=member, simulated=simulated, forcing=forcing
+        )
+        self.books = Books(self.laws, member, simulated)
+        if resume is None:
+            self.state = self.prescription.start()
+        else:
+            self.state = self.prescription.given(resume.r, resume.v, resume.S)
+        self.begin()
 
-    def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
-        with torch.no_grad():
-            return brackets.mechanics(self.laws, self.neighbours.pairs(r), S)
-
-    def _clear(self) -> None:
-        self.work, self.heat, self.drift = (torch.zeros_like(self.energy) for _ in range(3))
-        self.impulse, self.momentum_drift = torch.zeros_like(self.momentum), torch.zeros_like(self.momentum)
-
-    def _per_member(self, values: Tensor) -> Tensor:
-        out = values.new_zeros((self.members, *values.shape[1:]))
-        return out.index_add(0, self.member, torch.nan_to_num(values))
-
-    def _totals(self, there: brackets.Mechanics, state: State) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            kinetic, internal = brackets.total_energy(self.laws, there, state.v)
-            return self._per_member(kinetic + internal), self._per_member(self.laws.mass * state.v)
+    def begin(self) -> None:
+        """Begin a stretch with nothing but the state."""
+        self.motion.search_again()
+        self.fields = self.motion.place(self.state)
+        self.books.open(self.fields, self.state)
 
     def advance(self, k: int, n: int, steps: int) -> None:
-        """One integrator step, then the prescribed particles go where the experiment has them."""
+        """One step of the laws, then the prescribed particles go where they belong."""
+        free = self.motion.step(1.0 / steps, k * steps + n)
         with torch.no_grad():
-            free = self._step(1.0 / steps, k * steps + n)
-            energy_free, momentum_free = self._totals(free.mechanics, free.state)
-            exchanged, kick = self._per_member(free.bath_energy), self._per_member(free.bath_momentum)
-            held = self._prescribe(free.state, k, (n + 1) / steps)
-            # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
-            S_free, S_held = free.state.S, held.S
-            entropy_only = torch.where(torch.isfinite(S_held) & torch.isfinite(S_free), S_held, S_free)
-            before, after = (self.laws.energy(S, free.mechanics.volume).U for S in (S_free, entropy_only))
-            heated = self._per_member(after - before)
-        if bool((torch.isfinite(S_held) != torch.isfinite(S_free)).any()):
-            self.neighbours.invalidate()
+            self._check(free.state, k, n, steps)
+            held = self.prescription.hold(free.state, k, (n + 1) / steps)
+            if bool((torch.isfinite(held.S) != torch.isfinite(free.state.S)).any()):
+                self.motion.search_again()
+            self.fields = self.motion.place(held)
+            self.books.enter(free, held, self.fields)
         self.state = held
-        self.there = self._around(held.r, held.S)
-        energy, momentum = self._totals(self.there, held)
-        self.drift += energy_free - self.energy - exchanged
-        self.heat += heated + exchanged
-        self.work += energy - energy_free - heated
-        self.momentum_drift += momentum_free - self.momentum - kick
-        self.impulse += momentum - momentum_free + kick
-        self.energy, self.momentum = energy, momentum
 
-    def _step(self, dt: float, index: int) -> conserving.Step:
-        state, laws = self.state, self.laws
-        if self.integrator == "euler_maruyama":
-            ev = brackets.with_friction(laws, self.there)
-            numbers = self._draw(ev.pairs, Moment(index))
-            kick = brackets.bath_increment(laws, state.v, numbers, dt)
-            after = euler_maruyama.step(state, laws, ev, dt, numbers)
-            energy = laws.mass * (kick * (after.v - 0.5 * kick)).sum(1)
-            return conserving.Step(laws.mass * kick, energy, 1, after, self._around(after.r, after.S))
-        return conserving.step(
-            state,
-            laws,
-            self.there,
-            self._around,
-            dt,
-            lambda pairs, part, attempt: self._draw(pairs, Moment(index, part, attempt)),
-            implicit=self.integrator == "implicit",
-            member=self.member,
-            watched=self.simulated,
+    def _check(self, free: State, k: int, n: int, steps: int) -> None:
+        laws, dt = self.laws, 1.0 / steps
+        bad = self.prescription.simulated & lost(laws, free, dt)
+        if not bool(bad.any()):
+            return
+        before = self.state
+        ev = brackets.evaluate(laws, self.neighbours.pairs(before.r), before.S)
+        first = culprit(laws, before, ev, bad, dt)
+        what = "became non-finite" if bool(non_finite(free)[bad].any()) else "ran away"
+        plan = self.prescription.plan
+        member, row = divmod(first, len(plan.particles))
+        raise RolloutStopped(
+            f"the rollout {what} in step {n + 1} of {steps} before frame {plan.first + k + 1}: member {member}, particle "
+            f"{plan.particles[row]}; {likely_cause(laws, before, ev, first, dt)}"
         )
-
-    def _draw(self, pairs: Pairs, moment: Moment) -> brackets.Noise:
-        dim, dtype = self.state.r.shape[1], self.state.r.dtype
-        found = self.noise.pair_numbers(pairs, moment, dim, dtype)
-        if self.laws.bath is None:
-            return found
-        return replace(found, bath=self.noise.particle_numbers(moment, dim, dtype))
-
-    def _prescribe(self, free: State, k: int, fraction: float) -> State:
-        r, v, S = between(self.plan, k, fraction)
-
-        def merge(simulated: Tensor, prescribed: np.ndarray) -> Tensor:
-            there = torch.as_tensor(np.concatenate([prescribed] * self.members))
-            mine = self.simulated if simulated.dim() == 1 else self.simulated[:, None]
-            return torch.where(mine, simulated, there)
-
-        return State(r=merge(free.r, r), v=merge(free.v, v), S=merge(free.S, S))
-
-    def check(self, frame: int) -> None:
-        bad = self.simulated & ~(torch.isfinite(self.state.r).all(1) & torch.isfinite(self.state.S))
-        if bool(bad.any()):
-            first = int(torch.nonzero(bad)[0, 0])
-            raise ColloidlabError(
-                f"the rollout became non-finite before frame {frame} (member {first // self.n}, particle "
-                f"{self.plan.particles[first % self.n]}); the step is too long for these laws: raise steps_per_frame"
-            )
 
     def frame(self) -> RolloutFrame:
-        def shape(values: Tensor) -> np.ndarray:
-            return values.cpu().numpy().reshape(self.members, self.n, *values.shape[1:]).copy()
-
-        absent = ~torch.isfinite(self.state.S)
-        T = torch.where(absent, torch.full_like(self.state.S, float("nan")), self.there.thermo.T)
-        budget = Budget(
-            *(
-                x.cpu().numpy().copy()
-                for x in (
-                    self.energy,
-                    self.work,
-                    self.heat,
-                    self.drift,
-                    self.momentum,
-                    self.impulse,
-                    self.momentum_drift,
-                )
-            )
+        """The state for the reader, and the books since the last frame."""
+        state, arrays = self.state, self.prescription.arrays
+        absent = ~torch.isfinite(state.S)
+        T = torch.where(
+            absent, torch.full_like(state.S, float("nan")), self.fields.temperature.to(state.S.dtype)
         )
-        self._clear()
-        return RolloutFrame(shape(self.state.r), shape(self.state.v), shape(self.state.S), shape(T), budget)
+        return RolloutFrame(
+            arrays(state.r),
+            arrays(state.v),
+            arrays(state.S),
+            arrays(T),
+            self.books.close(),
+            self.motion.misses,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import replace
 
@@ -12,13 +13,17 @@ import torch
 from small_gas import CUTOFF, TEMPERATURE, Motion, record, simulate, thermal_gas, watch
 
 from colloidlab.dataset.recording import Recording
-from colloidlab.errors import ColloidlabError, InputError
+from colloidlab.errors import ColloidlabError, InputError, RolloutStopped
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
+from colloidlab.rollout import driven
 from colloidlab.rollout.boundary import Plan, between, plan_rollout
-from colloidlab.rollout.driven import RolloutFrame, roll_out, stable_steps_per_frame
+from colloidlab.rollout.diagnosis import likely_cause
+from colloidlab.rollout.driven import Resume, RolloutFrame, roll_out, stable_steps_per_frame
 from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.prescription import Prescription
+from colloidlab.rollout.state import State
 
 N_FRAMES = 12
 
@@ -252,7 +257,8 @@ def test_a_rollout_that_blows_up_says_where(laws: Laws, plan: Plan) -> None:
     with pytest.raises(ColloidlabError, match="non-finite") as caught:
         next(frames)
     assert f"frame {plan.first + 1}" in str(caught.value)
-    assert "particle" in str(caught.value) and "steps_per_frame" in str(caught.value)
+    assert "step 1 of 4" in str(caught.value) and f"particle {plan.particles[bad]}" in str(caught.value)
+    assert "member 0" in str(caught.value) and "not finite from the start" in str(caught.value)
 
 
 @pytest.mark.parametrize(("integrator", "share"), [("conserving", 0.3), ("euler_maruyama", 0.1)])
@@ -288,3 +294,110 @@ def test_a_free_rollout_keeps_its_temperature(laws: Laws, plan: Plan, ensemble: 
         np.mean(ensemble[0].v[:, plan.simulated] ** 2), rel=4 * (2 / count) ** 0.5 + 0.05
     )
     assert speed2 < 4 * TEMPERATURE
+
+
+# ---- gaps -----------------------------------------------------------------------------------
+
+
+def test_prescribed_particles_are_carried_over_gaps(recording: Recording, state: pd.DataFrame) -> None:
+    """Missing between two recorded frames, or at the very first one."""
+    steady = state.groupby("particle")["frame"].transform("count") == N_FRAMES
+    chosen = state.loc[steady & state.groupby("particle")["boundary"].transform("all"), "particle"].unique()[
+        :2
+    ]
+    missing = (state["particle"] == chosen[0]) & state["frame"].isin([5, 6, 7])
+    missing |= (state["particle"] == chosen[1]) & state["frame"].isin([1, 2])
+    plan = plan_rollout(recording, state[~missing], 2, N_FRAMES - 2)
+    for particle, first, last in ((chosen[0], 4, 8), (chosen[1], 0, 3)):
+        rows = state[state["particle"] == particle].set_index("frame")
+        one, other = rows.loc[first], rows.loc[last]
+        own = int(np.flatnonzero(plan.particles == particle)[0])
+        span = last - first
+        for frame in range(max(first, 2), last + 1):
+            s = (frame - first) / span
+            r0, r1 = (x[["x", "y"]].to_numpy(dtype=float) for x in (one, other))
+            v0, v1 = (span * x[["vx_px", "vy_px"]].to_numpy(dtype=float) for x in (one, other))
+            hermite = (1 + 2 * s) * (1 - s) ** 2 * r0 + s * (1 - s) ** 2 * v0
+            hermite = hermite + s**2 * (3 - 2 * s) * r1 - s**2 * (1 - s) * v1
+            assert np.allclose(plan.r[frame - 2, own], hermite, rtol=0, atol=1e-11)
+            assert plan.S[frame - 2, own] == pytest.approx((1 - s) * one["entropy"] + s * other["entropy"])
+        # The velocity is that of the path, and the path goes through what was recorded.
+        assert np.isfinite(plan.v[:, own]).all()
+        assert np.array_equal(plan.r[last - 2, own], other[["x", "y"]].to_numpy(dtype=float))
+    whole = plan_rollout(recording, state, 2, N_FRAMES - 2)
+    assert np.array_equal(plan.particles, whole.particles)
+    assert np.array_equal(plan.simulated, whole.simulated)
+
+
+# ---- taken up again, in single precision, stopped -------------------------------------------
+
+
+def test_a_rollout_taken_up_has_the_bits_of_a_whole_one(
+    laws: Laws, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driven, "FRAMES_A_STRETCH", 4)
+    whole = list(roll_out(laws, plan, seeds=[3, 4], steps_per_frame=4))
+    for last in (3, 7):
+        here = Resume(last, whole[last].r, whole[last].v, whole[last].S)
+        rest = list(roll_out(laws, plan, seeds=[3, 4], steps_per_frame=4, resume=here))
+        assert len(rest) == len(whole) - last - 1
+        for one, two in zip(whole[last + 1 :], rest, strict=True):
+            for name in ("r", "v", "S", "T"):
+                assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
+            for name, value in vars(one.budget).items():
+                assert np.array_equal(value, getattr(two.budget, name)), name
+
+
+def test_single_precision_gives_the_same_motion_and_says_what_it_loses(
+    laws: Laws, plan: Plan, ensemble: list[RolloutFrame]
+) -> None:
+    single = copy.deepcopy(laws).to(torch.float32)
+    frames = list(roll_out(single, plan, seeds=[3, 4, 5], steps_per_frame=6))
+    assert frames[0].r.dtype == np.float32 and frames[0].budget.energy.dtype == np.float64
+    inside = plan.simulated
+    # Numbers are the same, so that paths part by round-off alone; ten frames are too few for chaos to amplify it.
+    assert np.abs(frames[-1].r[:, inside] - ensemble[-1].r[:, inside]).max() < 0.02
+    kinetic = [np.mean([np.mean(f.v[:, inside] ** 2) for f in run]) for run in (frames, ensemble)]
+    assert kinetic[0] == pytest.approx(kinetic[1], rel=1e-3)
+    lost = [float(np.abs(f.budget.momentum_drift).max()) for f in frames]
+    assert 1e-9 < max(lost) < 1e-4
+    for before, after in itertools.pairwise(frames):
+        a, b = before.budget, after.budget
+        # The books add up in double precision, whatever the integrator has lost.
+        assert (
+            np.abs(b.energy - a.energy - b.work - b.heat - b.energy_drift).max()
+            < 1e-10 * np.abs(a.energy).max()
+        )
+
+
+def test_stiff_steps_are_named_as_the_cause(plan: Plan) -> None:
+    """Friction of 400 a frame in one explicit step."""
+    stiff = thermal_gas(friction=400.0)
+    with pytest.raises(RolloutStopped) as caught:
+        list(roll_out(stiff, plan, seeds=[1], steps_per_frame=1, integrator="euler_maruyama"))
+    text = str(caught.value)
+    assert "too long for its friction" in text and "raise steps_per_frame" in text
+    assert "ran away in step 1 of 1 before frame 3" in text, "stopped before the numbers are none"
+
+
+def test_causes_are_told_from_the_last_good_state(laws: Laws, plan: Plan) -> None:
+    everyone = Prescription(plan, 1, torch.zeros((), dtype=torch.float64))
+    own = int(np.flatnonzero(plan.simulated)[5])
+
+    def cause(state: State, dt: float = 0.01) -> str:
+        pairs = Neighbours(laws.cutoff, everyone.scale).pairs(state.r)
+        return likely_cause(laws, state, brackets.evaluate(laws, pairs, state.S), own, dt)
+
+    start = everyone.start()
+    assert "nothing in its last state is unusual" in cause(start)
+    S = start.S.clone()
+    S[own] += 80.0
+    assert "temperature" in cause(replace(start, S=S)) and "out of range" not in cause(start)
+    r = start.r.clone()
+    r[own] = r[own - 1] + 0.01
+    assert "overlaps" in cause(replace(start, r=r))
+    r[own] = 1e5
+    assert "left" in cause(replace(start, r=r))
+    v = start.v.clone()
+    v[own] = torch.nan
+    assert "not finite from the start" in cause(replace(start, v=v))

@@ -19,6 +19,7 @@ from colloidlab.rollout.compiled import exchange, friction, mechanics
 from colloidlab.rollout.compiled.adjacency import sort_pairs
 from colloidlab.rollout.compiled.tables import are_compilable, tables_of
 from colloidlab.rollout.integrators import conserving, dissipation
+from colloidlab.rollout.motion import Fields, Given
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.state import State
@@ -112,29 +113,41 @@ class CompiledStep:
         """How often a table did not hold what it was asked for."""
         return count_misses(self.laws)
 
+    def fields(self) -> Fields:
+        """What the books need of the present configuration."""
+        return Fields(
+            *(torch.from_numpy(x.copy()) for x in (self.volume, self.temperature, self.internal_energy()))
+        )
+
     def place(self, state: State) -> None:
         """Go on from another state; absent particles are NaN."""
         self._velocities = self._in_space(state.v)
         self._find_mechanics(state.r, state.S.numpy().astype(float))
         self.state = state
 
-    def step(self, dt: float, index: int, *, implicit: bool = False) -> conserving.Exchanged:
+    def step(
+        self, dt: float, index: int, *, external: conserving.External | None = None, held: Array | None = None
+    ) -> Given:
         """One step of time dt, with the noise of step `index`; `state` is then the new one.
+
+        Parameters
+        ----------
+        dt : float
+        index : int
+        external : callable(r, time) -> force, optional
+        held : bool array, shape (n,), optional
+            Both as in `conserving.step`.
 
         Returns
         -------
-        Exchanged
-            Of a bath, and the number of parts.
+        Given
         """
-        if implicit:
-            raise UsageError("the compiled step has no implicit friction; use the integrator in torch")
-        half, dim = 0.5 * dt / self.laws.mass, self._dim
-        dtype = self.state.r.numpy().dtype
-        v = self._velocities + half * self._force
-        r = (self.state.r.numpy() + dt * v[:, :dim]).astype(dtype)
+        dim, dtype = self._dim, self.state.r.numpy().dtype
+        v, pushed, work = self._kick(self._velocities, 0.5 * dt, self.state.r, 0.0, external, held)
+        r = torch.from_numpy((self.state.r.numpy() + dt * v[:, :dim]).astype(dtype))
         S = self.state.S.numpy().astype(float)
-        self._find_mechanics(torch.from_numpy(r), S)
-        v = v + half * self._force
+        self._find_mechanics(r, S)
+        v, pushed_2, work_2 = self._kick(v, 0.5 * dt, r, dt, external, held)
         self._find_friction()
         parts = self._count_parts(v, dt)
         momentum, energy = np.zeros_like(v), np.zeros(self._n)
@@ -147,11 +160,33 @@ class CompiledStep:
             self._find_thermo(S)
         self._find_forces()
         self._velocities = v.astype(dtype).astype(float)
-        parts_of_state = r, np.ascontiguousarray(v[:, :dim].astype(dtype)), S.astype(dtype)
-        self.state = State(*map(torch.from_numpy, parts_of_state))
-        return conserving.Exchanged(
-            torch.from_numpy(momentum[:, :dim]), torch.from_numpy(energy), int(parts.max())
+        after = np.ascontiguousarray(v[:, :dim].astype(dtype)), S.astype(dtype)
+        self.state = State(r, *map(torch.from_numpy, after))
+        return Given(
+            bath_momentum=torch.from_numpy(momentum[:, :dim]),
+            bath_energy=torch.from_numpy(energy),
+            external_momentum=torch.from_numpy((pushed + pushed_2)[:, :dim]),
+            external_energy=torch.from_numpy(work + work_2),
+            parts=int(parts.max()),
         )
+
+    def _kick(
+        self,
+        v: Array,
+        time: float,
+        r: torch.Tensor,
+        at: float,
+        external: conserving.External | None,
+        held: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        """Velocities after a kick, and the momentum and energy that the force from outside has given."""
+        push = np.zeros_like(v)
+        if external is not None:
+            push[:, : self._dim] = external(r, at).numpy()
+        if held is not None:
+            push[held] = -self._force[held]
+        after = v + time / self.laws.mass * (self._force + push)
+        return after, time * push, (time * push * 0.5 * (v + after)).sum(1)
 
     def _each(self, count: int, loop: Callable[..., Any], *arguments: Any) -> int:
         """Call a loop over ranges that make up 0 … count - 1, in threads where it pays; the sum of what it counts."""

@@ -15,7 +15,9 @@ from torch import Tensor
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
+from colloidlab.model.tensors import dot
 from colloidlab.rollout.integrators.dissipation import Dissipated, dissipate, fell_too_far, parts_needed
+from colloidlab.rollout.motion import Given
 from colloidlab.rollout.state import State
 
 MOST_ATTEMPTS = 20
@@ -24,26 +26,12 @@ MOST_PARTS = 1000
 Draw = Callable[[Pairs, int, Tensor], brackets.Noise]
 """Numbers of a part of the step, and of the attempt, shape (n,), at it."""
 
-
-@dataclass(frozen=True)
-class Exchanged:
-    """What a step has exchanged with a bath, and in how many parts.
-
-    Attributes
-    ----------
-    bath_momentum : tensor, shape (n, D)
-    bath_energy : tensor, shape (n,)
-    parts : int
-        In which friction, noise and heat were taken.
-    """
-
-    bath_momentum: Tensor
-    bath_energy: Tensor
-    parts: int
+External = Callable[[Tensor, float], Tensor]
+"""Force from outside, shape (n, D), at positions and a time after the start of the step."""
 
 
 @dataclass(frozen=True)
-class Step(Exchanged):
+class Step:
     """Outcome of a step.
 
     Attributes
@@ -51,10 +39,12 @@ class Step(Exchanged):
     state : State
     mechanics : Mechanics
         The laws there.
+    given : Given
     """
 
     state: State
     mechanics: brackets.Mechanics
+    given: Given
 
 
 def step(
@@ -68,6 +58,8 @@ def step(
     implicit: bool = False,
     member: Tensor | None = None,
     watched: Tensor | None = None,
+    external: External | None = None,
+    held: Tensor | None = None,
 ) -> Step:
     """One step of time dt.
 
@@ -86,12 +78,22 @@ def step(
         Independent simulations side by side; each is divided, and drawn again, as if it were alone.
     watched : bool tensor, shape (n,), optional
         Whose state counts for that [all].
+    external : callable(r, time) -> force, optional
+        It takes part in both kicks.
+    held : bool tensor, shape (n,), optional
+        These are moved from outside, and go on at their velocity: what holds them against the forces is an external force
+        too. Squeezed by others that are held, they would otherwise make an error that nobody sees but the books.
     """
-    half = 0.5 * dt / laws.mass
-    v = state.v + half * start.force
-    r = state.r + dt * v
+
+    def outside(r: Tensor, force: Tensor, time: float) -> Tensor:
+        push = torch.zeros_like(force) if external is None else external(r, time)
+        return push if held is None else torch.where(held[:, None], -force, push)
+
+    first = _kick(laws, start.force, state.v, 0.5 * dt, outside(state.r, start.force, 0.0))
+    r = state.r + dt * first.v
     there = around(r, state.S)
-    v = v + half * there.force
+    second = _kick(laws, there.force, first.v, 0.5 * dt, outside(r, there.force, dt))
+    v = second.v
     ev = brackets.with_friction(laws, there)
     group = _Groups(state.S, member, watched)
     parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, MOST_PARTS)
@@ -105,7 +107,23 @@ def step(
         v, S = done.v, done.S
         momentum, energy = momentum + done.bath_momentum, energy + done.bath_energy
         there = brackets.at_entropy(laws, ev, S)
-    return Step(momentum, energy, int(parts.max()), State(r, v, S), there)
+    given, work = first.given + second.given, first.work + second.work
+    return Step(State(r, v, S), there, Given(momentum, energy, given, work, int(parts.max())))
+
+
+@dataclass(frozen=True)
+class _Kick:
+    """Velocity after a kick; momentum and energy that the force from outside has given."""
+
+    v: Tensor
+    given: Tensor
+    work: Tensor
+
+
+def _kick(laws: Laws, force: Tensor, v: Tensor, time: float, external: Tensor) -> _Kick:
+    after = v + time / laws.mass * (force + external)
+    # At the mean velocity the work of either force is its own, and both together are the change of kinetic energy.
+    return _Kick(after, time * external, dot(time * external, 0.5 * (v + after)))
 
 
 class _Groups:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.rollout.state import State
 
 
-def step(state: State, laws: Laws, ev: brackets.Evaluation, dt: float, noise: brackets.Noise) -> State:
+def step(
+    state: State,
+    laws: Laws,
+    ev: brackets.Evaluation,
+    dt: float,
+    noise: brackets.Noise,
+    external: Tensor | None = None,
+) -> State:
     """One step of symplectic Euler-Maruyama.
 
     Momentum is exact to round-off; energy drifts at first order in dt. All increments are
@@ -21,8 +30,12 @@ def step(state: State, laws: Laws, ev: brackets.Evaluation, dt: float, noise: br
     dt : float
     noise : brackets.Noise
         Standard normal numbers, one row a pair.
+    external : tensor, shape (n, D), optional
+        Force from outside at `state`.
     """
     dv_noise, dS_noise = brackets.noise_increment(laws, ev, state.v, noise, dt)
     v = state.v + dt * brackets.acceleration(laws, ev, state.v) + dv_noise
+    if external is not None:
+        v = v + dt / laws.mass * external
     S = state.S + dt * brackets.entropy_rate(laws, ev, state.v) + dS_noise
     return State(r=state.r + dt * v, v=v, S=S)

@@ -1,0 +1,130 @@
+"""The motion by any laws on any device, in torch, with the integrator that was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from colloidlab.model import brackets
+from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import Pairs
+from colloidlab.model.tabulated import count_misses
+from colloidlab.model.tensors import dot
+from colloidlab.rollout.forcing import Forcing
+from colloidlab.rollout.integrators import Integrator, conserving, euler_maruyama
+from colloidlab.rollout.motion import Fields, Given, Moved
+from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.noise import CounterNoise, Moment
+from colloidlab.rollout.state import State
+
+
+class FreeMotion:
+    """The motion of the particles by the laws and by force fields.
+
+    Parameters
+    ----------
+    laws : Laws
+    neighbours : Neighbours
+    noise : CounterNoise
+    integrator : str
+    member : int64 tensor, shape (n,)
+    simulated : bool tensor, shape (n,)
+        Force fields act on these, and their state alone divides a step; the others are held.
+    forcing : Forcing, optional
+    """
+
+    def __init__(
+        self,
+        laws: Laws,
+        neighbours: Neighbours,
+        noise: CounterNoise,
+        integrator: Integrator,
+        *,
+        member: Tensor,
+        simulated: Tensor,
+        forcing: Forcing | None = None,
+    ) -> None:
+        self.laws = laws
+        self._neighbours = neighbours
+        self._noise = noise
+        self._integrator = integrator
+        self._member = member
+        self._simulated = simulated
+        self._forcing = forcing
+
+    @property
+    def misses(self) -> int:
+        """How often a table did not hold what it was asked."""
+        return count_misses(self.laws)
+
+    def search_again(self) -> None:
+        """Look for neighbours anew at the next configuration: particles have entered or left."""
+        self._neighbours.invalidate()
+
+    def place(self, state: State) -> Fields:
+        """Go on from this state."""
+        return self._go_on(state, self._around(state.r, state.S))
+
+    def step(self, dt: float, index: int) -> Moved:
+        """One step of length dt; see `motion.Motion`."""
+        with torch.no_grad():
+            done = (
+                self._published(dt, index) if self._integrator == "euler_maruyama" else self._keep(dt, index)
+            )
+        return Moved(done.state, self._go_on(done.state, done.mechanics), done.given)
+
+    def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
+        with torch.no_grad():
+            return brackets.mechanics(self.laws, self._neighbours.pairs(r), S)
+
+    def _go_on(self, state: State, there: brackets.Mechanics) -> Fields:
+        self._state, self._there = state, there
+        with torch.no_grad():
+            _, internal = brackets.total_energy(self.laws, there, state.v)
+        return Fields(there.volume, there.thermo.T, internal)
+
+    def _keep(self, dt: float, index: int) -> conserving.Step:
+        like = self._state.r
+        return conserving.step(
+            self._state,
+            self.laws,
+            self._there,
+            self._around,
+            dt,
+            lambda pairs, part, attempt: self._draw(pairs, Moment(index, part, attempt), like),
+            implicit=self._integrator == "implicit",
+            member=self._member,
+            watched=self._simulated,
+            external=lambda r, t: self._push(r, index * dt + t),
+            held=~self._simulated,
+        )
+
+    def _published(self, dt: float, index: int) -> conserving.Step:
+        laws, state = self.laws, self._state
+        ev = brackets.with_friction(laws, self._there)
+        numbers = self._draw(ev.pairs, Moment(index), state.r)
+        kick = brackets.bath_increment(laws, state.v, numbers, dt)
+        push = self._push(state.r, index * dt)
+        after = euler_maruyama.step(state, laws, ev, dt, numbers, push)
+        given = Given(
+            bath_momentum=laws.mass * kick,
+            bath_energy=laws.mass * dot(kick, after.v - 0.5 * kick),
+            external_momentum=dt * push,
+            external_energy=dot(dt * push, 0.5 * (state.v + after.v)),
+            parts=1,
+        )
+        return conserving.Step(after, self._around(after.r, after.S), given)
+
+    def _push(self, r: Tensor, t: float) -> Tensor:
+        if self._forcing is None:
+            return torch.zeros_like(r)
+        return torch.where(self._simulated[:, None], self._forcing(r, t), torch.zeros_like(r))
+
+    def _draw(self, pairs: Pairs, moment: Moment, like: Tensor) -> brackets.Noise:
+        dim, dtype = like.shape[1], like.dtype
+        found = self._noise.pair_numbers(pairs, moment, dim, dtype)
+        if self.laws.bath is None:
+            return found
+        return replace(found, bath=self._noise.particle_numbers(moment, dim, dtype))

@@ -1,0 +1,70 @@
+"""What moves the particles of a rollout by the laws alone, and what it tells of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from colloidlab.rollout.state import State
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What the books and the reader need of a configuration, tensors of shape (n,).
+
+    Attributes
+    ----------
+    volume, temperature : V and T
+    internal : U, and half of the potential of each pair
+    """
+
+    volume: Tensor
+    temperature: Tensor
+    internal: Tensor
+
+
+@dataclass(frozen=True)
+class Given:
+    """What has come from outside in a step, tensors of shape (n, D) and (n,).
+
+    Attributes
+    ----------
+    bath_momentum, bath_energy : from a bath; zero without one
+    external_momentum, external_energy : from force fields, and from what holds the held particles
+    parts : int
+        In which friction, noise and heat were taken.
+    """
+
+    bath_momentum: Tensor
+    bath_energy: Tensor
+    external_momentum: Tensor
+    external_energy: Tensor
+    parts: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Outcome of a step."""
+
+    state: State
+    fields: Fields
+    given: Given
+
+
+class Motion(Protocol):
+    """The motion of all particles by the laws and by force fields."""
+
+    def place(self, state: State) -> Fields:
+        """Go on from this state."""
+
+    def step(self, dt: float, index: int) -> Moved:
+        """One step of length dt; `index`, from the start of the rollout, chooses the noise and says the time."""
+
+    def search_again(self) -> None:
+        """Look for neighbours anew at the next configuration: particles have entered or left."""
+
+    @property
+    def misses(self) -> int:
+        """How often a table did not hold what it was asked."""
