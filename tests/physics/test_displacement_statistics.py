@@ -34,7 +34,10 @@ def test_brownian_motion_has_its_exact_statistics_through_gaps() -> None:
     assert found.curve.y.sum() * np.diff(found.curve.x)[0] == pytest.approx(1, abs=1e-4)
     variance = 2 * D * 5 + 2 * sigma**2
     exact = np.exp(-(found.curve.x**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
-    assert inside(found.curve, exact) > 0.9
+    # Beyond three standard deviations bins are empty, and an empty bin has no band.
+    middle = np.abs(found.curve.x) < 3 * np.sqrt(variance)
+    bands = Curve(*(v[middle] for v in vars(found.curve).values() if isinstance(v, np.ndarray)), "", "")
+    assert inside(bands, exact[middle]) > 0.95
     assert np.sqrt(np.mean((found.curve.y - exact) ** 2)) < 0.02 * np.sqrt(np.mean(exact**2))
     assert np.abs(found.gaussian.y - exact).max() < 0.01 * exact.max()
 
