@@ -224,6 +224,11 @@ class SimulateConfig(Section):
         description="Time integrator: keeps energy; the same for stiff friction; the published one",
     )
     simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
+    forecast_starts: int = Field(
+        6, ge=0, description="Frames from which short predictions start, to judge their spread; 0 makes none"
+    )
+    forecast_members: int = Field(9, ge=1, description="Members of a short prediction")
+    forecast_frames: int = Field(10, ge=1, description="Length of a short prediction, frames")
 
 
 class Config(Section):

@@ -14,6 +14,7 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.errors import FitRefused, UsageError
 from colloidlab.model.store import load_fit
 from colloidlab.pipeline.fit import load_recording
+from colloidlab.pipeline.forecast import judge
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.boundary import Plan, plan_rollout
 from colloidlab.rollout.compare import Setting, compare
@@ -48,7 +49,8 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         return run.stage_summary("simulate") | {"skipped": True}
     isothermal, thermal, facts = load_fit(run.path / "model")
     # A hidden temperature that the data do not show has no place in a prediction.
-    laws = thermal.laws if facts["temperature_identified"] else isothermal.laws
+    filter_ = thermal if facts["temperature_identified"] else isothermal
+    laws = filter_.laws
     recording = load_recording(run, config)
     state = run.read_table("state")
     plan = _plan(recording, state, config, facts)
@@ -70,8 +72,10 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         simulated = plan.particles[plan.simulated]
         result = compare(experiment, members, simulated, _setting(run, recording, facts), monitor)
         run.write_table("comparison", result.curves)
+        judged = judge(filter_, recording, state, plan, config.simulate, run.calibration, monitor)
+        run.write_table("calibration", judged.curves)
         summary = {
-            **{k: v for k, v in result.summary.items() if np.isfinite(v)},
+            **{k: v for k, v in (result.summary | judged.summary).items() if np.isfinite(v)},
             "rollout_frames": plan.n_frames,
             "rollout_members": len(seeds),
             "rollout_steps_per_frame": steps,

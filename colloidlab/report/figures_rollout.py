@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from colloidlab.errors import InputError
 from colloidlab.report import maps
-from colloidlab.report.figures_structure import CURVES, dress_curve
+from colloidlab.report.figures_structure import dress_curve
 from colloidlab.report.results import Results
 from colloidlab.report.style import (
     BLUE,
@@ -30,6 +30,7 @@ from colloidlab.report.style import (
 from colloidlab.report.words import label, number
 
 _BUDGET = ["member", "frame", "energy", "work", "heat", "energy_drift", "momentum_x", "momentum_y"]
+_STATISTICS = ("g_r", "msd", "vacf", "d2min")
 _MOMENTUM = ["impulse_x", "impulse_y", "momentum_drift"]
 
 
@@ -38,7 +39,7 @@ def comparison(results: Results) -> Plate:
     table = results.table(
         "comparison", ["quantity", "series", "x", "y", "y_low", "y_high", "x_unit", "y_unit"]
     )
-    present = [name for name in CURVES if (table["quantity"] == name).any()]
+    present = [name for name in _STATISTICS if (table["quantity"] == name).any()]
     if not present:
         raise InputError(
             "comparison.parquet holds none of g(r), MSD, VACF and D2min; run 'colloidlab simulate' again."
@@ -62,6 +63,48 @@ def comparison(results: Results) -> Plate:
         "particles; bands are 95 % intervals. The relative error is the root mean square difference over "
         "the root mean square of the experiment.",
     )
+
+
+def displacements(results: Results) -> Plate:
+    """How displacements are distributed: van Hove functions, alpha2 and F_s."""
+    table = results.table(
+        "comparison", ["quantity", "series", "x", "y", "y_low", "y_high", "x_unit", "y_unit"]
+    )
+    names = dict.fromkeys(str(name) for name in table["quantity"])
+    lags = sorted(int(name.removeprefix("van_hove_")) for name in names if name.startswith("van_hove_"))
+    above = [f"van_hove_{lag}" for lag in lags]
+    below = [name for name in ("alpha2", "f_s") if name in names]
+    if not above or not below:
+        again = f"run 'colloidlab simulate {results.run.path}' again."
+        raise InputError(f"comparison.parquet has no distribution of displacements; {again}")
+    figure = new_figure(6.0)
+    upper, lower = figure.subfigures(2, 1)
+    axes = upper.subplots(1, len(above), squeeze=False)[0]
+    for ax, name, lag in zip(axes, above, lags, strict=True):
+        draw_comparison(ax, table, name)
+        ax.set_title(f"after {lag} frame{'' if lag == 1 else 's'}")
+        if ax is not axes[0]:
+            ax.set_ylabel("")
+    axes[-1].set_title(axes[-1].get_title() + _relative(results, "van_hove"))
+    for ax, name in zip(lower.subplots(1, len(below), squeeze=False)[0], below, strict=True):
+        draw_comparison(ax, table, name)
+        ax.set_title(_relative(results, name).removeprefix(", "))
+        ax.margins(x=0.02)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+    return Plate(
+        figure,
+        "Above: distribution of displacements along the axes, beside the Gaussian of the experiment's variance; wings "
+        "above it are particles that move farther than most. Below: the same as one number a lag, zero for a Gaussian, "
+        "and the self-scattering function, which falls when particles leave the places of their neighbours (wave number "
+        "2π over the distance of the first peak of g(r)). Bands are 95 % intervals over particles and time; the "
+        "rollouts carry the localisation error of the experiment.",
+    )
+
+
+def _relative(results: Results, name: str) -> str:
+    error = results.summary.get(f"rollout_{name}_error")
+    return "" if error is None else f", relative error {number(100 * float(error))} %"
 
 
 def draw_comparison(ax: Axes, table: pd.DataFrame, name: str) -> None:

@@ -16,7 +16,7 @@ from colloidlab.units import Calibration
 LEVELS = (50, 80, 95)
 """Central intervals of which the coverage is stated, per cent."""
 
-PIT_BINS = 20
+PIT_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,17 @@ class Judgement:
     summary: dict[str, float]
 
 
+NOTHING = Judgement(Curve(*(np.zeros(0),) * 4, x_unit="", y_unit="").to_table(""), {})
+"""Where no prediction was made."""
+
+
 def pit(predicted: Floats, observed: Floats, rng: np.random.Generator) -> Floats:
     """Probability integral transform of observations in their ensembles: uniform between 0 and 1 for a true law.
 
     With n_less of M members below the observation and n_equal at it, (n_less + u (n_equal + 1))/(M + 1) with u uniform.
     Where observation and members have one law this is exactly uniform for every M, and so is the coverage that follows
-    from it. Where they have not, few members blur what happens in the wings: with 19 of them everything beyond the
-    outermost member falls into a rank of five per cent, of which half counts as inside of a 95 % interval.
+    from it. Where they have not, few members blur what happens in the wings: with nine of them everything beyond the
+    outermost member falls into a rank of ten per cent, of which three quarters count as inside of a 95 % interval.
 
     Parameters
     ----------
@@ -58,7 +62,8 @@ def judge_forecasts(forecasts: Forecasts, calibration: Calibration, *, seed: int
     """PIT histograms, coverage and rms errors at every horizon, with 95 % intervals over the start frames.
 
     Every axis of every particle counts. The ensemble's mean is compared with staying at the filtered position and with
-    going on at the filtered velocity.
+    going on at the filtered velocity; what the mean of few members adds to its own error is taken out, and the error of the
+    observation stays in.
 
     Parameters
     ----------
@@ -68,10 +73,12 @@ def judge_forecasts(forecasts: Forecasts, calibration: Calibration, *, seed: int
         Of the ranks.
     """
     values = pit(forecasts.predicted, forecasts.observed, np.random.default_rng(seed))
-    guesses = {
-        "rms_forecast": forecasts.predicted.mean(axis=0),
-        "rms_rest": forecasts.rest,
-        "rms_velocity": forecasts.straight,
+    members, observed = len(forecasts.predicted), forecasts.observed
+    scatter = forecasts.predicted.var(axis=0, ddof=1) / members if members > 1 else 0.0
+    squares = {
+        "rms_forecast": (forecasts.predicted.mean(axis=0) - observed) ** 2 - scatter,
+        "rms_rest": (forecasts.rest - observed) ** 2,
+        "rms_velocity": (forecasts.straight - observed) ** 2,
     }
     horizons = np.unique(forecasts.horizon)
     tables, summary = [], {}
@@ -83,10 +90,8 @@ def judge_forecasts(forecasts: Forecasts, calibration: Calibration, *, seed: int
         for level in LEVELS:
             inside = np.abs(values[mine] - 0.5) <= level / 200
             points.setdefault(f"coverage_{level}", []).append(_mean(inside.astype(np.float64), block))
-        for name, guess in guesses.items():
-            # What the ensemble's mean of few members and the observation's own error add stays in.
-            square = (guess[mine] - forecasts.observed[mine]) ** 2
-            rms = np.sqrt(np.maximum(_mean(square, block), 0.0))
+        for name, square in squares.items():
+            rms = np.sqrt(np.maximum(_mean(square[mine], block), 0.0))
             points.setdefault(name, []).append((rms[0], rms[1], rms[2]))
     for name, found in points.items():
         length = 1 if name.startswith("rms") else 0

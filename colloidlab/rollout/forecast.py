@@ -1,9 +1,9 @@
 """Short ensembles from many frames, beside where the particles were found: the predictions that calibration judges.
 
 Every member starts from a state drawn from what the filter believes at the start frame: positions, velocities and
-entropies with its covariance. Its law makes its own noise, and the position that it predicts carries the localisation error
-of the observation. What is left out of the spread: correlations between the start errors of particles, and the uncertainty of
-the laws. Particles near the edge follow the recording, so predictions are conditional on the boundary.
+entropies with its covariance. Its law makes its own noise, and the position that it predicts carries the localisation
+error of the observation. What is left out of the spread: correlations between the start errors of particles, and the
+uncertainty of the laws. Particles near the edge follow the recording, so predictions are conditional on the boundary.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Forecasting:
     starts : int
         Start frames, spread over the held-out block.
     members : int
-        19 of them make 20 ranks, of five per cent each.
+        Nine of them make ten ranks, of ten per cent each.
     n_frames : int
         Longest prediction, frames; capped by the block.
     seed : int
     """
 
     starts: int = 6
-    members: int = 19
+    members: int = 9
     n_frames: int = 10
     seed: int = 0
 
