@@ -31,6 +31,7 @@ from colloidlab.report.words import label, number
 
 _BUDGET = ["member", "frame", "energy", "work", "heat", "energy_drift", "momentum_x", "momentum_y"]
 _STATISTICS = ("g_r", "msd", "vacf", "d2min")
+_NAMES = {"gaussian": "Gaussian of the experiment's variance"}
 _MOMENTUM = ["impulse_x", "impulse_y", "momentum_drift"]
 
 
@@ -72,26 +73,26 @@ def displacements(results: Results) -> Plate:
     )
     names = dict.fromkeys(str(name) for name in table["quantity"])
     lags = sorted(int(name.removeprefix("van_hove_")) for name in names if name.startswith("van_hove_"))
-    above = [f"van_hove_{lag}" for lag in lags]
-    below = [name for name in ("alpha2", "f_s") if name in names]
-    if not above or not below:
+    if not lags or not {"alpha2", "f_s"} <= set(names):
         again = f"run 'colloidlab simulate {results.run.path}' again."
         raise InputError(f"comparison.parquet has no distribution of displacements; {again}")
     figure = new_figure(6.0)
-    upper, lower = figure.subfigures(2, 1)
-    axes = upper.subplots(1, len(above), squeeze=False)[0]
-    for ax, name, lag in zip(axes, above, lags, strict=True):
-        draw_comparison(ax, table, name)
-        ax.set_title(f"after {lag} frame{'' if lag == 1 else 's'}")
-        if ax is not axes[0]:
+    grid = figure.add_gridspec(2, 2 * len(lags))
+    for i, lag in enumerate(lags):
+        ax = figure.add_subplot(grid[0, 2 * i : 2 * i + 2])
+        draw_comparison(ax, table, f"van_hove_{lag}")
+        error = _relative(results, "van_hove") if lag == lags[-1] else ""
+        ax.set_title(f"after {lag} frame{'' if lag == 1 else 's'}{', ' if error else ''}{error}")
+        if i > 0:
             ax.set_ylabel("")
-    axes[-1].set_title(axes[-1].get_title() + _relative(results, "van_hove"))
-    for ax, name in zip(lower.subplots(1, len(below), squeeze=False)[0], below, strict=True):
-        draw_comparison(ax, table, name)
-        ax.set_title(_relative(results, name).removeprefix(", "))
-        ax.margins(x=0.02)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+    handles, labels = ax.get_legend_handles_labels()
+    for i, name in enumerate(("alpha2", "f_s")):
+        below = figure.add_subplot(grid[1, len(lags) * i : len(lags) * (i + 1)])
+        draw_comparison(below, table, name)
+        below.set_title(_relative(results, name))
+    known = dict(zip(labels, handles, strict=True))
+    shown = {key: known[key] for key in sorted(known, key=lambda k: k.startswith("Gaussian"))}
+    figure.legend(shown.values(), shown.keys(), loc="outside upper left", ncols=len(shown))
     return Plate(
         figure,
         "Above: distribution of displacements along the axes, beside the Gaussian of the experiment's variance; wings "
@@ -104,7 +105,7 @@ def displacements(results: Results) -> Plate:
 
 def _relative(results: Results, name: str) -> str:
     error = results.summary.get(f"rollout_{name}_error")
-    return "" if error is None else f", relative error {number(100 * float(error))} %"
+    return "" if error is None else f"relative error {number(100 * float(error))} %"
 
 
 def draw_comparison(ax: Axes, table: pd.DataFrame, name: str) -> None:
@@ -114,7 +115,8 @@ def draw_comparison(ax: Axes, table: pd.DataFrame, name: str) -> None:
         curve = part[part["series"] == series]
         line = "--" if series == "rollout" else "-"
         colour = SERIES_COLOURS.get(series, GREY)
-        draw_band(ax, curve, colour=colour, label=str(series).replace("$", ""), line=line)
+        name_of = _NAMES.get(str(series), str(series).replace("$", ""))
+        draw_band(ax, curve, colour=colour, label=name_of, line=line)
     dress_curve(ax, name, part)
 
 

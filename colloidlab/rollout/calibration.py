@@ -81,7 +81,8 @@ def judge_forecasts(forecasts: Forecasts, calibration: Calibration, *, seed: int
         "rms_velocity": (forecasts.straight - observed) ** 2,
     }
     horizons = np.unique(forecasts.horizon)
-    tables, summary = [], {}
+    tables: list[pd.DataFrame] = []
+    summary: dict[str, float] = {}
     points: dict[str, list[tuple[float, float, float]]] = {}
     for horizon in horizons:
         mine = forecasts.horizon == horizon
@@ -105,7 +106,8 @@ def judge_forecasts(forecasts: Forecasts, calibration: Calibration, *, seed: int
                 summary[f"coverage_{level}_{when}{end}"] = float(value)
     for name, found in points.items():
         if name.startswith("rms"):
-            summary[f"forecast_{name.removeprefix('rms_')}_rms_px"] = float(found[-1][0])
+            whose = name.removeprefix("rms_").replace("forecast", "mean")
+            summary[f"forecast_{whose}_rms_px"] = float(found[-1][0])
     return Judgement(pd.concat(tables, ignore_index=True), summary)
 
 
@@ -126,9 +128,9 @@ def _histogram(values: Floats, block: Integers) -> Curve:
 def _averages(values: Floats, block: Integers, dim: int) -> tuple[Floats, Floats, Floats]:
     """Averages of the columns over rows and axes, shape (n,) each, with intervals over blocks of rows."""
     n_blocks = int(block.max()) + 1
-    sums = np.stack([np.bincount(block, column, n_blocks) for column in values.T], axis=1)
-    counts = np.repeat(dim * np.bincount(block, minlength=n_blocks)[:, None], values.shape[1], axis=1)
-    counts = counts.astype(np.float64)
+    sums = np.stack([np.bincount(block, column, n_blocks).astype(np.float64) for column in values.T], axis=1)
+    numbers = dim * np.bincount(block, minlength=n_blocks).astype(np.float64)
+    counts = np.repeat(numbers[:, None], values.shape[1], axis=1)
     y = sums.sum(axis=0) / counts.sum(axis=0)
     low, high = band(y, resample(sums, counts, np.random.default_rng(0)), np.full(y.size, n_blocks))
     return y, low, high
