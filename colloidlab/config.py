@@ -7,7 +7,6 @@ estimated is reported and can be overridden.
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from pathlib import Path
@@ -238,6 +237,16 @@ class SimulateConfig(Section):
         None, description="FX,FY: uniform force per mass on the simulated particles, px/frame^2 [0,0]"
     )
     simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
+    forecast_starts: int = Field(
+        6, ge=0, description="Frames from which short predictions start, to judge their spread; 0 makes none"
+    )
+    forecast_members: int = Field(9, ge=1, description="Members of a short prediction")
+    forecast_frames: int = Field(10, ge=1, description="Length of a short prediction, frames")
+    tables: bool = Field(
+        True,
+        description="Put laws in tables and run compiled, on processors and with the conserving integrator; outside of the "
+        "tables the laws themselves are asked, which is counted",
+    )
     rollout_device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
         description="Processor; auto takes a GPU where there is one and all rollouts together hold thousands of particles",
@@ -265,56 +274,6 @@ class Config(Section):
     indicators: IndicatorsConfig = IndicatorsConfig()
     fit: FitConfig = FitConfig()
     simulate: SimulateConfig = SimulateConfig()
-
-
-def parse_frames(text: str) -> tuple[int, int | None]:
-    """Read "A:B" as (first, stop); either side may be empty.
-
-    >>> parse_frames("10:200")
-    (10, 200)
-    >>> parse_frames("5:")
-    (5, None)
-    """
-    first, colon, stop = text.partition(":")
-    try:
-        if not colon:
-            raise ValueError
-        a, b = int(first or 0), int(stop) if stop else None
-    except ValueError:
-        raise ValueError(f"frames must look like A:B, for example 0:200, not {text!r}") from None
-    if a < 0 or (b is not None and b <= a):
-        raise ValueError(f"frames {text!r} selects nothing: B must be larger than A, and neither negative")
-    return a, b
-
-
-def parse_roi(text: str) -> tuple[int, int, int, int]:
-    """Read "X0,Y0,X1,Y1" in pixels.
-
-    >>> parse_roi("0,10,200,300")
-    (0, 10, 200, 300)
-    """
-    try:
-        x0, y0, x1, y1 = (int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"roi must look like X0,Y0,X1,Y1, for example 0,0,256,256, not {text!r}") from None
-    if x0 < 0 or y0 < 0 or x1 <= x0 or y1 <= y0:
-        raise ValueError(f"roi {text!r} is empty: X1 must exceed X0, and Y1 exceed Y0")
-    return x0, y0, x1, y1
-
-
-def parse_force(text: str) -> tuple[float, float]:
-    """Read "FX,FY".
-
-    >>> parse_force("0.01,-2e-3")
-    (0.01, -0.002)
-    """
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"body_force must look like FX,FY, for example 0.01,0, not {text!r}") from None
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise ValueError(f"body_force {text!r} is not finite")
-    return x, y
 
 
 def load_config(

@@ -39,7 +39,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "track": ("frames.parquet", "features.parquet", "tracks.parquet", "quality.parquet"),
     "indicators": ("indicators.parquet", "curves.parquet"),
     "fit": ("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet"),
-    "simulate": ("rollout.zarr", "comparison.parquet", "budget.parquet"),
+    "simulate": ("rollout.zarr", "comparison.parquet", "calibration.parquet", "budget.parquet"),
     "report": ("report.html",),
 }
 """The products of each stage, in the order in which data flows."""

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from colloidlab import features
-from colloidlab.config import Config, parse_frames, parse_roi
+from colloidlab.config import Config
 from colloidlab.errors import InputError
+from colloidlab.option_text import parse_frames, parse_roi
 from colloidlab.pipeline.checkpoint import Checkpoint
 from colloidlab.pipeline.found import LEAST_FRAMES, Found
 from colloidlab.progress import SILENT, Monitor

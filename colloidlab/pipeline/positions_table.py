@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from colloidlab.config import Config, parse_frames, parse_roi
+from colloidlab.config import Config
 from colloidlab.errors import InputError, UsageError
+from colloidlab.option_text import parse_frames, parse_roi
 from colloidlab.pipeline.found import LEAST_FRAMES, Found
 from colloidlab.tables import read_positions
 from colloidlab.units import Calibration

@@ -165,7 +165,10 @@ class RolloutStore:
             self._group[name][:, first:n] = stacked
         for chunk in self.path.glob(f"*/c/*/{first // driven.FRAMES_A_STRETCH}"):
             flush_files(chunk)
-        rows = [budget_rows(frame.budget, self._plan.first + first + k) for k, frame in enumerate(frames)]
+        rows = [
+            budget_rows(frame.budget, self._plan.first + first + k).assign(table_misses=frame.table_misses)
+            for k, frame in enumerate(frames)
+        ]
         with atomic_path(self._folder / f"{first:09d}.budget.parquet") as temporary:
             write_parquet(temporary, pd.concat(rows, ignore_index=True))
         self.n_done = n

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,15 @@ import pandas as pd
 import torch
 import zarr
 
-from colloidlab.config import Config, SimulateConfig, parse_force
+from colloidlab.config import Config, SimulateConfig
 from colloidlab.dataset.recording import Recording
 from colloidlab.errors import FitRefused, RolloutStopped, UsageError
 from colloidlab.files import sha256
 from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit
+from colloidlab.option_text import parse_force
 from colloidlab.pipeline.fit import load_recording
+from colloidlab.pipeline.forecast import judge
 from colloidlab.pipeline.rollout_store import STOPPED, RolloutStore
 from colloidlab.pipeline.training import choose_device
 from colloidlab.progress import SILENT, Monitor
@@ -63,7 +66,8 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         return run.stage_summary("simulate") | {"skipped": True}
     isothermal, thermal, facts = load_fit(run.path / "model")
     # A hidden temperature that the data do not show has no place in a prediction.
-    laws = thermal.laws if facts["temperature_identified"] else isothermal.laws
+    filter_ = thermal if facts["temperature_identified"] else isothermal
+    laws = filter_.laws
     recording = load_recording(run, config)
     course = _course(run, recording, config, facts)
     plan, options = course.plan, config.simulate
@@ -81,14 +85,17 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
             boundary=course.boundary,
             device=device.type,
         )
-        laws = laws.to(device=device, dtype=_DTYPES[options.rollout_dtype])
-        store = _roll_out(run, key, laws, course, options, steps, monitor)
+        moved = copy.deepcopy(laws).to(device=device, dtype=_DTYPES[options.rollout_dtype])
+        store = _roll_out(run, key, moved, course, options, steps, monitor)
         members = _as_tracks(store.path, course.followed, recording, facts["sigma_px"], options.simulate_seed)
         experiment = _experiment(run, course.followed)
         simulated = plan.particles[plan.simulated]
         result = compare(experiment, members, simulated, _setting(run, recording, facts), monitor)
+        state = run.read_table("state")
+        judged = judge(filter_, recording, state, course.followed, options, run.calibration, monitor)
+        compared = result.summary if course.as_recorded else {}
         summary = {
-            **({k: v for k, v in result.summary.items() if np.isfinite(v)} if course.as_recorded else {}),
+            **{k: v for k, v in (compared | judged.summary).items() if np.isfinite(v)},
             **_drifts(store, plan),
             "rollout_frames": plan.n_frames,
             "rollout_frames_extrapolated": plan.n_frames - course.n_recorded,
@@ -97,6 +104,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
             "rollout_steps_per_frame": steps,
         }
         run.write_table("comparison", result.curves)
+        run.write_table("calibration", judged.curves)
         store.keep(run)
         run.remove(*STOPPED)
         run.summarise("simulate", summary)
@@ -127,6 +135,7 @@ def _roll_out(
         integrator=options.integrator,
         forcing=None if options.body_force is None else UniformForce(parse_force(options.body_force)),
         resume=store.resume(),
+        tables=options.tables,
         monitor=monitor,
     )
     try:
@@ -193,11 +202,13 @@ def _drifts(store: RolloutStore, plan: Plan) -> dict[str, float]:
     """
     group: Any = zarr.open_group(store.path, mode="r")
     temperature = float(np.nanmean(np.asarray(group["temperature"][:, 0])[:, plan.simulated]))
-    sums = store.budgets().groupby("member")[["energy_drift", "momentum_drift"]].sum().abs().max()
+    budgets = store.budgets()
+    sums = budgets.groupby("member")[["energy_drift", "momentum_drift"]].sum().abs().max()
     n = plan.simulated.sum()
     return {
         "rollout_energy_drift": float(sums["energy_drift"] / (n * temperature)),
         "rollout_momentum_drift": float(sums["momentum_drift"] / (n * temperature**0.5)),
+        "rollout_table_misses": int(budgets.loc[budgets["member"] == 0, "table_misses"].sum()),
     }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from colloidlab.config import parse_roi
 from colloidlab.dataset.recording import EdgeDistance, rectangle_edge_distance
 from colloidlab.errors import UsageError
+from colloidlab.option_text import parse_roi
 from colloidlab.run import Run
 from colloidlab.video.region import Region
 

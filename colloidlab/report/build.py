@@ -13,7 +13,14 @@ from markupsafe import Markup
 import colloidlab
 from colloidlab.errors import InputError
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.report import figures_model, figures_rollout, figures_structure, figures_tracking, sheets
+from colloidlab.report import (
+    figures_calibration,
+    figures_model,
+    figures_rollout,
+    figures_structure,
+    figures_tracking,
+    sheets,
+)
 from colloidlab.report.results import Results
 from colloidlab.report.sheets import Sheet
 from colloidlab.report.style import Plate, house_style, to_svg
@@ -100,7 +107,9 @@ PARTS = (
         "Experiment against rollout",
         (
             Item("comparison", "Statistics", figures_rollout.comparison),
+            Item("displacements", "How displacements are distributed", figures_rollout.displacements),
             Item("errors", "Errors in numbers", sheets.rollout_errors),
+            Item("calibration", "Predictions of single particles", figures_calibration.calibration),
             Item("snapshots", "Snapshots", figures_rollout.snapshots),
             Item("energy", "Energy budget", figures_rollout.energy_budget),
             Item("momentum", "Momentum budget", figures_rollout.momentum_budget),

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from colloidlab.errors import InputError
 from colloidlab.report import maps
-from colloidlab.report.figures_structure import CURVES, dress_curve
+from colloidlab.report.figures_structure import dress_curve
 from colloidlab.report.results import Results
 from colloidlab.report.style import (
     BLUE,
@@ -30,6 +30,8 @@ from colloidlab.report.style import (
 from colloidlab.report.words import label, number
 
 _BUDGET = ["member", "frame", "energy", "work", "heat", "energy_drift", "momentum_x", "momentum_y"]
+_STATISTICS = ("g_r", "msd", "vacf", "d2min")
+_NAMES = {"gaussian": "Gaussian of the experiment's variance"}
 _MOMENTUM = ["impulse_x", "impulse_y", "momentum_drift"]
 
 
@@ -38,7 +40,7 @@ def comparison(results: Results) -> Plate:
     table = results.table(
         "comparison", ["quantity", "series", "x", "y", "y_low", "y_high", "x_unit", "y_unit"]
     )
-    present = [name for name in CURVES if (table["quantity"] == name).any()]
+    present = [name for name in _STATISTICS if (table["quantity"] == name).any()]
     if not present:
         raise InputError(
             "comparison.parquet holds none of g(r), MSD, VACF and D2min; run 'colloidlab simulate' again."
@@ -64,6 +66,48 @@ def comparison(results: Results) -> Plate:
     )
 
 
+def displacements(results: Results) -> Plate:
+    """How displacements are distributed: van Hove functions, alpha2 and F_s."""
+    table = results.table(
+        "comparison", ["quantity", "series", "x", "y", "y_low", "y_high", "x_unit", "y_unit"]
+    )
+    names = dict.fromkeys(str(name) for name in table["quantity"])
+    lags = sorted(int(name.removeprefix("van_hove_")) for name in names if name.startswith("van_hove_"))
+    if not lags or not {"alpha2", "f_s"} <= set(names):
+        again = f"run 'colloidlab simulate {results.run.path}' again."
+        raise InputError(f"comparison.parquet has no distribution of displacements; {again}")
+    figure = new_figure(6.0)
+    grid = figure.add_gridspec(2, 2 * len(lags))
+    for i, lag in enumerate(lags):
+        ax = figure.add_subplot(grid[0, 2 * i : 2 * i + 2])
+        draw_comparison(ax, table, f"van_hove_{lag}")
+        error = _relative(results, "van_hove") if lag == lags[-1] else ""
+        ax.set_title(f"after {lag} frame{'' if lag == 1 else 's'}{', ' if error else ''}{error}")
+        if i > 0:
+            ax.set_ylabel("")
+    handles, labels = ax.get_legend_handles_labels()
+    for i, name in enumerate(("alpha2", "f_s")):
+        below = figure.add_subplot(grid[1, len(lags) * i : len(lags) * (i + 1)])
+        draw_comparison(below, table, name)
+        below.set_title(_relative(results, name))
+    known = dict(zip(labels, handles, strict=True))
+    shown = {key: known[key] for key in sorted(known, key=lambda k: k.startswith("Gaussian"))}
+    figure.legend(shown.values(), shown.keys(), loc="outside upper left", ncols=len(shown))
+    return Plate(
+        figure,
+        "Above: distribution of displacements along the axes, beside the Gaussian of the experiment's variance; wings "
+        "above it are particles that move farther than most. Below: the same as one number a lag, zero for a Gaussian, "
+        "and the self-scattering function, which falls when particles leave the places of their neighbours (wave number "
+        "2π over the distance of the first peak of g(r)). Bands are 95 % intervals over particles and time; the "
+        "rollouts carry the localisation error of the experiment.",
+    )
+
+
+def _relative(results: Results, name: str) -> str:
+    error = results.summary.get(f"rollout_{name}_error")
+    return "" if error is None else f"relative error {number(100 * float(error))} %"
+
+
 def draw_comparison(ax: Axes, table: pd.DataFrame, name: str) -> None:
     """One quantity of `comparison.parquet`, every series with its band."""
     part = table[table["quantity"] == name]
@@ -71,7 +115,8 @@ def draw_comparison(ax: Axes, table: pd.DataFrame, name: str) -> None:
         curve = part[part["series"] == series]
         line = "--" if series == "rollout" else "-"
         colour = SERIES_COLOURS.get(series, GREY)
-        draw_band(ax, curve, colour=colour, label=str(series).replace("$", ""), line=line)
+        name_of = _NAMES.get(str(series), str(series).replace("$", ""))
+        draw_band(ax, curve, colour=colour, label=name_of, line=line)
     dress_curve(ax, name, part)
 
 

@@ -29,6 +29,9 @@ CURVES = {
     "g_r": ("distance", "g(r)"),
     "msd": ("lag", "mean squared displacement"),
     "vacf": ("lag", "velocity autocorrelation"),
+    "alpha2": ("lag", r"non-Gaussian parameter $\alpha_2$"),
+    "f_s": ("lag", r"self-scattering $F_s(q)$"),
+    "van_hove": ("displacement along an axis", r"van Hove $G_s$"),
     "d2min": (D2MIN, "probability density"),
 }
 """Name of x and y of each curve."""
@@ -150,19 +153,24 @@ def curves(results: Results) -> Plate:
 
 def dress_curve(ax: Axes, name: str, curve: pd.DataFrame) -> None:
     """Labels, units, scales and reference line of one curve of the long-form tables."""
-    x_name, y_name = CURVES[name]
+    x_name, y_name = CURVES["van_hove" if name.startswith("van_hove") else name]
     ax.set_xlabel(label(x_name, str(curve["x_unit"].iloc[0])))
     ax.set_ylabel(label(y_name, str(curve["y_unit"].iloc[0])))
     if name == "g_r":
         ax.axhline(1, color=GREY, linewidth=0.8)
         ax.set_ylim(0, None)
         ax.set_xlim(0, None)
-    elif name == "vacf":
+    elif name in {"vacf", "alpha2", "f_s"}:
         ax.axhline(0, color=GREY, linewidth=0.8)
     elif name == "msd":
         make_log(ax, curve, decades=6)
     elif name == "d2min":
         make_log(ax, curve, decades=4)
+    elif name.startswith("van_hove"):
+        # Only the vertical axis: displacements have both signs.
+        top = float(curve["y"].max())
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(top / 1e4, 2 * top)
 
 
 def _draw_slopes(ax: Axes, curve: pd.DataFrame) -> None:

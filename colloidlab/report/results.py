@@ -26,6 +26,7 @@ PRODUCT_STAGE = {
     "likelihood": "fit",
     "functions": "fit",
     "comparison": "simulate",
+    "calibration": "simulate",
     "budget": "simulate",
     "rollout": "simulate",
 }

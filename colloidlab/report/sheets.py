@@ -9,7 +9,16 @@ import tomli_w
 
 from colloidlab.errors import InputError
 from colloidlab.report.results import Results
-from colloidlab.report.words import MODELS, diffusion, entropy_gain, interval, nats, number, sentence
+from colloidlab.report.words import (
+    MODELS,
+    diffusion,
+    entropy_gain,
+    interval,
+    nats,
+    number,
+    rearrangement_verdict,
+    sentence,
+)
 
 
 @dataclass(frozen=True)
@@ -98,21 +107,44 @@ def likelihood(results: Results) -> Sheet:
 
 
 _ERRORS = {
-    "rollout_g_r_error": "g(r), relative root mean square error",
-    "rollout_msd_error": "Mean squared displacement, relative root mean square error",
-    "rollout_vacf_error": "Velocity autocorrelation, relative root mean square error",
-    "d2min_ks_distance": "D²min distribution, Kolmogorov-Smirnov distance (0 same, 1 disjoint)",
+    "rollout_g_r": "g(r), relative root mean square error",
+    "rollout_msd": "Mean squared displacement, relative root mean square error",
+    "rollout_vacf": "Velocity autocorrelation, relative root mean square error",
+    "rollout_van_hove": "Van Hove function at the longest lag, relative root mean square error",
+    "rollout_f_s": "Self-scattering function, relative root mean square error",
+    "rollout_alpha2": "Non-Gaussian parameter, relative root mean square error",
 }
+_KS = "D²min distribution, Kolmogorov-Smirnov distance (0 same, 1 disjoint)"
 
 
 def rollout_errors(results: Results) -> Sheet:
-    """How far the rollouts' statistics are from the experiment's."""
+    """How far the rollouts' statistics are from the experiment's, and what halves of the experiment give."""
+    keys = {f"{key}_error": (name, f"{key}_floor") for key, name in _ERRORS.items()}
+    keys["d2min_ks_distance"] = _KS, "d2min_ks_floor_halves"
     rows = tuple(
-        (name, number(float(results.summary[key]))) for key, name in _ERRORS.items() if key in results.summary
+        (name, _value(results, key), _scatter(results, key), _value(results, floor))
+        for key, (name, floor) in keys.items()
+        if key in results.summary
     )
     if not rows or results.refused:
         raise InputError(results.why_absent("comparison"))
-    return Sheet(("Statistic", "Error"), rows)
+    note = (
+        "The interval is the scatter over blocks of time and rollouts. The last column is the 95 % quantile of the same "
+        "number between two halves of the experiment's held-out frames: what is below it cannot be told from the "
+        "experiment's own scatter, and what is well above it is an error of the law. A curve that is small everywhere, as "
+        "the non-Gaussian parameter often is, has large relative errors and a large value in that column."
+    )
+    header = ("Statistic", "Error", "95 % interval", "Experiment against itself")
+    return Sheet(header, rows, tuple(s for s in (note, rearrangement_verdict(results)) if s))
+
+
+def _value(results: Results, key: str) -> str:
+    return number(float(results.summary[key])) if key in results.summary else "–"
+
+
+def _scatter(results: Results, key: str) -> str:
+    ends = [results.summary.get(f"{key}_{end}") for end in ("low", "high")]
+    return "–" if None in ends else " to ".join(number(float(end), 2) for end in ends if end is not None)
 
 
 def headline_numbers(results: Results) -> Sheet:

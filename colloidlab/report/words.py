@@ -234,3 +234,40 @@ def entropy_gain(results: Results) -> str:
         f"{how} a hidden temperature per particle{whence} gains {size}, which is not above zero: the "
         "temperature is not identified, and its maps show no more than the fit's own noise."
     )
+
+
+def rearrangement_verdict(results: Results) -> str:
+    """Whether the rollouts rearrange as the experiment does, within its own scatter, as a sentence."""
+    summary = results.summary
+    if "d2min_ks_holds" not in summary:
+        return ""
+    distance, floor = number(float(summary["d2min_ks_distance"])), number(float(summary["d2min_ks_floor"]))
+    text = (
+        "The distributions of D²min are "
+        f"{'no farther' if summary['d2min_ks_holds'] else 'farther'} apart ({distance}) than single blocks of the "
+        f"experiment's own held-out frames are from each other (95 % quantile {floor})"
+    )
+    halves = summary.get("d2min_ks_floor_halves")
+    if halves is None or not summary["d2min_ks_holds"]:
+        return f"{text}."
+    inside = float(summary["d2min_ks_distance"]) <= float(halves)
+    return f"{text}; {'nor than' if inside else 'they are farther apart than'} two halves of them ({number(float(halves))})."
+
+
+def calibration_of_predictions(results: Results) -> str:
+    """What the coverage of the predictions says, as sentences; empty where there is none."""
+    summary = results.summary
+    found = []
+    for when in ("first", "last"):
+        value, low, high = (summary.get(f"coverage_80_{when}{end}") for end in ("", "_low", "_high"))
+        if value is None or low is None or high is None:
+            continue
+        frames = 1 if when == "first" else int(summary.get("forecast_frames", 1))
+        verdict = (
+            "too sure" if high < 0.8 else "not sure enough" if low > 0.8 else "as sure as they should be"
+        )
+        found.append(
+            f"After {frames} frame{'' if frames == 1 else 's'} 80 % intervals hold {100 * value:.1f} % "
+            f"({100 * low:.1f} to {100 * high:.1f} %): predictions are {verdict}."
+        )
+    return " ".join(dict.fromkeys(found))

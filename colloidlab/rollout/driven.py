@@ -47,7 +47,8 @@ class RolloutFrame:
     S, T : float arrays, shape (members, n)
     budget : Budget
     table_misses : int
-        How often, since the rollout began, a table did not hold what it was asked and the laws themselves answered.
+        How often since the last frame, of all members together, a table did not hold what it was asked and the laws
+        themselves answered.
     """
 
     r: np.ndarray
@@ -196,6 +197,7 @@ class _Simulation:
             self.laws, self.neighbours, noise, integrator, member=member, simulated=simulated, forcing=forcing
         )
         self.books = Books(self.laws, member, simulated)
+        self._misses = 0
         if resume is None:
             self.state = self.prescription.start()
         else:
@@ -243,11 +245,12 @@ class _Simulation:
         T = torch.where(
             absent, torch.full_like(state.S, float("nan")), self.fields.temperature.to(state.S.dtype)
         )
+        before, self._misses = self._misses, self.motion.misses
         return RolloutFrame(
             arrays(state.r),
             arrays(state.v),
             arrays(state.S),
             arrays(T),
             self.books.close(),
-            self.motion.misses,
+            self._misses - before,
         )

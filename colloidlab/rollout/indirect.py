@@ -37,6 +37,7 @@ from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.belief import draw_from
 from colloidlab.rollout.boundary import Plan, between
 from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.driven import stable_steps_per_frame
@@ -195,19 +196,7 @@ def draw_state(filter_: Filter, stretch: Stretch, generator: torch.Generator) ->
     """A possible truth at the start: positions, velocities and entropies as sure as the filter is of them."""
     with torch.no_grad():
         believed = filter_.step(stretch.start, stretch.window, 0)
-    state, dim = believed.filtered.detach(), stretch.path.shape[2]
-    both = torch.cat([state.rr, state.rv], 2), torch.cat([state.rv.transpose(1, 2), state.vv], 2)
-    variances, axes = torch.linalg.eigh(torch.cat(both, 1))
-    numbers = torch.randn((len(state.S), 2 * dim + 1), generator=generator, dtype=state.S.dtype).to(
-        state.S.device
-    )
-    kick = torch.einsum("nab,nb->na", axes, variances.clamp_min(0).sqrt() * numbers[:, :-1])
-    inv_c = believed.evaluation.thermo.inv_c.detach()
-    # d ln T = dS/c at constant volume; laws of one temperature, and forms that do not say, have no such uncertainty.
-    certain = (inv_c <= 0) | ~(state.variance > 0)
-    spread = torch.where(certain, 0.0, state.variance.clamp_min(0).sqrt() / inv_c.clamp_min(1e-12))
-    S = state.S + spread * numbers[:, -1]
-    return replace(state, r=state.r + kick[:, :dim], v=state.v + kick[:, dim:], S=S)
+    return draw_from(believed.filtered.detach(), believed.evaluation.thermo.inv_c.detach(), generator)
 
 
 def _simulated(stretch: Stretch) -> Tensor:

@@ -10,8 +10,9 @@ from typing import Any, Protocol, Self
 import cv2
 import numpy as np
 
-from colloidlab.config import VideoConfig, parse_frames, parse_roi
+from colloidlab.config import VideoConfig
 from colloidlab.errors import InputError
+from colloidlab.option_text import parse_frames, parse_roi
 from colloidlab.video.frames import Image, Video
 from colloidlab.video.images import read_image
 from colloidlab.video.median import TemporalMedian, sample

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from colloidlab.config import Config, load_config, parse_frames, parse_roi, to_toml_dict
+from colloidlab.config import Config, load_config, to_toml_dict
 from colloidlab.errors import UsageError
+from colloidlab.option_text import parse_frames, parse_roi
 
 
 def written(path: Path, text: str) -> Path:
