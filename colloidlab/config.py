@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from colloidlab.errors import UsageError
+from colloidlab.option_text import parse_force, parse_frames, parse_roi
 
 
 class Section(BaseModel):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from architecture.source_tree import ROOT, Import, imports, modules
 
-FOUNDATION = ("errors", "progress", "units", "tables", "files", "config", "run")
+FOUNDATION = ("errors", "progress", "units", "tables", "files", "option_text", "config", "run")
 
 LAYERS = (
     FOUNDATION,

@@ -13,6 +13,7 @@ FOLDER = Path(colloidlab.video.__file__).parent
 ALLOWED = {
     "colloidlab.video",
     "colloidlab.config",
+    "colloidlab.option_text",
     "colloidlab.errors",
     "colloidlab.files",
     "colloidlab.progress",
