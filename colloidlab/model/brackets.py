@@ -146,15 +146,26 @@ def thermodynamics(
 def _at_entropy(laws: Laws, place: _Place, S: Tensor) -> Mechanics:
     pairs, kernel, V, potential = place.pairs, place.kernel, place.volume, place.potential
     thermo, shear = thermodynamics(laws, S, V, place.strain)
-    # F_i = -sum_j (dU/dd_i + dU/dd_j) W'(r) e_ij
-    push = -pairs.total(thermo.P * V**2) * kernel.dw / pairs.h
-    if potential is not None:
-        push = push - potential.du / pairs.h
-    force = pairs.sum_antisymmetric(push[:, None] * pairs.e)
+    force = pairs.sum_antisymmetric(_pair_force(place, thermo))
     if shear is not None and place.strain is not None:
         force = force + shear_force(place.strain, shear.U_I)
     theta = (1 - laws.k_B * thermo.inv_c) / thermo.T
     return Mechanics(pairs, kernel, V, thermo, force, theta, potential, place.strain, shear)
+
+
+def pair_force(there: Mechanics) -> Tensor:
+    """Force on i from j, shape (n_pairs, D); those of a solid's strain are not of pairs."""
+    place = _Place(there.pairs, there.kernel, there.volume, there.potential, there.strain)
+    return _pair_force(place, there.thermo)
+
+
+def _pair_force(place: _Place, thermo: Thermo) -> Tensor:
+    pairs = place.pairs
+    # F_i = -sum_j (dU/dd_i + dU/dd_j) W'(r) e_ij
+    push = -pairs.total(thermo.P * place.volume**2) * place.kernel.dw / pairs.h
+    if place.potential is not None:
+        push = push - place.potential.du / pairs.h
+    return push[:, None] * pairs.e
 
 
 def with_friction(laws: Laws, there: Mechanics) -> Evaluation:
@@ -207,7 +218,7 @@ def pair_matrix(perp: Tensor, par: Tensor, e: Tensor) -> Tensor:
 def friction_force(ev: Evaluation, v: Tensor) -> Tensor:
     """-sum_j Gamma_ij v_ij: friction with its Itô terms, shape (n, D)."""
     p = ev.pairs
-    return -p.sum_antisymmetric(apply(ev.g_perp, ev.g_par, p.e, p.difference(v)))
+    return -p.sum_antisymmetric(apply(ev.g_perp, ev.g_par, p.e, p.relative_velocity(v)))
 
 
 def drag_force(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
@@ -231,7 +242,7 @@ def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Te
         heating at the mean velocity.
     """
     p, T, inv_c, k_B = ev.pairs, ev.thermo.T, ev.thermo.inv_c, laws.k_B
-    a, u = ev.amplitudes, p.difference(v)
+    a, u = ev.amplitudes, p.relative_velocity(v)
     T_i, T_j = p.at_ends(T)
     inv_c_i, inv_c_j = p.at_ends(inv_c)
     along2 = dot(p.e, u) ** 2
@@ -283,7 +294,7 @@ def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: flo
     p, k_B = ev.pairs, laws.k_B
     scale = (2 * k_B * dt) ** 0.5
     f = scale * apply(torch.sqrt(ev.k_perp), torch.sqrt(ev.k_par), p.e, noise.impulse)
-    work = -0.5 * dot(f, p.difference(v))
+    work = -0.5 * dot(f, p.relative_velocity(v))
     heat = scale * torch.sqrt(ev.amplitudes.C2) * noise.heat
     dS = p.sum_ends(work + heat, work - heat) / ev.thermo.T
     dv = p.sum_antisymmetric(f) / laws.mass
@@ -308,7 +319,7 @@ def bath_increment(laws: Laws, v: Tensor, noise: Noise, dt: float) -> Tensor:
 def marginal_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Diagonal blocks of 2 k_B M, and of the bath's noise, per unit time: vv (n, D, D), vS (n, D), SS (n,)."""
     p = ev.pairs
-    u = p.difference(v)
+    u = p.relative_velocity(v)
     Ku = apply(ev.k_perp, ev.k_par, p.e, u)
     SS = p.sum_symmetric(0.25 * dot(u, Ku) + ev.amplitudes.C2) / ev.thermo.T**2
     return velocity_noise(laws, ev), velocity_entropy_covariance(laws, ev, v), 2 * laws.k_B * SS
@@ -326,7 +337,7 @@ def velocity_noise(laws: Laws, ev: Evaluation) -> Tensor:
 def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
     """Block vS of `marginal_covariance`: -(k_B/(m T_i)) sum_j K_ij v_ij, shape (n, D)."""
     p = ev.pairs
-    Ku = apply(ev.k_perp, ev.k_par, p.e, p.difference(v))
+    Ku = apply(ev.k_perp, ev.k_par, p.e, p.relative_velocity(v))
     return -laws.k_B / (laws.mass * ev.thermo.T[:, None]) * p.sum_antisymmetric(Ku)
 
 

@@ -29,6 +29,8 @@ class Pairs:
         Number of particles.
     kind : int64 tensor, shape (n_pairs,), or None
         Unordered pair of species (`species.pair_kind`); None where all particles are of one.
+    wind : tensor, shape (n_pairs, D), or None
+        Velocity of the image of j that i meets, less that of j; None where images move as their particles do.
     """
 
     i: Tensor
@@ -39,6 +41,7 @@ class Pairs:
     h: Tensor
     n: int
     kind: Tensor | None = None
+    wind: Tensor | None = None
 
     @property
     def arguments(self) -> tuple[Tensor, ...]:
@@ -48,9 +51,9 @@ class Pairs:
     def select(self, keep: Tensor) -> Pairs:
         """Only the pairs of a mask of shape (n_pairs,)."""
         kind = None if self.kind is None else self.kind[keep]
-        return Pairs(
-            self.i[keep], self.j[keep], self.e[keep], self.r[keep], self.x[keep], self.h[keep], self.n, kind
-        )
+        wind = None if self.wind is None else self.wind[keep]
+        geometry = self.e[keep], self.r[keep], self.x[keep], self.h[keep]
+        return Pairs(self.i[keep], self.j[keep], *geometry, self.n, kind, wind)
 
     # Both ends in one go: with some thousand pairs it is the number of operations that takes time.
 
@@ -68,6 +71,11 @@ class Pairs:
         """At i less at j, shape (n_pairs, ...)."""
         at_i, at_j = self.at_ends(values)
         return at_i - at_j
+
+    def relative_velocity(self, v: Tensor) -> Tensor:
+        """v_i less the velocity of the image of j that i meets, shape (n_pairs, D)."""
+        apart = self.difference(v)
+        return apart if self.wind is None else apart - self.wind
 
     def total(self, values: Tensor) -> Tensor:
         """At i and at j together, shape (n_pairs, ...)."""
@@ -95,8 +103,11 @@ def pair_geometry(
     scale: Tensor,
     box: Tensor | None = None,
     kind: Tensor | None = None,
+    *,
+    tilt: float = 0.0,
+    wind: float = 0.0,
 ) -> Pairs:
-    """Distances and directions of given pairs at given positions.
+    """Distances and directions of given pairs at given positions, of which the nearest images meet.
 
     Parameters
     ----------
@@ -110,14 +121,25 @@ def pair_geometry(
         Periodic lengths; zero means open in that direction.
     kind : int64 tensor, shape (n_pairs,), optional
         See `Pairs`.
+    tilt, wind : float
+        Displacement and velocity along x of an image one length of the box up along y (Lees-Edwards).
+
+    References
+    ----------
+    Lees & Edwards, J. Phys. C 5, 1921 (1972).
     """
     i, j = index[0], index[1]
     offset = positions.index_select(0, i) - positions.index_select(0, j)
+    blown = None
     if box is not None:
         length = torch.where(box > 0, box, torch.ones_like(box))
+        if tilt or wind:
+            up = torch.round(offset[:, 1] / length[1])[:, None]
+            along = torch.eye(len(box), dtype=offset.dtype, device=offset.device)[0]
+            offset = offset - up * (tilt * along)
+            blown = up * (wind * along) if wind else None
         offset = offset - torch.where(box > 0, box, torch.zeros_like(box)) * torch.round(offset / length)
     r = torch.linalg.vector_norm(offset, dim=1).clamp_min(1e-12)
     h = cutoff * 0.5 * (scale[i] + scale[j])
-    return Pairs(
-        i=i, j=j, e=offset / r[:, None], r=r, x=(r / h).clamp_max(1.0), h=h, n=positions.shape[0], kind=kind
-    )
+    x = (r / h).clamp_max(1.0)
+    return Pairs(i=i, j=j, e=offset / r[:, None], r=r, x=x, h=h, n=positions.shape[0], kind=kind, wind=blown)

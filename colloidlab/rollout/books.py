@@ -22,7 +22,7 @@ class Budget:
     """Books of one frame; every array has shape (members,) or (members, D).
 
     energy : total energy of all particles present, k_B T units of the law (px^2/frame^2)
-    work : energy brought since the last frame by moving the prescribed particles and by force fields
+    work : energy brought since the last frame by moving the prescribed particles, by force fields and by moving images
     forcing : what of it the force fields brought
     heat : energy brought by setting the entropy of the prescribed particles, and by a bath
     energy_drift : energy made by the integrator since the last frame
@@ -80,6 +80,7 @@ class Books:
         energy, momentum = self._totals(fields, held)
         bath, kick = self._sum(free.given.bath_energy), self._sum(free.given.bath_momentum)
         outside, push = self._sum(free.given.external_energy), self._sum(free.given.external_momentum)
+        outside = outside + self._sum(free.given.image_energy)
         forcing = self._sum(torch.where(self._simulated, free.given.external_energy, 0.0))
         # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
         heated = self._heated(free, held)

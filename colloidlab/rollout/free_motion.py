@@ -14,7 +14,7 @@ from colloidlab.model.tabulated import count_misses
 from colloidlab.model.tensors import dot
 from colloidlab.rollout.forcing import Forcing
 from colloidlab.rollout.integrators import Integrator, conserving, euler_maruyama
-from colloidlab.rollout.motion import Fields, Given, Moved
+from colloidlab.rollout.motion import Fields, Given, Moved, check_shear
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise, Moment
 from colloidlab.rollout.state import State
@@ -33,6 +33,11 @@ class FreeMotion:
     simulated : bool tensor, shape (n,)
         Force fields act on these, and their state alone divides a step; the others are held.
     forcing : Forcing, optional
+
+    Raises
+    ------
+    UsageError
+        A shear box is asked of the published integrator, or of laws with a bath.
     """
 
     def __init__(
@@ -53,6 +58,8 @@ class FreeMotion:
         self._member = member
         self._simulated = simulated
         self._forcing = forcing
+        self._t = 0.0
+        check_shear(laws, neighbours.wind, integrator)
 
     @property
     def misses(self) -> int:
@@ -63,12 +70,14 @@ class FreeMotion:
         """Look for neighbours anew at the next configuration: particles have entered or left."""
         self._neighbours.invalidate()
 
-    def place(self, state: State) -> Fields:
-        """Go on from this state."""
+    def place(self, state: State, t: float | None = None) -> Fields:
+        """Go on from this state; see `motion.Motion`."""
+        self._t = self._t if t is None else t
         return self._go_on(state, self._around(state.r, state.S))
 
     def step(self, dt: float, index: int) -> Moved:
         """One step of length dt; see `motion.Motion`."""
+        self._t = self._neighbours.end_of_step(self._t, dt, index)
         with torch.no_grad():
             done = (
                 self._published(dt, index) if self._integrator == "euler_maruyama" else self._keep(dt, index)
@@ -77,7 +86,7 @@ class FreeMotion:
 
     def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
         with torch.no_grad():
-            return brackets.mechanics(self.laws, self._neighbours.pairs(r), S)
+            return brackets.mechanics(self.laws, self._neighbours.pairs(r, self._t), S)
 
     def _go_on(self, state: State, there: brackets.Mechanics) -> Fields:
         self._state, self._there = state, there
@@ -113,6 +122,7 @@ class FreeMotion:
             bath_energy=laws.mass * dot(kick, after.v - 0.5 * kick),
             external_momentum=dt * push,
             external_energy=dot(dt * push, 0.5 * (state.v + after.v)),
+            image_energy=torch.zeros_like(state.S),
             parts=1,
         )
         return conserving.Step(after, self._around(after.r, after.S), given)

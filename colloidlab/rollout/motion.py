@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from colloidlab.errors import UsageError
+from colloidlab.model.laws import Laws
 from colloidlab.rollout.state import State
 
 
@@ -33,6 +35,7 @@ class Given:
     ----------
     bath_momentum, bath_energy : from a bath; zero without one
     external_momentum, external_energy : from force fields, and from what holds the held particles
+    image_energy : from the images that a shear box moves; zero without one
     parts : int
         In which friction, noise and heat were taken.
     """
@@ -41,6 +44,7 @@ class Given:
     bath_energy: Tensor
     external_momentum: Tensor
     external_energy: Tensor
+    image_energy: Tensor
     parts: int
 
 
@@ -53,11 +57,28 @@ class Moved:
     given: Given
 
 
+def check_shear(laws: Laws, wind: float, integrator: str = "conserving") -> None:
+    """Can these laws be followed by this integrator where images move with velocity `wind`?
+
+    Raises
+    ------
+    UsageError
+    """
+    if wind and integrator == "euler_maruyama":
+        raise UsageError(
+            "the published integrator does not book the work of a shear box: take conserving or implicit"
+        )
+    if wind and laws.bath is not None:
+        raise UsageError(
+            "a bath at rest would hold back what a shear box moves: take the bath out of the laws, or give a periodic box"
+        )
+
+
 class Motion(Protocol):
     """The motion of all particles by the laws and by force fields."""
 
-    def place(self, state: State) -> Fields:
-        """Go on from this state."""
+    def place(self, state: State, t: float | None = None) -> Fields:
+        """Go on from this state at this time [that of the last step, or zero], which moves the images of a shear box."""
 
     def step(self, dt: float, index: int) -> Moved:
         """One step of length dt; `index`, from the start of the rollout, chooses the noise and says the time."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from colloidlab.dataset.graph import find_pairs
+from colloidlab.errors import UsageError
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.rollout.box import ShearBox
+from colloidlab.rollout.search import in_order, search
 
 
 class Neighbours:
@@ -21,10 +25,15 @@ class Neighbours:
         Radius over mean radius.
     member : int array, shape (n,), optional
         Particles of different members never interact.
-    box : float array, shape (D,), optional
-        Periodic lengths, zero where open.
+    box : float array, shape (D,), or ShearBox, optional
+        Periodic lengths, zero where open; a shear box also wants the time wherever it wants positions.
     skin : float
         Extra distance of the search, as a fraction of the cutoff.
+
+    Raises
+    ------
+    UsageError
+        The box is so short that a particle meets two images of another.
     """
 
     def __init__(
@@ -33,58 +42,99 @@ class Neighbours:
         scale: Tensor,
         *,
         member: np.ndarray | None = None,
-        box: np.ndarray | None = None,
+        box: np.ndarray | ShearBox | None = None,
         skin: float = 0.25,
     ) -> None:
         self.cutoff = cutoff
         self.scale = scale
         self.skin = skin
-        self._scale = scale.cpu().numpy()
+        self._smallest = float(scale.min())
         self._member = np.zeros(len(scale), dtype=np.int64) if member is None else member
-        self._box = box
-        self._box_tensor = (
-            None if box is None else torch.as_tensor(box, dtype=scale.dtype, device=scale.device)
-        )
+        self._shear = box if isinstance(box, ShearBox) else None
+        lengths = box.lengths if isinstance(box, ShearBox) else box
+        self._lengths = None if lengths is None else np.asarray(lengths, dtype=float)
+        self._box = None
+        if lengths is not None:
+            _check_lengths(np.asarray(lengths, dtype=float), cutoff * float(scale.max()))
+            self._box = torch.as_tensor(lengths, dtype=scale.dtype, device=scale.device)
         self._at: Tensor | None = None
+        self._time = 0.0
         self._index: Tensor | None = None
         self.n_searches = 0
 
-    def pairs(self, r: Tensor) -> Pairs:
-        """Pairs at positions r; pairs in the skin have x = 1 and contribute nothing."""
-        return pair_geometry(r, self.candidates(r), self.cutoff, self.scale, self._box_tensor)
+    @property
+    def wind(self) -> float:
+        """Velocity along x of an image one length of the box up along y; zero but in a shear box."""
+        return 0.0 if self._shear is None else self._shear.wind
 
-    def candidates(self, r: Tensor) -> Tensor:
-        """All pairs i < j that may be within the cutoff at positions r, (2, n_pairs); `n_searches` tells lists apart."""
-        if self._must_search(r):
-            self._search(r)
-        assert self._index is not None
-        return self._index
+    def tilt(self, t: float) -> float:
+        """Displacement along x of an image one length of the box up along y; zero but in a shear box."""
+        return 0.0 if self._shear is None else self._shear.tilt(t)
 
     def lengths(self, n_dims: int) -> np.ndarray:
         """Periodic lengths, shape (D,), zero where open."""
-        return np.zeros(n_dims) if self._box is None else np.asarray(self._box, dtype=float)
+        return np.zeros(n_dims) if self._lengths is None else self._lengths
+
+    def pairs(self, r: Tensor, t: float = 0.0) -> Pairs:
+        """Pairs at positions r and time t; pairs in the skin have x = 1 and contribute nothing."""
+        index, tilt = self.candidates(r, t), self.tilt(t)
+        return pair_geometry(r, index, self.cutoff, self.scale, self._box, tilt=tilt, wind=self.wind)
+
+    def candidates(self, r: Tensor, t: float = 0.0) -> Tensor:
+        """All pairs i < j that may be within the cutoff, sorted, (2, n_pairs); `n_searches` tells lists apart."""
+        if self._must_search(r, t):
+            self._search(r, t)
+        assert self._index is not None
+        return self._index
 
     def invalidate(self) -> None:
         """Force a search at the next call (after particles have jumped, entered or left)."""
         self._at = None
 
-    def _must_search(self, r: Tensor) -> bool:
+    def end_of_step(self, start: float, dt: float, index: int) -> float:
+        """Time after step `index`, which in a shear box must begin where its images are.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.wind and not math.isclose(index * dt, start, rel_tol=1e-9, abs_tol=1e-6 * dt):
+            raise UsageError(
+                f"step {index} of length {dt:g} begins at {index * dt:g}, but the images of the shear box are those of "
+                f"time {start:g}: place the state at the time where the step begins"
+            )
+        return (index + 1) * dt
+
+    def _must_search(self, r: Tensor, t: float) -> bool:
         if self._at is None:
             return True
+        moved, strained = r - self._at, 0.0
+        if self._shear is not None and self._shear.rate:
+            # An affine deformation moves no particle, but moves those that meet by their distance times the strain.
+            strain = self._shear.rate * (t - self._time)
+            moved = torch.cat([moved[:, :1] - strain * r[:, 1:2], moved[:, 1:]], dim=1)
+            strained = abs(strain)
         # Two particles that approach each other may each use half of the skin of the smallest pair.
-        allowed = 0.5 * self.skin * self.cutoff * float(self._scale.min())
-        moved = torch.nan_to_num(r - self._at).square().sum(1).max()
-        return bool(moved > allowed**2)
+        allowed = 0.5 * (self.skin - strained) * self.cutoff * self._smallest
+        if allowed < 0:
+            return True
+        return bool(torch.nan_to_num(moved).square().sum(1).max() > allowed**2)
 
-    def _search(self, r: Tensor) -> None:
-        positions = r.detach().cpu().numpy()
+    def _search(self, r: Tensor, t: float) -> None:
+        reach, tilt = self.cutoff * (1 + self.skin), self.tilt(t)
         found = []
         for member in np.unique(self._member):
-            mine = np.flatnonzero(self._member == member)
-            local = find_pairs(positions[mine], self.cutoff * (1 + self.skin), self._scale[mine], self._box)
-            found.append(mine[local])
-        index = np.concatenate(found, axis=1)
-        order = np.lexsort((index[1], index[0]))  # a fixed order, so that noise drawn in it is reproducible
-        self._index = torch.as_tensor(index[:, order], device=r.device)
-        self._at = r.detach().clone()
+            mine = torch.as_tensor(np.flatnonzero(self._member == member), device=r.device)
+            found.append(mine[search(r[mine], reach, self.scale[mine], self._lengths, tilt)])
+        self._index = in_order(torch.cat(found, dim=1), len(r))
+        self._at, self._time = r.detach().clone(), t
         self.n_searches += 1
+
+
+def _check_lengths(lengths: np.ndarray, reach: float) -> None:
+    short = (lengths > 0) & (lengths < 2 * reach)
+    if short.any():
+        raise UsageError(
+            f"a periodic box of {lengths[short].min():g} is shorter than two cutoffs of {reach:g}, so that a particle meets "
+            "two images of another: make the box longer or the cutoff shorter"
+        )

@@ -29,7 +29,7 @@ def normal(pairs: Pairs, generator: torch.Generator) -> brackets.Noise:
 def thermal_state(laws: Laws, n: int, seed: int, spread: float = 0.0) -> tuple[State, Neighbours]:
     """Uncorrelated positions in a periodic box, thermal velocities of zero total, ln T of a given spread."""
     rng = np.random.default_rng(seed)
-    box = SPACING * math.sqrt(n)
+    box = max(SPACING * math.sqrt(n), 2 * CUTOFF)
     r = torch.as_tensor(rng.uniform(0, box, (n, 2)))
     v = rng.normal(0, math.sqrt(TEMPERATURE), (n, 2))
     neighbours = Neighbours(CUTOFF, torch.ones(n, dtype=DTYPE), box=np.array([box, box]))

@@ -64,8 +64,8 @@ class CompiledMotion:
         """Look for neighbours anew at the next configuration: particles have entered or left."""
         self._neighbours.invalidate()
 
-    def place(self, state: State) -> Fields:
-        """Go on from this state."""
+    def place(self, state: State, t: float | None = None) -> Fields:
+        """Go on from this state; see `motion.Motion`."""
         if self._step is None:
             laws, neighbours, noise = self._make
             self._step = CompiledStep(
@@ -78,9 +78,10 @@ class CompiledMotion:
                 threads=len(os.sched_getaffinity(0))
                 if hasattr(os, "sched_getaffinity")
                 else os.cpu_count() or 1,
+                t=t or 0.0,
             )
         else:
-            self._step.place(state)
+            self._step.place(state, t)
         return self._step.fields()
 
     def step(self, dt: float, index: int) -> Moved:

@@ -19,7 +19,7 @@ from colloidlab.rollout.compiled import exchange, friction, mechanics
 from colloidlab.rollout.compiled.adjacency import sort_pairs
 from colloidlab.rollout.compiled.tables import are_compilable, tables_of
 from colloidlab.rollout.integrators import conserving, dissipation
-from colloidlab.rollout.motion import Fields, Given
+from colloidlab.rollout.motion import Fields, Given, check_shear
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.state import State
@@ -51,11 +51,13 @@ class CompiledStep:
         Kind of pairs (`species.pair_kind`) where the laws are those of a mixture.
     threads : int
         A small system is faster with one.
+    t : float
+        Time of `state`, which moves the images of a shear box.
 
     Raises
     ------
     UsageError
-        The laws are not in tables, or those of a solid.
+        The laws are not in tables, or those of a solid, or have a bath in a shear box.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class CompiledStep:
         watched: Array | None = None,
         kinds: Callable[[Array, Array], Array] | None = None,
         threads: int = 1,
+        t: float = 0.0,
     ) -> None:
         if not are_compilable(laws):
             raise UsageError(
                 "a compiled step needs laws of a fluid in tables: make them with colloidlab.model.tabulate"
             )
+        check_shear(laws, neighbours.wind)
         self.laws, self._tables = laws, tables_of(laws)
         self._neighbours, self._kinds = neighbours, kinds
         self._n, self._dim = state.r.shape
@@ -89,7 +93,8 @@ class CompiledStep:
             [*(np.zeros(self._n) for _ in range(7)), np.zeros(self._n, np.uint8)]
         )
         self._force = np.zeros((self._n, 3))
-        self.place(state)
+        self._wind = neighbours.wind
+        self.place(state, t)
 
     @property
     def volume(self) -> Array:
@@ -119,8 +124,9 @@ class CompiledStep:
             *(torch.from_numpy(x.copy()) for x in (self.volume, self.temperature, self.internal_energy()))
         )
 
-    def place(self, state: State) -> None:
-        """Go on from another state; absent particles are NaN."""
+    def place(self, state: State, t: float | None = None) -> None:
+        """Go on from another state, at this time [that of the last step]; absent particles are NaN."""
+        self._t = self._t if t is None else t
         self._velocities = self._in_space(state.v)
         self._find_mechanics(state.r, state.S.numpy().astype(float))
         self.state = state
@@ -143,10 +149,13 @@ class CompiledStep:
         Given
         """
         dim, dtype = self._dim, self.state.r.numpy().dtype
+        self._t = self._neighbours.end_of_step(self._t, dt, index)
+        images = self._work_of_forces(0.5 * dt)
         v, pushed, work = self._kick(self._velocities, 0.5 * dt, self.state.r, 0.0, external, held)
         r = torch.from_numpy((self.state.r.numpy() + dt * v[:, :dim]).astype(dtype))
         S = self.state.S.numpy().astype(float)
         self._find_mechanics(r, S)
+        images = images + self._work_of_forces(0.5 * dt)
         v, pushed_2, work_2 = self._kick(v, 0.5 * dt, r, dt, external, held)
         self._find_friction()
         parts = self._count_parts(v, dt)
@@ -155,8 +164,8 @@ class CompiledStep:
             if part > 0:
                 self._find_friction()
             time = np.where(part < parts, dt / parts, 0.0)[self._member]
-            v, S, given, gained = self._attempt(v, S, time, index, part)
-            momentum, energy = momentum + given, energy + gained
+            v, S, given, gained, blown = self._attempt(v, S, time, index, part)
+            momentum, energy, images = momentum + given, energy + gained, images + blown
             self._find_thermo(S)
         self._find_forces()
         self._velocities = v.astype(dtype).astype(float)
@@ -167,6 +176,7 @@ class CompiledStep:
             bath_energy=torch.from_numpy(energy),
             external_momentum=torch.from_numpy((pushed + pushed_2)[:, :dim]),
             external_energy=torch.from_numpy(work + work_2),
+            image_energy=torch.from_numpy(images),
             parts=int(parts.max()),
         )
 
@@ -205,7 +215,8 @@ class CompiledStep:
 
     def _find_mechanics(self, r: torch.Tensor, S: Array) -> None:
         self._find_pairs(r)
-        box = mechanics.Box(np.pad(self._neighbours.lengths(self._dim), (0, 3 - self._dim)), 0.0)
+        lengths = np.pad(self._neighbours.lengths(self._dim), (0, 3 - self._dim))
+        box = mechanics.Box(lengths, self._neighbours.tilt(self._t))
         self._each(
             len(self._ends.i),
             mechanics.measure,
@@ -228,7 +239,7 @@ class CompiledStep:
         self._find_forces()
 
     def _find_pairs(self, r: torch.Tensor) -> None:
-        index = self._neighbours.candidates(r)
+        index = self._neighbours.candidates(r, self._t)
         if self._neighbours.n_searches == self._at_search:
             return
         self._at_search = self._neighbours.n_searches
@@ -285,7 +296,7 @@ class CompiledStep:
         """In how many parts each simulation takes the step, shape (n_members,)."""
         found = np.ones(self._n)
         ends, pairs, weights = self._ends, self._pairs, self._impulses.f
-        self._each(len(ends.i), friction.weigh, ends, pairs, self._friction, v, 0.0, weights)
+        self._each(len(ends.i), friction.weigh, ends, pairs, self._friction, v, self._wind, weights)
         limits = dissipation.DECAY, dissipation.CONDUCTION, dissipation.SPREAD
         self._each(
             self._n,
@@ -305,8 +316,8 @@ class CompiledStep:
 
     def _attempt(
         self, v: Array, S: Array, time: Array, index: int, part: int
-    ) -> tuple[Array, Array, Array, Array]:
-        """Draw until no particle loses too much; new v and S, and momentum and energy of a bath."""
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Draw until no particle loses too much; new v and S, momentum and energy of a bath, energy from moving images."""
         attempt = np.zeros(self._n, np.int64)
         failed = np.zeros(self._n, np.uint8)
         for _ in range(conserving.MOST_ATTEMPTS):
@@ -324,7 +335,7 @@ class CompiledStep:
 
     def _exchange(
         self, v: Array, S: Array, time: Array, attempt: Array, index: int, part: int
-    ) -> tuple[Array, Array, Array, Array]:
+    ) -> tuple[Array, Array, Array, Array, Array]:
         ends, pairs, tables = self._ends, self._pairs, self._tables
         count, impulses = len(ends.i), self._impulses
         moment = time, attempt, index, part, self._source
@@ -338,15 +349,33 @@ class CompiledStep:
         for n in range(dissipation.SWEEPS + 1):
             if n > 0:
                 mean, following = following, np.empty_like(v)
-            self._each(count, exchange.kick, ends, pairs, self._friction, time, mean, 0.0, impulses)
+            self._each(count, exchange.kick, ends, pairs, self._friction, time, mean, self._wind, impulses)
             self._each(
                 self._n, exchange.move, ends, pairs, impulses, time, v, mean, shaken, tables, after, following
             )
-        self._each(count, exchange.lose, ends, pairs, following, 0.0, impulses)
+        self._each(count, exchange.lose, ends, pairs, following, self._wind, impulses)
         energy = np.empty(self._n)
         self._each(self._n, exchange.reinject, ends, pairs, impulses, self._particles.U, energy)
         given = shaken - tables.bath_friction * time[:, None] * mean
-        return after, self._entropy(energy, S), given, (given * following).sum(1)
+        blown = self._work_of_images(impulses.kick[:, 0])
+        return after, self._entropy(energy, S), given, (given * following).sum(1), blown
+
+    def _work_of_forces(self, time: float) -> Array:
+        """Energy that the forces bring in a time where images move, shape (n,)."""
+        if not self._wind:
+            return np.zeros(self._n)
+        ends, pairs, push = self._ends, self._pairs, self._particles.push
+        force = -((push[ends.i] + push[ends.j]) * pairs.dw + pairs.du) * pairs.e[:, 0]
+        return self._work_of_images(time * force)
+
+    def _work_of_images(self, impulse: Array) -> Array:
+        """Energy that impulses along x bring where images move, half to either end; shape (n,)."""
+        total = np.zeros(self._n)
+        if self._wind:
+            met = self._pairs.x < 1
+            work = np.where(met, 0.5 * self._wind * self._pairs.image * impulse, 0.0)
+            self._each(self._n, mechanics.add_up, self._ends, work, total)
+        return total
 
     def _entropy(self, energy: Array, S: Array) -> Array:
         found, missed = np.empty(self._n), np.zeros(self._n, np.uint8)

@@ -16,7 +16,13 @@ from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.tensors import dot
-from colloidlab.rollout.integrators.dissipation import Dissipated, dissipate, fell_too_far, parts_needed
+from colloidlab.rollout.integrators.dissipation import (
+    Dissipated,
+    dissipate,
+    fell_too_far,
+    parts_needed,
+    work_of_images,
+)
 from colloidlab.rollout.motion import Given
 from colloidlab.rollout.state import State
 
@@ -98,6 +104,7 @@ def step(
     group = _Groups(state.S, member, watched)
     parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, MOST_PARTS)
     S, momentum, energy = state.S, torch.zeros_like(v), torch.zeros_like(state.S)
+    images = _work_of_forces(start, 0.5 * dt) + _work_of_forces(there, 0.5 * dt)
     for part in range(int(parts.max())):
         if part > 0:
             ev = brackets.with_friction(laws, there)
@@ -106,9 +113,10 @@ def step(
         done = _attempt(laws, ev, v, S, time, part, draw, group, implicit=implicit)
         v, S = done.v, done.S
         momentum, energy = momentum + done.bath_momentum, energy + done.bath_energy
+        images = images + done.image_energy
         there = brackets.at_entropy(laws, ev, S)
     given, work = first.given + second.given, first.work + second.work
-    return Step(State(r, v, S), there, Given(momentum, energy, given, work, int(parts.max())))
+    return Step(State(r, v, S), there, Given(momentum, energy, given, work, images, int(parts.max())))
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,13 @@ def _kick(laws: Laws, force: Tensor, v: Tensor, time: float, external: Tensor) -
     after = v + time / laws.mass * (force + external)
     # At the mean velocity the work of either force is its own, and both together are the change of kinetic energy.
     return _Kick(after, time * external, dot(time * external, 0.5 * (v + after)))
+
+
+def _work_of_forces(there: brackets.Mechanics, time: float) -> Tensor:
+    """Energy, shape (n,), that forces bring in a time where images move."""
+    if there.pairs.wind is None:
+        return torch.zeros_like(there.volume)
+    return work_of_images(there.pairs, time * brackets.pair_force(there))
 
 
 class _Groups:

@@ -12,7 +12,8 @@
     q_ij = dt [C^2 (theta_i - theta_j) + k_B (dC^2/dT_i /c_i - dC^2/dT_j /c_j)] + sqrt(2 k_B dt) C eta_ij
     U'_i = U_i + sum_j [-Delta p_ij . (vbar_i - vbar_j)/2 + q_ij],    S'_i from U(S'_i, V_i) = U'_i
 
-What the kicks take from the kinetic energy, sum m (v' - v) . vbar, is what the particles' own energies get. The Itô terms
+In a shear box v_j is that of the nearest image of j. What the kicks take from the
+kinetic energy, sum m (v' - v) . vbar, and what moving images bring, is what the particles' own energies get. The Itô terms
 of the generator are all there: in (v, U) the stationary density is exp(S/k_B) prod 1/T_i, hence theta; those of K and C^2
 are in Gamma and q; those of v, -tr K/m and the gradient of q, come from the mean velocities; the rest from solving for S.
 
@@ -33,6 +34,7 @@ from torch import Tensor
 from colloidlab.model import brackets
 from colloidlab.model.inversion import entropy_of_energy
 from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import Pairs
 from colloidlab.model.tensors import dot
 
 SWEEPS = 2
@@ -60,12 +62,15 @@ class Dissipated:
     bath_momentum : tensor, shape (n, D)
         What a bath has given; zero without one.
     bath_energy : tensor, shape (n,)
+    image_energy : tensor, shape (n,)
+        Work of the images that a shear box moves.
     """
 
     v: Tensor
     S: Tensor
     bath_momentum: Tensor
     bath_energy: Tensor
+    image_energy: Tensor
 
 
 def dissipate(
@@ -103,25 +108,33 @@ def dissipate(
         shaken = torch.sqrt(laws.bath.noise_strength(laws.k_B) * dt)[:, None] * noise.bath
     mean = v
     if implicit:
-        mean = _solve_mean(laws, friction, v, p.sum_antisymmetric(random) + shaken)
+        mean = _solve_mean(laws, friction, v, p.sum_antisymmetric(random + friction.of_images()) + shaken)
     for _ in range(1 if implicit else SWEEPS + 1):
         kick = random + friction.of_pairs(mean)
         from_bath = shaken + friction.of_bath(mean)
         after = v + (p.sum_antisymmetric(kick) + from_bath) / laws.mass
         mean = 0.5 * (v + after)
     heat = _heat(laws, ev, time) + scale * ev.amplitudes.C2.sqrt() * noise.heat
-    work = -0.5 * dot(kick, p.difference(mean))
+    work = -0.5 * dot(kick, p.relative_velocity(mean))
     energy = thermo.U + p.sum_ends(work + heat, work - heat)
     return Dissipated(
         v=after,
         S=entropy_of_energy(laws, ev, energy, S),
         bath_momentum=from_bath,
         bath_energy=dot(from_bath, mean),
+        image_energy=work_of_images(p, kick),
     )
 
 
+def work_of_images(pairs: Pairs, impulse: Tensor) -> Tensor:
+    """Energy, shape (n,), that impulses on i, from j, shape (n_pairs, D), bring where images move; half to either end."""
+    if pairs.wind is None:
+        return impulse.new_zeros(pairs.n)
+    return pairs.sum_symmetric(0.5 * dot(impulse, pairs.wind))
+
+
 class _Friction:
-    """Impulses by friction in the time of a step; linear in v."""
+    """Impulses by friction in the time of a step; linear in v where images move as their particles do."""
 
     def __init__(self, laws: Laws, ev: brackets.Evaluation, time: Tensor, dt: Tensor) -> None:
         self._pairs = ev.pairs
@@ -130,15 +143,22 @@ class _Friction:
 
     def of_pairs(self, v: Tensor) -> Tensor:
         """On i, from j; shape (n_pairs, D)."""
-        return brackets.apply(self._perp, self._par, self._pairs.e, self._pairs.difference(v))
+        return self._of(self._pairs.relative_velocity(v))
+
+    def of_images(self) -> Tensor | float:
+        """What of them does not depend on v."""
+        return 0.0 if self._pairs.wind is None else self._of(-self._pairs.wind)
 
     def of_bath(self, v: Tensor) -> Tensor:
         """Shape (n, D)."""
         return torch.zeros_like(v) if self._bath is None else self._bath[:, None] * v
 
     def total(self, v: Tensor) -> Tensor:
-        """On every particle, shape (n, D)."""
-        return self._pairs.sum_antisymmetric(self.of_pairs(v)) + self.of_bath(v)
+        """The linear part on every particle, shape (n, D)."""
+        return self._pairs.sum_antisymmetric(self._of(self._pairs.difference(v))) + self.of_bath(v)
+
+    def _of(self, u: Tensor) -> Tensor:
+        return brackets.apply(self._perp, self._par, self._pairs.e, u)
 
 
 def _solve_mean(laws: Laws, friction: _Friction, v: Tensor, random: Tensor) -> Tensor:
@@ -185,7 +205,7 @@ def parts_needed(
         Friction, however strong, is no reason.
     """
     p, thermo = ev.pairs, ev.thermo
-    u = p.difference(v)
+    u = p.relative_velocity(v)
     exchanged = 0.25 * dot(u, brackets.apply(ev.k_perp, ev.k_par, p.e, u))
     strongest = torch.maximum(ev.g_perp, ev.g_par)
     columns = torch.stack([strongest, ev.amplitudes.C2, exchanged], dim=1)
