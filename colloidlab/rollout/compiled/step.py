@@ -93,8 +93,8 @@ class CompiledStep:
             [*(np.zeros(self._n) for _ in range(7)), np.zeros(self._n, np.uint8)]
         )
         self._force = np.zeros((self._n, 3))
-        self._wind = neighbours.wind
-        self.place(state, t)
+        self._wind, self._t = neighbours.wind, t
+        self.place(state)
 
     @property
     def volume(self) -> Array:
