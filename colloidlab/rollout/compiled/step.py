@@ -101,6 +101,11 @@ class CompiledStep:
         """T of every particle, shape (n,)."""
         return self._particles.T
 
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs within the cutoff."""
+        return int((self._pairs.x < 1).sum())
+
     def internal_energy(self) -> Array:
         """U of every particle and its half of the pair potential, shape (n,)."""
         total = self._particles.U.copy()
