@@ -26,13 +26,11 @@ _DPI = 110
 
 def published_rows(folder: Path, weights: Path, n: int, monitor: Monitor = SILENT) -> Iterable[Row]:
     """Processor time of a step of n stars on one thread: the published code, and ours from the same state, in turns."""
-    arguments = str(folder), str(weights), n
-    makers = {
-        "tables": (_compiled_step, str(weights), n),
-        "networks": (_network_step, str(weights), n),
-        "published code": (_published_step, *arguments),
+    sides = {
+        "tables": Runner(_compiled_step, str(weights), n),
+        "networks": Runner(_network_step, str(weights), n),
+        "published code": Runner(_published_step, str(folder), str(weights), n),
     }
-    sides = {name: Runner(make, *rest) for name, (make, *rest) in makers.items()}
     try:
         times: dict[str, list[float]] = {name: [] for name in sides}
         for k in range(_REPEATS + 1):

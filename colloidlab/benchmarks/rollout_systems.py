@@ -156,7 +156,7 @@ def torch_steps(system: System, laws: Laws, *, published: bool, seed: int) -> Ca
     neighbours, noise, dim = system.neighbours(), system.noise(seed), system.state.r.shape[1]
 
     def around(r: Tensor, S: Tensor) -> brackets.Mechanics:
-        return brackets.mechanics(laws, neighbours.pairs(r), S)
+        return brackets.mechanics(laws, neighbours.near(r), S)
 
     state = system.state
     with torch.no_grad():

@@ -77,7 +77,7 @@ class FreeMotion:
 
     def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
         with torch.no_grad():
-            return brackets.mechanics(self.laws, self._neighbours.pairs(r), S)
+            return brackets.mechanics(self.laws, self._neighbours.near(r), S)
 
     def _go_on(self, state: State, there: brackets.Mechanics) -> Fields:
         self._state, self._there = state, there

@@ -53,6 +53,11 @@ class Neighbours:
         """Pairs at positions r; pairs in the skin have x = 1 and contribute nothing."""
         return pair_geometry(r, self.candidates(r), self.cutoff, self.scale, self._box_tensor)
 
+    def near(self, r: Tensor) -> Pairs:
+        """Only those within the cutoff: where laws are dear, that pays."""
+        found = self.pairs(r)
+        return found.select(found.x < 1)
+
     def candidates(self, r: Tensor) -> Tensor:
         """All pairs i < j that may be within the cutoff at positions r, (2, n_pairs); `n_searches` tells lists apart."""
         if self._must_search(r):
