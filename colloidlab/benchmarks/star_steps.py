@@ -171,7 +171,8 @@ def published_code_step(folder: str, now: Snapshots, after: Snapshots, weights: 
     InputError
         There is no such code in the folder.
     """
-    model_class, loss_of = _import_published(Path(folder))
+    model_class, solver_class = import_published(Path(folder))
+    loss_of = solver_class.compute_loss
     torch.manual_seed(0)
     options = argparse.Namespace(
         h=now.cutoff,
@@ -214,8 +215,8 @@ def published_code_step(folder: str, now: Snapshots, after: Snapshots, weights: 
     return step
 
 
-def _import_published(folder: Path) -> tuple[Any, Any]:
-    """The model's class and its loss, from files named `model` and `solver`; for a process of their own."""
+def import_published(folder: Path) -> tuple[Any, Any]:
+    """The classes of its model and its solver, from files named `model` and `solver`; for a process of their own."""
     if not (folder / "model.py").is_file() or not (folder / "solver.py").is_file():
         raise InputError(f"{folder} holds no model.py and solver.py; give a checkout of the published code")
     missing = [name for name in _ABSENT if importlib.util.find_spec(name.partition(".")[0]) is None]
@@ -225,4 +226,4 @@ def _import_published(folder: Path) -> tuple[Any, Any]:
             setattr(stand_in, attribute, object)
         sys.modules[name] = stand_in
     sys.path.insert(0, str(folder))
-    return importlib.import_module("model").CG_model, importlib.import_module("solver").Solver.compute_loss
+    return importlib.import_module("model").CG_model, importlib.import_module("solver").Solver

@@ -64,7 +64,7 @@ class Books:
             for name in _FLOWS
         }
 
-    def enter(self, free: Moved, held: State, fields: Fields) -> None:
+    def enter(self, free: Moved, held: State, fields: Fields, warmed: Tensor) -> None:
         """Book a step of the laws, and what was then prescribed.
 
         Parameters
@@ -75,6 +75,8 @@ class Books:
             The same with the prescribed particles where they belong.
         fields : Fields
             At `held`.
+        warmed : tensor, shape (n,)
+            U at the free positions with the entropies that were then set; NaN for who was or is not there.
         """
         energy_free, momentum_free = self._totals(free.fields, free.state)
         energy, momentum = self._totals(fields, held)
@@ -83,7 +85,7 @@ class Books:
         outside = outside + self._sum(free.given.image_energy)
         forcing = self._sum(torch.where(self._simulated, free.given.external_energy, 0.0))
         # Setting S at fixed positions is heat; moving r and v (and entering or leaving) is work.
-        heated = self._heated(free, held)
+        heated = self._sum(warmed.to(torch.float64) - free.fields.U.to(torch.float64))
         flows = self._flows
         flows["energy_drift"] += energy_free - self._energy - bath - outside
         flows["heat"] += heated + bath
@@ -100,13 +102,6 @@ class Books:
         for flow in self._flows.values():
             flow.zero_()
         return budget
-
-    def _heated(self, free: Moved, held: State) -> Tensor:
-        S_free, S_held = free.state.S, held.S
-        entropy_only = torch.where(torch.isfinite(S_held) & torch.isfinite(S_free), S_held, S_free)
-        V = free.fields.volume
-        before, after = (self._laws.energy(S.to(V.dtype), V).U for S in (S_free, entropy_only))
-        return self._sum(after.to(torch.float64) - before.to(torch.float64))
 
     def _sum(self, values: Tensor) -> Tensor:
         """Over the particles that are there, per member."""

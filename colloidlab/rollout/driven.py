@@ -218,8 +218,9 @@ class _Simulation:
             held = self.prescription.hold(free.state, k, (n + 1) / steps)
             if bool((torch.isfinite(held.S) != torch.isfinite(free.state.S)).any()):
                 self.motion.search_again()
+            warmed = self.motion.energy_at(held.S)
             self.fields = self.motion.place(held)
-            self.books.enter(free, held, self.fields)
+            self.books.enter(free, held, self.fields, warmed)
         self.state = held
 
     def _check(self, free: State, k: int, n: int, steps: int) -> None:

@@ -84,15 +84,20 @@ class FreeMotion:
             )
         return Moved(done.state, self._go_on(done.state, done.mechanics), done.given)
 
+    def energy_at(self, S: Tensor) -> Tensor:
+        """U of every particle with other entropies at the present positions, shape (n,)."""
+        with torch.no_grad():
+            return brackets.thermodynamics(self.laws, S, self._there.volume, self._there.strain)[0].U
+
     def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
         with torch.no_grad():
-            return brackets.mechanics(self.laws, self._neighbours.pairs(r, self._t), S)
+            return brackets.mechanics(self.laws, self._neighbours.near(r, self._t), S)
 
     def _go_on(self, state: State, there: brackets.Mechanics) -> Fields:
         self._state, self._there = state, there
         with torch.no_grad():
             _, internal = brackets.total_energy(self.laws, there, state.v)
-        return Fields(there.volume, there.thermo.T, internal)
+        return Fields(there.thermo.T, there.thermo.U, internal)
 
     def _keep(self, dt: float, index: int) -> conserving.Step:
         like = self._state.r

@@ -18,12 +18,13 @@ class Fields:
 
     Attributes
     ----------
-    volume, temperature : V and T
+    temperature : T
+    U : energy of the particle itself
     internal : U, and half of the potential of each pair
     """
 
-    volume: Tensor
     temperature: Tensor
+    U: Tensor
     internal: Tensor
 
 
@@ -82,6 +83,9 @@ class Motion(Protocol):
 
     def step(self, dt: float, index: int) -> Moved:
         """One step of length dt; `index`, from the start of the rollout, chooses the noise and says the time."""
+
+    def energy_at(self, S: Tensor) -> Tensor:
+        """U of every particle with other entropies at the present positions, shape (n,)."""
 
     def search_again(self) -> None:
         """Look for neighbours anew at the next configuration: particles have entered or left."""

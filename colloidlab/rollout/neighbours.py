@@ -80,6 +80,11 @@ class Neighbours:
         index, tilt = self.candidates(r, t), self.tilt(t)
         return pair_geometry(r, index, self.cutoff, self.scale, self._box, tilt=tilt, wind=self.wind)
 
+    def near(self, r: Tensor, t: float = 0.0) -> Pairs:
+        """Only those within the cutoff: where laws are dear, that pays."""
+        found = self.pairs(r, t)
+        return found.select(found.x < 1)
+
     def candidates(self, r: Tensor, t: float = 0.0) -> Tensor:
         """All pairs i < j that may be within the cutoff, sorted, (2, n_pairs); `n_searches` tells lists apart."""
         if self._must_search(r, t):

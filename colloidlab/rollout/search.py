@@ -73,7 +73,10 @@ def search_in_cells(r: Tensor, cutoff: float, scale: Tensor, box: np.ndarray, ti
     cell[1, 0] = tilt
     periodic = torch.tensor([*(length > 0 for length in box), False][:3])
     lists = NeighborList(cutoff=reach, full_list=False, n_threads=torch.get_num_threads())
-    near, distance = lists.compute(points, cell.to(r.device), periodic.to(r.device), quantities="Pd")
+    try:
+        near, distance = lists.compute(points, cell.to(r.device), periodic.to(r.device), quantities="Pd")
+    except RuntimeError:  # on a GPU it compiles its kernels, and holds so many pairs a particle
+        return None
     i, j = near.unbind(1)
     close = distance < cutoff * 0.5 * (size[i] + size[j])
     return torch.stack([present[i[close]], present[j[close]]])

@@ -147,6 +147,22 @@ def find_thermo(start: int, stop: int, S: Array, tables: Tables, out: Particles)
 
 
 @njit(cache=True, nogil=True)
+def find_energies(
+    start: int, stop: int, S: Array, volume: Array, table: Table2, U: Array, missed: Array
+) -> int:
+    """U alone; returns how many the table does not hold."""
+    count = 0
+    for k in range(start, stop):
+        missed[k], U[k] = 0, np.nan
+        if S[k] == S[k]:
+            log_v = math.log(volume[k])
+            missed[k] = not holds(table, S[k], log_v)
+            count += missed[k]
+            U[k] = look_up_energy(table, S[k], log_v)[0]
+    return count
+
+
+@njit(cache=True, nogil=True)
 def patch_thermo(chosen: Array, raw: Array, k_B: float, out: Particles) -> None:
     """Store what the energy itself has said of some particles: U, T, P V^2 and 1/c in `raw`, shape (n_chosen, 4)."""
     for n in range(len(chosen)):

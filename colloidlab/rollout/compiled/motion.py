@@ -84,6 +84,11 @@ class CompiledMotion:
             self._step.place(state, t)
         return self._step.fields()
 
+    def energy_at(self, S: Tensor) -> Tensor:
+        """U of every particle with other entropies at the present positions, shape (n,)."""
+        assert self._step is not None, "place it first"
+        return self._step.energy_at(S)
+
     def step(self, dt: float, index: int) -> Moved:
         """One step of length dt."""
         assert self._step is not None, "place it first"

@@ -26,7 +26,7 @@ from colloidlab.rollout.state import State
 
 Array = np.ndarray
 
-_LEAST_SHARE = 4000
+_LEAST_SHARE = 20_000
 """Pairs or particles of a range that is worth a thread."""
 
 
@@ -106,6 +106,11 @@ class CompiledStep:
         """T of every particle, shape (n,)."""
         return self._particles.T
 
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs within the cutoff."""
+        return int((self._pairs.x < 1).sum())
+
     def internal_energy(self) -> Array:
         """U of every particle and its half of the pair potential, shape (n,)."""
         total = self._particles.U.copy()
@@ -120,9 +125,21 @@ class CompiledStep:
 
     def fields(self) -> Fields:
         """What the books need of the present configuration."""
-        return Fields(
-            *(torch.from_numpy(x.copy()) for x in (self.volume, self.temperature, self.internal_energy()))
+        parts = self.temperature, self._particles.U, self.internal_energy()
+        return Fields(*(torch.from_numpy(x.copy()) for x in parts))
+
+    def energy_at(self, S: torch.Tensor) -> torch.Tensor:
+        """U of every particle with other entropies at the present positions, shape (n,)."""
+        entropies, U, missed = S.numpy().astype(float), np.empty(self._n), np.zeros(self._n, np.uint8)
+        count = self._each(
+            self._n, mechanics.find_energies, entropies, self.volume, self._tables.energy, U, missed
         )
+        if count:
+            at = np.flatnonzero(missed)
+            with torch.no_grad():
+                asked = (torch.as_tensor(x[at], dtype=torch.float64) for x in (entropies, self.volume))
+                U[at] = self.laws.energy(*asked).U.numpy()
+        return torch.from_numpy(U)
 
     def place(self, state: State, t: float | None = None) -> None:
         """Go on from another state, at this time [that of the last step]; absent particles are NaN."""

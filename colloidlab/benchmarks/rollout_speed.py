@@ -1,0 +1,174 @@
+"""What a step of a rollout costs: beside the published code, and against the number of particles."""
+
+from __future__ import annotations
+
+import argparse
+import types
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from colloidlab.benchmarks.cost import in_fresh_process, peak_mb
+from colloidlab.benchmarks.rollout_systems import STAR_STEP, System, gas_system, star_system, torch_steps
+from colloidlab.benchmarks.rows import Row, at_least, at_most
+from colloidlab.benchmarks.star_steps import HIDDEN, Runner, Step, import_published
+from colloidlab.files import atomic_path
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.report.style import BLUE, new_figure
+
+_REPEATS = 7
+_STEPS_A_TURN = {1000: 10, 8000: 3}
+_LARGE_MB = 12 * 1024.0
+_DPI = 110
+
+
+def published_rows(folder: Path, weights: Path, n: int, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """Processor time of a step of n stars on one thread: the published code, and ours from the same state, in turns."""
+    sides = {
+        "tables": Runner(_compiled_step, str(weights), n),
+        "networks": Runner(_network_step, str(weights), n),
+        "published code": Runner(_published_step, str(folder), str(weights), n),
+    }
+    try:
+        times: dict[str, list[float]] = {name: [] for name in sides}
+        for k in range(_REPEATS + 1):
+            monitor.update(f"steps of {n} stars", k, _REPEATS + 1)
+            for name, side in sides.items():
+                seconds, steps = side.step()
+                if k > 0:
+                    times[name].append(seconds / steps)
+        memory = {name: side.peak_mb() for name, side in sides.items()}
+    finally:
+        for side in sides.values():
+            side.__exit__()
+    for name, values in times.items():
+        yield Row(f"{n} stars: {name}, a step", 1e3 * float(np.median(values)), "ms on one core")
+        yield Row(f"{n} stars: {name}, memory of the process", memory[name], "MB")
+    for name, bar in (("tables", 15.0), ("networks", 2.0)):
+        ratio = float(np.median(np.divide(times["published code"], times[name])))
+        yield at_least(f"{n} stars: {name}, times faster than the published code", ratio, bar)
+
+
+def _compiled_step(weights: str, n: int) -> Step:
+    system, steps = star_system(Path(weights), n, settle=20), _STEPS_A_TURN.get(n, 1)
+    moving, count = system.compiled(1), 0
+
+    def step() -> float:
+        nonlocal count
+        for _ in range(steps):
+            moving.step(system.dt, count)
+            count += 1
+        return float(steps)
+
+    return step
+
+
+def _network_step(weights: str, n: int) -> Step:
+    system = star_system(Path(weights), n, settle=20)
+    single = _single(system)
+    move = torch_steps(single, single.exact, published=False, seed=1)
+
+    def step() -> float:
+        move()
+        return 1.0
+
+    return step
+
+
+def _single(system: System) -> System:
+    """In single precision, as the published code runs."""
+    state = system.state
+    parts = (part.float() for part in (state.r, state.v, state.S))
+    return System(system.exact.float(), system.tables, type(state)(*parts), system.side, system.dt)
+
+
+def _published_step(folder: str, weights: str, n: int) -> Step:
+    """A step of the published rollout: its search for pairs, its model and its integrator."""
+    system = star_system(Path(weights), n, settle=20)
+    model_class, solver_class = import_published(Path(folder))
+    options = argparse.Namespace(
+        h=system.exact.cutoff,
+        n_hidden=len(HIDDEN),
+        dim_hidden=HIDDEN[0],
+        dt=STAR_STEP,
+        boxsize=system.side,
+        k_B=1.0,
+        m=1.0,
+    )
+    model = model_class(options, 3).float()
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    solver = types.SimpleNamespace(
+        dims=3, dt=STAR_STEP, boxsize=system.side, args=options, device=torch.device("cpu")
+    )
+    data = types.SimpleNamespace(name="stars")
+    state = system.state
+    x = torch.cat([state.r, state.v, state.S[:, None]], dim=1).float()
+
+    def step() -> float:
+        nonlocal x
+        pairs = solver_class.get_edges(solver, x, "stars")
+        rates, noise, _ = model(x, pairs, None, data)
+        x = solver_class.integrate_step(solver, x, rates, noise, data).detach()
+        return 1.0
+
+    return step
+
+
+def scaling_rows(
+    largest: int, picture: Path | None, *, threads: int, monitor: Monitor = SILENT
+) -> Iterable[Row]:
+    """Particles moved a second against their number, a gas in three dimensions in tables; each size in a process of its own.
+
+    Parameters
+    ----------
+    largest : int
+        Number of particles at the end; sizes go up to it by factors of ten from a thousand.
+    picture : Path, optional
+        Where the figure goes, a PNG.
+    threads : int
+    """
+    sizes = [n for n in (10**k for k in range(3, 9)) if n < largest] + [largest]
+    speeds = []
+    for k, n in enumerate(sizes):
+        monitor.update("numbers of particles", k, len(sizes))
+        speed, memory, pairs = in_fresh_process(_speed, n, threads)
+        speeds.append(speed)
+        yield Row(f"{n} particles, {threads} threads: speed", speed, "particle-steps/s")
+        yield Row(f"{n} particles: pairs within the cutoff, a particle", pairs)
+        if n == sizes[-1]:
+            yield at_most(f"{n} particles: memory of the process", memory, _LARGE_MB, "MB")
+    monitor.update("numbers of particles", len(sizes), len(sizes))
+    if picture is not None:
+        _draw(sizes, speeds, threads, picture)
+
+
+def _speed(n: int, threads: int) -> tuple[float, float, float]:
+    """Particle-steps per second of wall time, largest memory in MB, and pairs a particle."""
+    import time
+
+    torch.set_num_threads(threads)
+    system = gas_system(n, settle=2)
+    moving = system.compiled(1, threads)
+    steps = max(3, min(50, 2 * 10**6 // n))
+    moving.step(system.dt, 0)
+    started = time.perf_counter()
+    for k in range(steps):
+        moving.step(system.dt, 1 + k)
+    seconds = time.perf_counter() - started
+    return n * steps / seconds, peak_mb(), moving.n_pairs / n
+
+
+def _draw(sizes: list[int], speeds: list[float], threads: int, path: Path) -> None:
+    figure = new_figure(3.4, 5.0)
+    axes = figure.add_subplot()
+    axes.loglog(sizes, speeds, "o-", color=BLUE)
+    axes.set(
+        xlabel="particles",
+        ylabel="particle-steps per second",
+        title=f"Gas in three dimensions, tables, {threads} thread{'s' if threads > 1 else ''}",
+    )
+    axes.set_ylim(10 ** np.floor(np.log10(min(speeds))), 10 ** np.ceil(np.log10(max(speeds))))
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=_DPI, facecolor="white")
