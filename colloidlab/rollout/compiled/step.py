@@ -17,6 +17,7 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.tabulated import count_misses
 from colloidlab.rollout.compiled import exchange, friction, mechanics
 from colloidlab.rollout.compiled.adjacency import sort_pairs
+from colloidlab.rollout.compiled.images import work_of_forces, work_of_images
 from colloidlab.rollout.compiled.tables import are_compilable, tables_of
 from colloidlab.rollout.integrators import conserving, dissipation
 from colloidlab.rollout.motion import Fields, Given, check_shear
@@ -167,12 +168,12 @@ class CompiledStep:
         """
         dim, dtype = self._dim, self.state.r.numpy().dtype
         self._t = self._neighbours.end_of_step(self._t, dt, index)
-        images = self._work_of_forces(0.5 * dt)
+        images = work_of_forces(self._ends, self._pairs, self._particles.push, 0.5 * dt, self._wind)
         v, pushed, work = self._kick(self._velocities, 0.5 * dt, self.state.r, 0.0, external, held)
         r = torch.from_numpy((self.state.r.numpy() + dt * v[:, :dim]).astype(dtype))
         S = self.state.S.numpy().astype(float)
         self._find_mechanics(r, S)
-        images = images + self._work_of_forces(0.5 * dt)
+        images = images + work_of_forces(self._ends, self._pairs, self._particles.push, 0.5 * dt, self._wind)
         v, pushed_2, work_2 = self._kick(v, 0.5 * dt, r, dt, external, held)
         self._find_friction()
         parts = self._count_parts(v, dt)
@@ -374,25 +375,8 @@ class CompiledStep:
         energy = np.empty(self._n)
         self._each(self._n, exchange.reinject, ends, pairs, impulses, self._particles.U, energy)
         given = shaken - tables.bath_friction * time[:, None] * mean
-        blown = self._work_of_images(impulses.kick[:, 0])
+        blown = work_of_images(ends, pairs, impulses.kick[:, 0], self._wind)
         return after, self._entropy(energy, S), given, (given * following).sum(1), blown
-
-    def _work_of_forces(self, time: float) -> Array:
-        """Energy that the forces bring in a time where images move, shape (n,)."""
-        if not self._wind:
-            return np.zeros(self._n)
-        ends, pairs, push = self._ends, self._pairs, self._particles.push
-        force = -((push[ends.i] + push[ends.j]) * pairs.dw + pairs.du) * pairs.e[:, 0]
-        return self._work_of_images(time * force)
-
-    def _work_of_images(self, impulse: Array) -> Array:
-        """Energy that impulses along x bring where images move, half to either end; shape (n,)."""
-        total = np.zeros(self._n)
-        if self._wind:
-            met = self._pairs.x < 1
-            work = np.where(met, 0.5 * self._wind * self._pairs.image * impulse, 0.0)
-            self._each(self._n, mechanics.add_up, self._ends, work, total)
-        return total
 
     def _entropy(self, energy: Array, S: Array) -> Array:
         found, missed = np.empty(self._n), np.zeros(self._n, np.uint8)
