@@ -1,8 +1,14 @@
 """The search for pairs: cell lists of vesin-torch, which also knows the cells of a shear box, and a k-d tree beside it.
 
-Both find the same pairs. On one thread, random places with 6.7 (2D) and 18 (3D) pairs a particle, periodic, with sorting:
+Both find the same pairs. Milliseconds on one thread of a busy machine, sorting included, for random places in a periodic box:
 
-PLACEHOLDER
+| particles | 2D, 6.7 pairs a particle: vesin, tree | 3D, 18 pairs: vesin, tree |
+|---|---|---|
+| 10^3 | 3.3, 3.6 | 8.6, 10.3 |
+| 10^4 | 25, 29 | 41, 66 |
+| 10^5 | 309, 287 | 817, 2057 |
+
+In open systems of a thousand the tree is up to 1.5 times faster, in larger ones they are alike.
 
 Cells are limited in number: beyond 10^5 of them vesin 0.6.2 makes fewer and larger ones, and divides by zero where that
 leaves none in a direction, which ends the program. The tree takes these. On a GPU positions stay there unless it is needed.
