@@ -1,6 +1,7 @@
 """The search for pairs: cell lists of vesin-torch, which also knows the cells of a shear box, and a k-d tree beside it.
 
-Both find the same pairs. Milliseconds on one thread of a busy machine, sorting included, for random places in a periodic box:
+Both find the same pairs. Milliseconds on one thread of a busy machine, sorting included, for random places in a periodic
+box:
 
 | particles | 2D, 6.7 pairs a particle: vesin, tree | 3D, 18 pairs: vesin, tree |
 |---|---|---|
