@@ -257,7 +257,7 @@ def finished(folder: Path) -> dict[str, tuple[str, float]]:
 
 def test_an_option_repeats_its_stage_and_those_after_it(command: Command, copy_of_run: Path) -> None:
     before = finished(copy_of_run)
-    done = command("simulate", copy_of_run, "--ensemble", "1", "--rollout-frames", "4")
+    done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
     assert done.code == 0, done.err
     after = finished(copy_of_run)
     assert "report" not in after, "the page showed the earlier rollouts"
@@ -299,7 +299,7 @@ def test_an_earlier_result_is_untouched_when_the_next_command_fails(
         ("run", bad_input("black", tmp_path), "-o", copy_of_run),
         ("track", inertial_csv, "-o", copy_of_run, "--min-track-length", "5000"),
         ("simulate", copy_of_run, "--from-frame", "71"),
-        ("simulate", copy_of_run, "--rollout-frames", "5000"),
+        ("simulate", copy_of_run, "--drive", tmp_path / "absent.csv"),
         ("fit", copy_of_run, "--train-fraction", "0.95"),
     ]
     for arguments in failing:

@@ -21,7 +21,7 @@ def test_each_form_is_fitted_saved_and_rolled_out(command: Command, copy_of_run:
     options = [*recordings.QUICK_FIT, "--scoring-rounds", "0"]
     done = command("fit", copy_of_run, *options, "--entropy", form)
     assert done.code == 0, done.err
-    done = command("simulate", copy_of_run, "--ensemble", "1", "--rollout-frames", "4")
+    done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
     assert done.code == 0, done.err
     run, summary = Run(copy_of_run), json.loads((copy_of_run / "summary.json").read_text())
     assert run.facts("fit")["entropy"] == summary["entropy"] == form
