@@ -21,6 +21,7 @@ from colloidlab.model.scoring import block_likelihood, score_steps
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import TrainOptions, fit_isothermal
+from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 
 pytestmark = pytest.mark.slow
@@ -53,9 +54,10 @@ def test_steps_raise_the_likelihood_and_bring_the_laws_to_the_true_ones(motion: 
     assert all(b.train > a.train for a, b in pairwise(rows))
     assert after.validation >= before.validation
     assert after.train > before.train
+    # The likelihood alone finds a tenth too little noise (four seeds: -0.10 to -0.13); corrections make that good.
+    correct_laws(found, windows, split, seed=1, rounds=2)
     errors = function_errors(found.laws, GAS, motion)
-    # The likelihood alone finds a tenth too little (four seeds: -0.10 to -0.13); `rollout.indirect` makes that good.
-    assert abs(errors.noise.overall) < 0.15
+    assert abs(errors.noise.overall) < 0.1
     guess = first_guess(windows.recording, judge(windows.recording, 1.5 * GAS.cutoff), GAS.cutoff)
     naive = fit_finite_differences(windows, split, guess, steps=40, seed=0)
     assert abs(function_errors(naive, GAS, motion).noise.overall) > 0.2
