@@ -77,18 +77,22 @@ def training(results: Results) -> Plate:
     """Log-likelihood during training, one panel per phase."""
     table = results.table("training", ["phase", "seconds", "train_loglik", "validation_loglik"])
     phases = list(dict.fromkeys(table["phase"]))
-    figure = new_figure(2.9, WIDTH * min(1.0, 0.5 * len(phases)))
-    for ax, phase in zip(figure.subplots(1, len(phases), squeeze=False)[0], phases, strict=True):
+    figure = new_figure(3.1, WIDTH * min(1.0, 0.5 * len(phases)))
+    axes = figure.subplots(1, len(phases), squeeze=False)[0]
+    for ax, phase in zip(axes, phases, strict=True):
         part = table[table["phase"] == phase]
         for column, colour, name in (
             ("train_loglik", BLUE, "training"),
             ("validation_loglik", ORANGE, "validation"),
         ):
             ax.plot(part["seconds"], part[column], color=colour, label=name, marker="o", markersize=2.5)
-        ax.set_title(f"phase: {phase}".replace("$", ""))
+        # A line for every part of a name: five phases lie side by side.
+        ax.set_title(phase.replace("$", "").replace(", ", ",\n").replace(" with ", "\nwith "))
+        ax.ticklabel_format(useOffset=False)
+        ax.locator_params(axis="x", nbins=3)
         ax.set_xlabel("time (s)")
-        ax.set_ylabel("log-likelihood\n(nats per particle and frame)")
-        ax.legend(loc="lower right")
+    axes[0].set_ylabel("log-likelihood\n(nats per particle and frame)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return Plate(
         figure, "A validation curve that falls while the training curve rises would show over-fitting."
     )

@@ -235,7 +235,7 @@ def momentum_budget(results: Results) -> Plate:
         impulse = factor * _sum_since_first(table, f"impulse_{axis}")
         _draw_members(ax, table["frame"], change, BLUE, "-", "momentum change")
         _draw_members(ax, table["frame"], impulse, ORANGE, "--", "impulse at the boundary")
-        ax.set_ylabel(label(f"momentum per unit mass, {axis}", unit))
+        ax.set_ylabel(label(f"momentum/mass, {axis}", unit))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     _draw_members(axes[2], table["frame"], factor * table["momentum_drift"], PURPLE, "-", "")
     axes[2].set_ylabel(label("unexplained, per frame", unit))
