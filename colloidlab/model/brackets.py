@@ -15,7 +15,7 @@ Español & Revenga, PRE 67, 026705 (2003); Hernandez et al., arXiv 2508.12569 (2
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -195,7 +195,8 @@ def with_friction(laws: Laws, there: Mechanics) -> Evaluation:
 def _with_shear(thermo: Thermo, shear: ShearState) -> Thermo:
     """Volume and shear share one entropy: dU/dS and d^2U/dS^2 add."""
     T = thermo.T + shear.T
-    return replace(thermo, U=thermo.U + shear.U, T=T, inv_c=(thermo.inv_c * thermo.T + shear.T_S) / T)
+    inv_c = (thermo.inv_c * thermo.T + shear.T_S) / T
+    return Thermo(U=thermo.U + shear.U, T=T, P=thermo.P, inv_c=inv_c, P_V=thermo.P_V)
 
 
 def _parallel(A2: Tensor, B2: Tensor, dim: int) -> Tensor:

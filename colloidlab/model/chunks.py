@@ -52,7 +52,51 @@ def network_jet(
         Differentiable in inputs, weights and biases; more than once by way of `jets.propagate`.
     """
     flat = [tensor for layer in layers for tensor in layer]
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in (inputs, *flat)):
+        return _without_graph(inputs, axis, order, activation, layers)
     return tuple(_NetworkJet.apply(inputs, axis, order, activation, *flat))
+
+
+def _without_graph(
+    inputs: Tensor, axis: int, order: int, activation: Activation, layers: Sequence[Layer]
+) -> tuple[Tensor, ...]:
+    """The forward pass alone, in the same few arrays for all chunks: new ones would cost as much as the arithmetic."""
+    (first_weight, first_bias), *later = layers
+    found = _streams(inputs, later[-1][0], order)
+    chunks = _chunks(inputs)
+    size = max((len(inputs[rows]) for rows in chunks), default=0) * max(len(w.T) for w, _ in later)
+    entering, leaving = inputs.new_empty(order + 1, size), inputs.new_empty(order + 2, size)
+    for rows in chunks:
+        x = inputs[rows]
+        m = len(x)
+        z = [torch.addmm(first_bias, x, first_weight.T, out=_view(entering[0], m, len(first_weight)))]
+        if order > 0:
+            z.append(first_weight[None, :, axis])
+        for k, (weight, bias) in enumerate(later):
+            h = _activate_into(z, [_view(array, m, weight.shape[1]) for array in leaving], activation, order)
+            last = k + 1 == len(later)
+            z = [out[rows] for out in found] if last else [_view(a, m, len(weight)) for a in entering]
+            torch.addmm(bias, h[0], weight.T, out=z[0])
+            for stream, out in zip(h[1:], z[1:], strict=True):
+                torch.mm(stream, weight.T, out=out)
+    return tuple(found)
+
+
+def _view(array: Tensor, rows: int, columns: int) -> Tensor:
+    return array[: rows * columns].view(rows, columns)
+
+
+def _activate_into(z: list[Tensor], out: list[Tensor], activation: Activation, order: int) -> list[Tensor]:
+    """As `_activate`, into given arrays; what is in `z[0]` is overwritten."""
+    h = activation(z[0], order, out)
+    if order > 1:
+        squared = z[1].square() if len(z[1]) == 1 else torch.mul(z[1], z[1], out=z[0])
+        h[2].mul_(squared)
+        if len(z) > 2:
+            h[2].addcmul_(h[1], z[2])
+    if order > 0:
+        h[1].mul_(z[1])
+    return h
 
 
 class _NetworkJet(torch.autograd.Function):
@@ -114,9 +158,13 @@ def _streams(inputs: Tensor, weight: Tensor, order: int) -> list[Tensor]:
     return [inputs.new_empty(len(inputs), len(weight)) for _ in range(order + 1)]
 
 
+def _rows(inputs: Tensor) -> int:
+    return _ROWS * torch.float64.itemsize // inputs.element_size()
+
+
 def _chunks(inputs: Tensor) -> list[slice]:
     # An accelerator is fast with many rows only.
-    size = _ROWS if inputs.device.type == "cpu" else max(len(inputs), 1)
+    size = _rows(inputs) if inputs.device.type == "cpu" else max(len(inputs), 1)
     return [slice(a, b) for a, b in pairwise([*range(0, len(inputs), size), len(inputs)])]
 
 

@@ -6,8 +6,9 @@ product each instead of a backward pass, and training differentiates through the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -36,8 +37,14 @@ class Jet:
         return self.value[:, 0], self.first[:, 0], self.second[:, 0]
 
 
-Activation = Callable[[Tensor, int], list[Tensor]]
-"""A function of every element and its derivatives up to an order of at most 3."""
+class Activation(Protocol):
+    """A function of every element and its derivatives up to an order of at most 3.
+
+    With `out`, order + 2 arrays of the shape of z, the results are written into these, in their order, the last one being
+    scratch; for an order of at most 2.
+    """
+
+    def __call__(self, z: Tensor, order: int = 2, out: list[Tensor] | None = None) -> list[Tensor]: ...
 
 
 def along(inputs: Tensor, axis: int) -> Jet:
@@ -62,8 +69,10 @@ def propagate(
     return jet
 
 
-def silu(z: Tensor, order: int = 2) -> list[Tensor]:
+def silu(z: Tensor, order: int = 2, out: list[Tensor] | None = None) -> list[Tensor]:
     """z sigma(z), with sigma the logistic function."""
+    if out is not None:
+        return _silu_into(z, order, out)
     s = torch.sigmoid(z)
     h = z * s
     found = [h]
@@ -78,11 +87,35 @@ def silu(z: Tensor, order: int = 2) -> list[Tensor]:
     return found
 
 
-def softplus(z: Tensor, order: int = 2) -> list[Tensor]:
+def _silu_into(z: Tensor, order: int, out: list[Tensor]) -> list[Tensor]:
+    *found, s = out[: order + 2]
+    torch.sigmoid(z, out=s)
+    h = torch.mul(z, s, out=found[0])
+    if order > 0:
+        torch.add(s, h, out=found[1]).addcmul_(h, s, value=-1)
+    if order > 1:
+        torch.add(s, found[1], out=found[2]).addcmul_(h, s, value=-1)
+        found[2].addcmul_(found[2], s, value=-1)
+    return found
+
+
+def softplus(z: Tensor, order: int = 2, out: list[Tensor] | None = None) -> list[Tensor]:
     """ln(1 + exp(z))."""
+    if out is not None:
+        return _softplus_into(z, order, out)
     found = [functional.softplus(z, threshold=40.0)]
     if order > 0:
         s = torch.sigmoid(z)
         ds = s * (1 - s)
         found += [s, ds, ds * (1 - 2 * s)][:order]
+    return found
+
+
+def _softplus_into(z: Tensor, order: int, out: list[Tensor]) -> list[Tensor]:
+    found = out[: order + 1]
+    found[0].copy_(functional.softplus(z, threshold=40.0))
+    if order > 0:
+        torch.sigmoid(z, out=found[1])
+    if order > 1:
+        torch.mul(found[1], 1 - found[1], out=found[2])
     return found

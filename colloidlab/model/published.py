@@ -16,7 +16,8 @@ Hernandez, Win, O'Connor, Arratia, Trask, arXiv 2508.12569 (2025).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -90,6 +91,44 @@ class ConvexLayers(Layers):
         return plain * self.signs if k == 0 else plain
 
 
+# Each derivative is another pass through a network: these are made when they are first asked for. No step of a rollout
+# asks for second derivatives, and whoever looks for the entropy of an energy not for the pressure.
+
+
+class _LateKernelValues(KernelValues):
+    _curvature: Callable[[], Tensor]
+
+    def __init__(self, w: Tensor, dw: Tensor, curvature: Callable[[], Tensor]) -> None:
+        self.__dict__.update(w=w, dw=dw, _curvature=curvature)
+
+    @cached_property
+    def d2w(self) -> Tensor:  # type: ignore[override]
+        return self._curvature()
+
+
+class _LateThermo(Thermo):
+    _pressure: Callable[[], Tensor]
+    _stiffness: Callable[[], Tensor]
+
+    def __init__(
+        self,
+        U: Tensor,
+        T: Tensor,
+        inv_c: Tensor,
+        pressure: Callable[[], Tensor],
+        stiffness: Callable[[], Tensor],
+    ) -> None:
+        self.__dict__.update(U=U, T=T, inv_c=inv_c, _pressure=pressure, _stiffness=stiffness)
+
+    @cached_property
+    def P(self) -> Tensor:  # type: ignore[override]
+        return self._pressure()
+
+    @cached_property
+    def P_V(self) -> Tensor:  # type: ignore[override]
+        return self._stiffness()
+
+
 class PublishedKernel(nn.Module):
     """W(x) = exp(N(x)) (1 - x^2)."""
 
@@ -103,9 +142,13 @@ class PublishedKernel(nn.Module):
         return self.network(zero, 0).value[0, 0].exp()
 
     def forward(self, x: Tensor) -> KernelValues:
-        n, dn, d2n = self.network(x[:, None], 0).column()
+        n, dn = self.network.value_and_slope(x[:, None], 0)
         f, g = n.exp(), 1 - x**2
-        return KernelValues(w=f * g, dw=f * (dn * g - 2 * x), d2w=f * ((d2n + dn**2) * g - 4 * x * dn - 2.0))
+        return _LateKernelValues(f * g, f * (dn * g - 2 * x), lambda: self._curvature(x))
+
+    def _curvature(self, x: Tensor) -> Tensor:
+        n, dn, d2n = self.network(x[:, None], 0).column()
+        return n.exp() * ((d2n + dn**2) * (1 - x**2) - 4 * x * dn - 2.0)
 
 
 class ConvexEnergy(nn.Module):
@@ -118,8 +161,13 @@ class ConvexEnergy(nn.Module):
     def forward(self, S: Tensor, V: Tensor) -> Thermo:
         inputs = torch.stack([S, V], dim=1)
         U, T, T_S = self.network(inputs, 0).column()
-        _, minus_P, minus_P_V = self.network(inputs, 1).column()
-        return Thermo(U=U, T=T, P=-minus_P, inv_c=T_S / T, P_V=-minus_P_V)
+        return _LateThermo(
+            U,
+            T,
+            T_S / T,
+            lambda: -self.network.value_and_slope(inputs, 1)[1],
+            lambda: -self.network(inputs, 1).column()[2],
+        )
 
     def entropy(self, T: Tensor, V: Tensor) -> Tensor:
         """S at which the temperature is T, by bisection: T rises with S, but between bounds.
