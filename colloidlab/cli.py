@@ -149,6 +149,34 @@ def track(
 
 
 @app.command
+def indicators(
+    folder: Annotated[Path, Parameter(name="RUN")],
+    *,
+    config: ConfigFile = None,
+    print_config: PrintConfig = False,
+    json: Json = False,
+    indicators_options: Indicators = None,
+) -> None:
+    """Measure rearrangement, structure, motion and flow in the tracks of a run, as `track` does, or some of them anew.
+
+    Parameters
+    ----------
+    folder
+        A run folder that `colloidlab track` has made. With --only, what else was measured with the same options stays.
+    """
+    options = _resolve(config, folder, indicators=indicators_options)
+    if _printed(options, print_config):
+        return
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.pipeline import run_indicators
+
+        return run_indicators(target, options, monitor)
+
+    _say(_in_run(folder, work, must_exist=True), json)
+
+
+@app.command
 def fit(
     folder: Annotated[Path, Parameter(name="RUN")],
     *,

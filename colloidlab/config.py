@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from colloidlab.errors import UsageError
-from colloidlab.option_text import parse_force, parse_frames, parse_roi
+from colloidlab.option_text import parse_force, parse_frames, parse_names, parse_roi
 
 
 class Section(BaseModel):
@@ -138,15 +138,34 @@ class TrackConfig(Section):
         return diameter
 
 
-class IndicatorsConfig(Section):
-    """Local rearrangement and structure."""
+QUANTITIES = ("g_r", "psi6", "msd", "vacf", "diffusion", "d2min")
+"""What `colloidlab indicators` measures, by the names that `--only` knows."""
 
+
+class IndicatorsConfig(Section):
+    """Local rearrangement, structure, motion and flow."""
+
+    only: str | None = Field(
+        None, description=f"Measure only these, as in psi6,msd; of {', '.join(QUANTITIES)} [all]"
+    )
     neighbour_cutoff_px: float | None = Field(
         None, gt=0, description="Neighbours for D2min, px [first minimum of g(r)]"
     )
     lag_frames: int | None = Field(
         None, ge=1, description="Lag of D2min and local strain, frames [from the MSD]"
     )
+
+    @field_validator("only")
+    @classmethod
+    def _known(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_names(text, QUANTITIES)
+        return text
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of what is measured."""
+        return QUANTITIES if self.only is None else parse_names(self.only, QUANTITIES)
 
 
 class FitConfig(Section):

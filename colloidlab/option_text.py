@@ -1,8 +1,9 @@
-"""Options that are written as a short text: frames, regions, forces."""
+"""Options that are written as a short text: frames, regions, forces, lists of names."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def parse_frames(text: str) -> tuple[int, int | None]:
@@ -38,6 +39,20 @@ def parse_roi(text: str) -> tuple[int, int, int, int]:
     if x0 < 0 or y0 < 0 or x1 <= x0 or y1 <= y0:
         raise ValueError(f"roi {text!r} is empty: X1 must exceed X0, and Y1 exceed Y0")
     return x0, y0, x1, y1
+
+
+def parse_names(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Read "A,B", in the order of those that are known.
+
+    >>> parse_names("msd, g_r", ("g_r", "psi6", "msd"))
+    ('g_r', 'msd')
+    """
+    asked = [name for part in text.split(",") if (name := part.strip())]
+    unknown = [name for name in asked if name not in known]
+    if unknown or not asked:
+        wrong = f"{unknown[0]!r} is not known" if unknown else f"{text!r} names nothing"
+        raise ValueError(f"{wrong}; choose from {', '.join(known)}")
+    return tuple(name for name in known if name in asked)
 
 
 def parse_force(text: str) -> tuple[float, float]:

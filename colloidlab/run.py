@@ -46,7 +46,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 DEPENDENTS: dict[str, tuple[str, ...]] = {
     "track": ("indicators", "fit", "report"),
-    "indicators": ("simulate", "report"),
+    "indicators": ("report",),
     "fit": ("simulate", "report"),
     "simulate": ("report",),
     "report": (),
@@ -182,8 +182,13 @@ class Run:
                 self._forget(dependent)
         self._write_record()
 
+    def forget(self, stage: str) -> None:
+        """Remove a stage whose inputs have changed, and those that follow from it."""
+        self._forget(stage)
+        self._write_record()
+
     def _forget(self, stage: str) -> None:
-        """Remove a stage whose inputs have changed: a stale product beside new ones would mislead."""
+        """As `forget`, without writing the record: a stale product beside new ones would mislead."""
         if stage not in self.record["stages"]:
             return
         self.summarise(stage, {})

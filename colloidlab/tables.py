@@ -89,7 +89,9 @@ COLUMNS: dict[str, Column] = {
     "rearranged": Column("", "true where D2min is more than localisation errors make, at the stated rate"),
     "hop_px2": Column("px^2", "p_hop: squared distance of the particle's mean places before and after"),
     "hop_error_px2": Column("px^2", "standard deviation of hop_px2 from localisation errors"),
-    "hopped": Column("", "true where p_hop peaks and is more than localisation errors make, at the stated rate"),
+    "hopped": Column(
+        "", "true where p_hop peaks and is more than localisation errors make, at the stated rate"
+    ),
     "cage_dx_px": Column("px", "displacement over the lag relative to the neighbours"),
     "cage_dy_px": Column("px", "displacement over the lag relative to the neighbours"),
     "cage_dz_px": Column("px", "displacement over the lag relative to the neighbours"),

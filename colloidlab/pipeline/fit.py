@@ -168,7 +168,7 @@ def _fit(
         summary["isothermal_steps"] = options.isothermal_steps
         if options.entropy != "isothermal":
             summary["filter_steps"] = options.filter_steps
-        if run.has("indicators.parquet"):
+        if "d2min" in run.facts("indicators").get("parts", {}):
             summary |= summarise_association(
                 held_out_pairs(thermal.state, run.read_table("indicators"), split.test)
             )

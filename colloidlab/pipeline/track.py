@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from colloidlab import tracks
 from colloidlab.config import Config
 from colloidlab.errors import InputError
 from colloidlab.files import sha256
-from colloidlab.indicators import IndicatorResult, compute
 from colloidlab.pipeline.checkpoint import Checkpoint
 from colloidlab.pipeline.found import Found
+from colloidlab.pipeline.indicators import measure, run_indicators, write_indicators
 from colloidlab.pipeline.locating import locate_video
 from colloidlab.pipeline.positions_table import read_table
 from colloidlab.progress import SILENT, Monitor
@@ -53,41 +51,28 @@ def run_track(source: Path, run: Run, config: Config, monitor: Monitor = SILENT)
     images = {name: _hash(getattr(config.video, name)) for name in _IMAGE_OPTIONS}
     key = digest({"source": content, **_options(config), "images": images})
     if run.is_current("track", key):
-        if run.is_current("indicators", indicators_key(run, config)):
-            return run.stage_summary("track") | run.stage_summary("indicators") | {"skipped": True}
-        result = _indicators(
-            run.read_table("tracks"), run.calibration, config, run.facts("track")["region"], monitor
-        )
-        summary = run.stage_summary("track")
+        skipped = run_indicators(run, config, monitor)["skipped"]
+        return run.stage_summary("track") | run.stage_summary("indicators") | {"skipped": skipped}
+    is_table = source.is_file() and source.suffix.lower() in TABLE_SUFFIXES
+    # A table leaves the parts of an interrupted video alone until its own tracks take their place.
+    part_key = digest({"source": content, **_locating(config), "images": images})
+    checkpoint = None if is_table else Checkpoint(run.path, part_key)
+    if checkpoint is None:
+        found = read_table(source, config)
     else:
-        is_table = source.is_file() and source.suffix.lower() in TABLE_SUFFIXES
-        # A table leaves the parts of an interrupted video alone until its own tracks take their place.
-        part_key = digest({"source": content, **_locating(config), "images": images})
-        checkpoint = None if is_table else Checkpoint(run.path, part_key)
-        if checkpoint is None:
-            found = read_table(source, config)
-        else:
-            found = locate_video(source, config, checkpoint, monitor)
-        linked, search = _link(found, config, monitor)
-        result = _indicators(linked, found.calibration, config, found.region, monitor)
-        run.set_source(source, content, found.calibration, {"kind": "table" if is_table else "video"})
-        summary = _summary(found, linked, search)
-        with run.stage("track", key, config, _options(config)) as facts:
-            facts.update(_facts(found, search, config), from_table=is_table)
-            _write(run, found, linked)
-            run.summarise("track", summary)
-        if checkpoint is not None:
-            checkpoint.remove()
-    with run.stage("indicators", indicators_key(run, config), config, config.indicators.model_dump()):
-        run.write_table("indicators", result.table)
-        run.write_table("curves", result.curves)
-        run.summarise("indicators", result.summary)
-    return summary | result.summary | {"skipped": False}
-
-
-def indicators_key(run: Run, config: Config) -> str:
-    """What the indicators depend on."""
-    return digest({"tracks": run.output_hash("track"), "indicators": config.indicators.model_dump()})
+        found = locate_video(source, config, checkpoint, monitor)
+    linked, search = _link(found, config, monitor)
+    result = measure(linked, found.calibration, config, found.region, monitor)
+    run.set_source(source, content, found.calibration, {"kind": "table" if is_table else "video"})
+    summary = _summary(found, linked, search)
+    with run.stage("track", key, config, _options(config)) as facts:
+        facts.update(_facts(found, search, config), from_table=is_table)
+        _write(run, found, linked)
+        run.summarise("track", summary)
+    if checkpoint is not None:
+        checkpoint.remove()
+    write_indicators(run, config, result)
+    return summary | run.stage_summary("indicators") | {"skipped": False}
 
 
 def _options(config: Config) -> dict[str, Any]:
@@ -113,16 +98,6 @@ def _facts(found: Found, search: dict[str, Any], config: Config) -> dict[str, An
     if found.preview is not None:
         facts["preview_frame"] = found.preview[0]
     return facts
-
-
-def _indicators(
-    linked: pd.DataFrame, calibration: Calibration, config: Config, region: Sequence[float], monitor: Monitor
-) -> IndicatorResult:
-    x0, y0, x1, y1 = region
-    view = (math.ceil(x1), math.ceil(y1))
-    return compute(
-        linked, calibration, config.indicators, view=view, region=(x0, y0, x1, y1), monitor=monitor
-    )
 
 
 def _hash(path: Path | None) -> str | None:

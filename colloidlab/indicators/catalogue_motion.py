@@ -1,0 +1,57 @@
+"""Motion in a recording, as `colloidlab indicators` measures it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from colloidlab.indicators.displacement import msd, vacf
+from colloidlab.indicators.drift import mean_drift
+from colloidlab.indicators.scene import Part, Scene
+from colloidlab.indicators.stride import free_diffusion
+
+
+def mean_squared_displacement(scene: Scene) -> Part:
+    """MSD relative to the ensemble."""
+    part = Part()
+    if scene.drift == "none":
+        part.notes.append("one particle alone cannot show a drift; none was taken out")
+    elif np.isfinite(shift := mean_drift(scene.paths)).all():
+        text = ", ".join(f"{value:+.3g}" for value in shift)
+        part.notes.append(
+            f"the mean motion of all particles, ({text}) px/frame, was taken out of everything about displacements"
+        )
+    curve = msd(scene.tracks, max_lag=scene.longest_lag, drift=scene.drift)
+    part.curves.append(("msd", curve.calibrated(scene.calibration, x=(0, 1), y=(2, 0))))
+    return part
+
+
+def velocity_autocorrelation(scene: Scene) -> Part:
+    """VACF relative to the ensemble."""
+    curve = vacf(scene.tracks, max_lag=scene.longest_lag, drift=scene.drift)
+    return Part(curves=[("vacf", curve.calibrated(scene.calibration, x=(0, 1), y=(2, -2)))])
+
+
+def diffusion(scene: Scene) -> Part:
+    """Diffusion coefficient and localisation error of the covariance estimator."""
+    result = free_diffusion(scene.tracks, drift=scene.drift)
+    estimate, calibration = result.estimate, scene.calibration
+    calibrated = calibration.um_per_px is not None and calibration.fps is not None
+    key = "diffusion_um2_per_s" if calibrated else "diffusion_px2_per_frame"
+    factor = calibration.factor(length=2, time=-1) if calibrated else 1.0
+    part = Part(summary={key: estimate.d_px2_per_frame * factor})
+    if np.isfinite(estimate.d_error):
+        part.summary[f"{key}_error"] = estimate.d_error * factor
+    else:
+        part.notes.append("the diffusion coefficient has no error: too few particles and frames")
+    part.summary["localisation_error_px"] = estimate.sigma_px
+    if not result.free:
+        part.notes.append(
+            f"displacements two frames apart are correlated ({result.memory:+.2f}): "
+            "this is not free diffusion, and the diffusion coefficient and localisation error are only nominal"
+        )
+    elif result.stride_frames > 1:
+        part.notes.append(
+            f"successive frames are not independent (inertia, exposure, or video compression): the diffusion "
+            f"coefficient is taken over {result.stride_frames} frames, where displacements have lost their memory"
+        )
+    return part
