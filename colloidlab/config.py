@@ -138,7 +138,7 @@ class TrackConfig(Section):
         return diameter
 
 
-QUANTITIES = ("g_r", "psi6", "msd", "vacf", "diffusion", "d2min")
+QUANTITIES = ("g_r", "psi6", "msd", "vacf", "van_hove", "alpha2", "f_s", "diffusion", "d2min")
 """What `colloidlab indicators` measures, by the names that `--only` knows."""
 
 

@@ -6,8 +6,11 @@ import numpy as np
 
 from colloidlab.indicators.displacement import msd, vacf
 from colloidlab.indicators.drift import mean_drift
+from colloidlab.indicators.non_gaussian import non_gaussian
+from colloidlab.indicators.scattering import self_scattering
 from colloidlab.indicators.scene import Part, Scene
 from colloidlab.indicators.stride import free_diffusion
+from colloidlab.indicators.van_hove import van_hove
 
 
 def mean_squared_displacement(scene: Scene) -> Part:
@@ -54,4 +57,29 @@ def diffusion(scene: Scene) -> Part:
             f"successive frames are not independent (inertia, exposure, or video compression): the diffusion "
             f"coefficient is taken over {result.stride_frames} frames, where displacements have lost their memory"
         )
+    return part
+
+
+def non_gaussian_parameter(scene: Scene) -> Part:
+    """alpha2 relative to the ensemble."""
+    curve = non_gaussian(scene.tracks, max_lag=scene.longest_lag, drift=scene.drift)
+    return Part(curves=[("alpha2", curve.calibrated(scene.calibration, x=(0, 1), y=(0, 0)))])
+
+
+def scattering(scene: Scene) -> Part:
+    """F_s at the wave number of the first peak of g(r)."""
+    q = 2 * np.pi / scene.spacing
+    curve = self_scattering(scene.tracks, q=q, max_lag=scene.longest_lag, drift=scene.drift)
+    part = Part(curves=[("f_s", curve.calibrated(scene.calibration, x=(0, 1), y=(0, 0)))])
+    part.summary["indicator_q_per_px"] = q
+    return part
+
+
+def displacement_distribution(scene: Scene) -> Part:
+    """Self van Hove functions over one frame, the lag of D2min and the longest lag, and their Gaussians."""
+    part = Part()
+    for lag in sorted({1, scene.lag, scene.longest_lag}):
+        found = van_hove(scene.tracks, lag=lag, drift=scene.drift)
+        for name, curve in ((f"van_hove_{lag}", found.curve), (f"van_hove_{lag}_gaussian", found.gaussian)):
+            part.curves.append((name, curve.calibrated(scene.calibration, x=(1, 0), y=(-1, 0))))
     return part

@@ -45,6 +45,9 @@ CATALOGUE = {
     "psi6": Quantity("psi6", structure.hexatic, PSI6_COLUMNS[2:]),
     "msd": Quantity("the MSD", motion.mean_squared_displacement),
     "vacf": Quantity("the VACF", motion.velocity_autocorrelation),
+    "van_hove": Quantity("the van Hove function", motion.displacement_distribution),
+    "alpha2": Quantity("alpha2", motion.non_gaussian_parameter),
+    "f_s": Quantity("F_s", motion.scattering),
     "diffusion": Quantity("the diffusion coefficient", motion.diffusion),
     "d2min": Quantity("D2min", rearrangement.nonaffine, D2MIN_COLUMNS[2:]),
 }

@@ -15,6 +15,7 @@ from colloidlab.errors import InputError
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.report import (
     figures_calibration,
+    figures_dynamics,
     figures_model,
     figures_rollout,
     figures_structure,
@@ -86,6 +87,8 @@ PARTS = (
             Item("rearrangement", "Where particles rearrange", figures_structure.rearrangement),
             Item("hexatic", "Hexatic order", figures_structure.hexatic_order),
             Item("curves", "Correlations and displacements", figures_structure.curves),
+            Item("relaxation", "How places are left", figures_dynamics.relaxation),
+            Item("spread", "How displacements are spread", figures_dynamics.displacements),
             Item("motion", "Diffusion and regime", sheets.motion),
         ),
     ),

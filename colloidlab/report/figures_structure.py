@@ -33,8 +33,17 @@ CURVES = {
     "f_s": ("lag", r"self-scattering $F_s(q)$"),
     "van_hove": ("displacement along an axis", r"van Hove $G_s$"),
     "d2min": (D2MIN, "probability density"),
+    "s_q": ("wave number", "structure factor S(q)"),
+    "cage_msd": ("lag", "relative to neighbours"),
+    "overlap": ("lag", "overlap Q"),
+    "chi4": ("lag", r"$\chi_4$"),
+    "van_hove_distinct": ("distance", r"van Hove $G_d/\rho$"),
 }
 """Name of x and y of each curve."""
+
+
+COLUMNS = ("quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit")
+"""Of curves.parquet."""
 
 
 def busiest_frame(results: Results) -> int:
@@ -122,45 +131,57 @@ def _time_series(ax: Axes, means: pd.Series, frame: int, name: str, colour: str)
     ax.set_ylabel(name)
 
 
+_NAMES = {"g_r": "g(r)", "s_q": "S(q)", "msd": "MSD", "vacf": "VACF"}
+
+
 def curves(results: Results) -> Plate:
-    """g(r), MSD and VACF with their bands."""
-    table = results.table("curves", ["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
-    present = [name for name in ("g_r", "msd", "vacf") if (table["quantity"] == name).any()]
+    """g(r), S(q), MSD and VACF with their bands."""
+    table = results.table("curves", COLUMNS)
+    present = [name for name in _NAMES if (table["quantity"] == name).any()]
     if not present:
         raise InputError(
-            "None of g(r), MSD and VACF could be computed: too few particles, or too few frames."
+            "None of g(r), S(q), MSD and VACF was computed: too few particles, or too few frames."
         )
-    figure = new_figure(3.3, WIDTH * len(present) / 3 if len(present) < 3 else WIDTH)
-    floor = ""
+    figure = new_figure(2.9, WIDTH * max(len(present), 2) / len(_NAMES))
+    said = ""
     for ax, name in zip(figure.subplots(1, len(present), squeeze=False)[0], present, strict=True):
         curve = table[table["quantity"] == name]
         draw_band(ax, curve, colour=BLUE)
         dress_curve(ax, name, curve)
         if name == "msd":
             _draw_slopes(ax, curve)
-            floor = _draw_noise_floor(ax, results)
-    missing = [
-        {"g_r": "g(r)", "msd": "MSD", "vacf": "VACF"}[n] for n in ("g_r", "msd", "vacf") if n not in present
-    ]
-    absent = f" {' and '.join(missing)} could not be computed." if missing else ""
+            said += _draw_cages(ax, table) + _draw_noise_floor(ax, results)
+    missing = [spoken for name, spoken in _NAMES.items() if name not in present]
+    absent = f" {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not there." if missing else ""
     return Plate(
         figure,
-        "Pair correlation, mean squared displacement and velocity autocorrelation; bands are 95 % "
+        "Pair correlation, structure factor, mean squared displacement and velocity autocorrelation; bands are 95 % "
         "block-bootstrap intervals. Grey lines beside the MSD have the slopes of ballistic (2) and of "
-        f"diffusive (1) motion.{floor}{absent}",
+        f"diffusive (1) motion.{said}{absent}",
     )
+
+
+def _draw_cages(ax: Axes, table: pd.DataFrame) -> str:
+    """The MSD relative to the neighbours, where it is there; gives its sentence."""
+    curve = table[table["quantity"] == "cage_msd"]
+    if curve.empty:
+        return ""
+    draw_band(ax, curve, colour=GREEN)
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.7 * float(curve["y"][curve["y"] > 0].min())), high)
+    return " Green: the same relative to each particle's neighbours."
 
 
 def dress_curve(ax: Axes, name: str, curve: pd.DataFrame) -> None:
     """Labels, units, scales and reference line of one curve of the long-form tables."""
-    x_name, y_name = CURVES["van_hove" if name.startswith("van_hove") else name]
+    x_name, y_name = CURVES[name] if name in CURVES else CURVES["van_hove"]
     ax.set_xlabel(label(x_name, str(curve["x_unit"].iloc[0])))
     ax.set_ylabel(label(y_name, str(curve["y_unit"].iloc[0])))
-    if name == "g_r":
+    if name in {"g_r", "s_q", "van_hove_distinct"}:
         ax.axhline(1, color=GREY, linewidth=0.8)
         ax.set_ylim(0, None)
         ax.set_xlim(0, None)
-    elif name in {"vacf", "alpha2", "f_s"}:
+    elif name in {"vacf", "alpha2", "f_s", "overlap", "chi4"}:
         ax.axhline(0, color=GREY, linewidth=0.8)
     elif name == "msd":
         make_log(ax, curve, decades=6)
