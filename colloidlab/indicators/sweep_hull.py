@@ -44,7 +44,7 @@ class _Mesh(NamedTuple):
     waiting: Integers
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def sweep_hull(points: Floats) -> tuple[Integers, Integers]:
     """Triangles and what lies across their edges; empty where a sign is within rounding.
 
@@ -91,7 +91,7 @@ def sweep_hull(points: Floats) -> tuple[Integers, Integers]:
     return mesh.corner[:used].copy().reshape(-1, 3), mesh.twin[:used].copy().reshape(-1, 3)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _seed(points: Floats) -> tuple[int, int, int]:
     """A small triangle near the middle, counterclockwise; third -1 when there is none."""
     middle_x = 0.5 * (points[:, 0].min() + points[:, 0].max())
@@ -112,7 +112,7 @@ def _seed(points: Floats) -> tuple[int, int, int]:
     return first, second, third
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _add(points: Floats, mesh: _Mesh, i: int, used: int, hashed: Integers, centre: tuple[float, float]) -> int:
     """Join point i, outside the hull, to all edges that it sees; new number of half-edges, -1 if unsure."""
     key = _direction(points, i, centre, hashed.size)
@@ -166,7 +166,7 @@ def _add(points: Floats, mesh: _Mesh, i: int, used: int, hashed: Integers, centr
     return used
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _attach(mesh: _Mesh, i: int, j: int, k: int, a: int, b: int, c: int, used: int) -> int:
     """New triangle of the points i, j, k whose edges have the twins a, b, c."""
     mesh.corner[used], mesh.corner[used + 1], mesh.corner[used + 2] = i, j, k
@@ -176,14 +176,14 @@ def _attach(mesh: _Mesh, i: int, j: int, k: int, a: int, b: int, c: int, used: i
     return used + 3
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _pair(mesh: _Mesh, a: int, b: int) -> None:
     mesh.twin[a] = b
     if b != -1:
         mesh.twin[b] = a
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _legalise(points: Floats, mesh: _Mesh, a: int, on_hull: int) -> int:
     """Flip edges, beginning with half-edge a, until circumcircles are empty; the edge that leads to a."""
     waiting = 0
@@ -221,7 +221,7 @@ def _legalise(points: Floats, mesh: _Mesh, a: int, on_hull: int) -> int:
             a = mesh.waiting[waiting]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _direction(points: Floats, i: int, centre: tuple[float, float], size: int) -> int:
     """Pseudo-angle of a point around the centre, falling counterclockwise, as a place in the hash."""
     dx, dy = points[i, 0] - centre[0], points[i, 1] - centre[1]
@@ -232,7 +232,7 @@ def _direction(points: Floats, i: int, centre: tuple[float, float], size: int) -
     return int(np.floor(turn * size)) % size
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _side(points: Floats, i: int, j: int, k: int) -> int:
     """1 where i, j, k turn counterclockwise, -1 clockwise, 0 where rounding could decide."""
     left = (points[i, 0] - points[k, 0]) * (points[j, 1] - points[k, 1])
@@ -243,7 +243,7 @@ def _side(points: Floats, i: int, j: int, k: int) -> int:
     return 1 if det > 0 else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _within_circle(points: Floats, i: int, j: int, k: int, p: int) -> bool:
     """Whether p is surely inside the circle of the counterclockwise triangle i, j, k."""
     dx, dy = points[i, 0] - points[p, 0], points[i, 1] - points[p, 1]
@@ -259,7 +259,7 @@ def _within_circle(points: Floats, i: int, j: int, k: int, p: int) -> bool:
     return det > _CIRCLE_ERROR * terms
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _circumcentre(points: Floats, i: int, j: int, k: int) -> tuple[float, float]:
     bx, by = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
     cx, cy = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
