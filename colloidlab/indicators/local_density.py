@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from colloidlab.errors import InputError
-from colloidlab.indicators.neighbours import minimum_image, pairs_within
 from colloidlab.indicators.disc_area import disc_in_rectangle
+from colloidlab.indicators.neighbours import minimum_image, pairs_within
 from colloidlab.indicators.trajectories import Floats, snapshots
 from colloidlab.indicators.window import Corners, Window
 from colloidlab.progress import SILENT, Monitor
@@ -118,9 +118,7 @@ def local_density_table(
     """
     shots = snapshots(tracks)
     values = [
-        local_density(
-            points, radius=radius_px, region=region, box=box, edge=edge_px, count_self=count_self
-        )
+        local_density(points, radius=radius_px, region=region, box=box, edge=edge_px, count_self=count_self)
         for points in monitor.track(shots.positions, "local density")
     ]
     return shots.table({"local_density_per_px2": values})

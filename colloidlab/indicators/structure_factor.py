@@ -150,7 +150,11 @@ class _Modes:
     def power(self, points: Floats, window: Window) -> Floats:
         """Sum over the wave vectors of each bin of |ρ_q|², of one frame."""
         place = (points - window.lower) / window.sides
-        mass = np.ones(place.shape[0]) if window.periodic else np.prod(np.sqrt(2) * np.sin(np.pi * place), axis=1)
+        mass = (
+            np.ones(place.shape[0])
+            if window.periodic
+            else np.prod(np.sqrt(2) * np.sin(np.pi * place), axis=1)
+        )
         grid = np.zeros(self.shape)
         spread = _spread_2d if self.shape.size == 2 else _spread_3d
         spread((place % 1.0) * self.shape, mass, grid)

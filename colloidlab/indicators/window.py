@@ -72,9 +72,7 @@ class Window:
         whole = np.isfinite(points).all(axis=1)
         if self.periodic:
             return np.asarray(whole)
-        return np.asarray(
-            whole & ((points >= self.lower) & (points <= self.lower + self.sides)).all(axis=1)
-        )
+        return np.asarray(whole & ((points >= self.lower) & (points <= self.lower + self.sides)).all(axis=1))
 
     def wrapped(self, points: Floats) -> Floats:
         """Positions within the periodic box; as they are in an open rectangle."""
