@@ -118,7 +118,7 @@ def count_pairs(
     """What `pair_correlation` divides, for quantities that are made from g(r); parameters as there."""
     mean_radius = 1.0 if radii is None else _mean_radius(radii)
     stretch = 1.0 if radii is None else _largest(radii) / mean_radius
-    _check_reach(r_max, n_bins, window.sides, window.periodic, stretch)
+    check_reach("g(r)", r_max, n_bins, window, stretch=stretch)
     n_blocks = min(len(frames), _MAX_BLOCKS)
     sums, pairs = np.zeros((n_blocks, n_bins)), np.zeros((n_blocks, 1))
     number = 0
@@ -145,12 +145,18 @@ def count_pairs(
     )
 
 
-def _check_reach(r_max: float, n_bins: int, sides: Floats, periodic: bool, stretch: float) -> None:
+def check_reach(quantity: str, r_max: float, n_bins: int, window: Window, *, stretch: float = 1.0) -> None:
+    """Refuse a largest distance that the window cannot show in every direction.
+
+    `stretch`: how much longer than r_max the longest distance that counts is.
+    """
     if not r_max > 0 or n_bins < 1:
-        raise InputError(f"g(r) needs a positive r_max and at least one bin, not {r_max} and {n_bins}")
-    limit = 0.5 * sides.min() if periodic else sides.min()
-    if r_max * stretch > limit or (not periodic and r_max * stretch == limit):
-        raise InputError(f"r_max of g(r) is {r_max:g}, beyond the {limit / stretch:g} that the region allows")
+        raise InputError(f"{quantity} needs a positive r_max and at least one bin, not {r_max} and {n_bins}")
+    limit = float(window.sides.min()) * (0.5 if window.periodic else 1.0)
+    if r_max * stretch > limit or (not window.periodic and r_max * stretch == limit):
+        raise InputError(
+            f"r_max of {quantity} is {r_max:g}, beyond the {limit / stretch:g} that the region allows"
+        )
 
 
 def _mean_radius(radii: Sequence[Floats]) -> float:
