@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,6 +60,14 @@ class Snapshots:
     frames: Integers
     particles: list[Integers]
     positions: list[Floats]
+
+    def table(self, columns: Mapping[str, Sequence[Floats]]) -> pd.DataFrame:
+        """One row a frame and particle, sorted by both, with one array a frame for each further column."""
+        keys = {
+            "frame": np.repeat(self.frames, [p.size for p in self.particles]),
+            "particle": np.concatenate([*self.particles, np.zeros(0, dtype=np.int64)]),
+        }
+        return pd.DataFrame(keys | {c: np.concatenate([*v, np.zeros(0)]) for c, v in columns.items()})
 
 
 def trajectories(tracks: pd.DataFrame) -> Trajectories:
