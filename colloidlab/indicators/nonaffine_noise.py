@@ -53,7 +53,7 @@ def nonaffine_noise(
     | F, Y | gradient, shape | map and shape of the neighbourhood, see `d2min` |
     | w_j = (η_j − F ε_j) − (η_i − F ε_i) | | error of bond j: η now, ε in the reference |
     | W | | covariance of w; the particle's own error is in all its bonds |
-    | P = 1 − R Y⁻¹ Rᵀ | project | what the fit leaves of a change of the bonds |
+    | P = 1 − R Y⁻¹ Rᵀ | | what the fit leaves of a change of the bonds |
     | m | left | residual of the bonds without noise |
 
     To first order in the errors the residual is m + P w, so D²min = |m|² + 2 m·w + wᵀPw with mean
