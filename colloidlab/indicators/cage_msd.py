@@ -12,7 +12,7 @@ from colloidlab.indicators.cage import cage_relative
 from colloidlab.indicators.curve import Curve
 from colloidlab.indicators.displacement import choose_lags
 from colloidlab.indicators.lagged import rows_apart
-from colloidlab.indicators.trajectories import Integers, trajectories
+from colloidlab.indicators.trajectories import Floats, Integers, trajectories
 from colloidlab.progress import SILENT, Monitor
 
 _MOST_ORIGINS = 500
