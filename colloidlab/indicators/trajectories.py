@@ -109,6 +109,17 @@ def snapshots(tracks: pd.DataFrame) -> Snapshots:
     return Snapshots(frames, np.split(particle[order], first[1:]), np.split(positions[order], first[1:]))
 
 
+def sorted_rows(tracks: pd.DataFrame, *, by: tuple[str, str]) -> Integers:
+    """Rows of the table in the order of `snapshots`, by=("frame", "particle"), or `trajectories`, the reverse.
+
+    Other columns of the tracks, such as localisation errors, are put beside the positions with it.
+    """
+    axes = ["x", "y"] + (["z"] if "z" in tracks.columns else [])
+    whole = np.flatnonzero(np.isfinite(tracks[axes].to_numpy(dtype=np.float64)).all(axis=1))
+    first, second = (tracks[c].to_numpy(dtype=np.int64)[whole] for c in by)
+    return whole[np.lexsort((second, first))]
+
+
 def _columns(tracks: pd.DataFrame) -> tuple[Integers, Integers, Floats]:
     missing = [c for c in ("frame", "particle", "x", "y") if c not in tracks.columns]
     if missing:
