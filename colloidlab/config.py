@@ -138,7 +138,11 @@ class TrackConfig(Section):
         return diameter
 
 
-QUANTITIES = ("g_r", "psi6", "msd", "vacf", "van_hove", "alpha2", "f_s", "diffusion", "d2min")
+QUANTITIES = (
+    *("g_r", "s_q", "psi6", "voronoi", "density", "pair_entropy"),
+    *("msd", "cage_msd", "vacf", "van_hove", "alpha2", "f_s", "overlap", "diffusion"),
+    *("d2min", "cage", "hop", "neighbours", "t1"),
+)
 """What `colloidlab indicators` measures, by the names that `--only` knows."""
 
 
@@ -153,6 +157,25 @@ class IndicatorsConfig(Section):
     )
     lag_frames: int | None = Field(
         None, ge=1, description="Lag of D2min and local strain, frames [from the MSD]"
+    )
+
+    reference_frame: int | None = Field(
+        None, ge=0, description="D2min and local strain since this frame instead of over the lag"
+    )
+    neighbours: Literal["cutoff", "delaunay"] = Field(
+        "cutoff", description="Who counts as a neighbour for D2min, p_hop and cage-relative displacement"
+    )
+    hop_frames: int | None = Field(
+        None, ge=2, description="Frames on either side that p_hop compares [the lag, at least 5]"
+    )
+    persistence_frames: int = Field(
+        10, ge=1, description="Frames that new neighbours must stay for a T1 event"
+    )
+    false_positive_rate: float = Field(
+        1e-3,
+        gt=0,
+        lt=1,
+        description="Share of particles and frames that localisation errors alone may flag as rearranged or hopped",
     )
 
     @field_validator("only")

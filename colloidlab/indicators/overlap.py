@@ -88,7 +88,9 @@ def overlap(
     Lačević, Starr, Schrøder & Glotzer, J. Chem. Phys. 119, 7372 (2003), equations 3 to 8.
     """
     if max_lag < 1 or not radius_px > 0:
-        raise InputError(f"the overlap needs a positive radius and at least one frame, not {radius_px} and {max_lag}")
+        raise InputError(
+            f"the overlap needs a positive radius and at least one frame, not {radius_px} and {max_lag}"
+        )
     moved = remove_drift(trajectories(tracks), drift)
     lags = choose_lags(max_lag)
     close, number = overlap_per_origin(moved, lags, radius_px)

@@ -113,7 +113,9 @@ def _seed(points: Floats) -> tuple[int, int, int]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add(points: Floats, mesh: _Mesh, i: int, used: int, hashed: Integers, centre: tuple[float, float]) -> int:
+def _add(
+    points: Floats, mesh: _Mesh, i: int, used: int, hashed: Integers, centre: tuple[float, float]
+) -> int:
     """Join point i, outside the hull, to all edges that it sees; new number of half-edges, -1 if unsure."""
     key = _direction(points, i, centre, hashed.size)
     start = -1

@@ -101,7 +101,9 @@ def triangulate(
             raise InputError("a periodic box has no edges; give a region or a box, not both")
         return _periodic(positions[whole], whole, positions.shape[0], np.asarray(box, dtype=np.float64))
     if whole.size == 0:
-        return _described(positions[whole], _NO_TRIANGLES, _NO_TRIANGLES, np.zeros((2, 2)), whole, positions.shape[0])
+        return _described(
+            positions[whole], _NO_TRIANGLES, _NO_TRIANGLES, np.zeros((2, 2)), whole, positions.shape[0]
+        )
     points = positions[whole]
     # Determinants and Qhull's absolute tolerances lose digits far from the origin.
     middle = points.mean(axis=0)
