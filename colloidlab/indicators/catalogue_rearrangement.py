@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from colloidlab.errors import InputError
 from colloidlab.indicators.cage import cage_table
+from colloidlab.indicators.curve import Curve
 from colloidlab.indicators.hop import hop_table
 from colloidlab.indicators.neighbour_changes import neighbour_changes_table
 from colloidlab.indicators.nonaffine import d2min_table
 from colloidlab.indicators.scene import Part, Scene
-from colloidlab.indicators.t1_events import t1_events
+from colloidlab.indicators.t1_events import t1_events, t1_rate
 
 _LEAST_HOP_FRAMES = 5
 _CAGE_SPACINGS = 0.3

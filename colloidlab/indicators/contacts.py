@@ -6,8 +6,10 @@ In every frame a pair of particles is
 |---|---|
 | in touch | Delaunay neighbours whose Voronoi cells share an edge of at least `least_facet` |
 | apart | not Delaunay neighbours, although both are seen and one's neighbours are certain |
-| undecided | in between: the diagonals of a quadrilateral that is nearly on one circle, where noise decides which of them is the Delaunay edge; or a particle is not seen, or the view ends there |
+| undecided | neither: see below |
 
+Undecided are the two diagonals of a quadrilateral that is nearly on one circle, where noise
+decides which of them is the Delaunay edge; pairs of which one is not seen; and the edge of the view.
 A contact changes when the pair has been observed in the other state in `persistence`
 frames without one observation to the contrary; undecided frames count for neither.
 """
@@ -20,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from colloidlab.indicators.trajectories import Floats, Integers, Snapshots
+from colloidlab.indicators.trajectories import Integers, Snapshots
 from colloidlab.indicators.triangulation import Triangulation
 from colloidlab.progress import SILENT, Monitor
 

@@ -83,7 +83,7 @@ def sweep_hull(points: Floats) -> tuple[Integers, Integers]:
         hashed[_direction(points, i, centre, hashed.size)] = i
     distance = (points[:, 0] - centre[0]) ** 2 + (points[:, 1] - centre[1]) ** 2
     for i in np.argsort(distance):
-        if i == first or i == second or i == third:
+        if i in (first, second, third):
             continue
         used = _add(points, mesh, i, used, hashed, centre)
         if used < 0:
@@ -96,10 +96,10 @@ def _seed(points: Floats) -> tuple[int, int, int]:
     """A small triangle near the middle, counterclockwise; third -1 when there is none."""
     middle_x = 0.5 * (points[:, 0].min() + points[:, 0].max())
     middle_y = 0.5 * (points[:, 1].min() + points[:, 1].max())
-    first = np.argmin((points[:, 0] - middle_x) ** 2 + (points[:, 1] - middle_y) ** 2)
+    first = int(np.argmin((points[:, 0] - middle_x) ** 2 + (points[:, 1] - middle_y) ** 2))
     distance = (points[:, 0] - points[first, 0]) ** 2 + (points[:, 1] - points[first, 1]) ** 2
     distance[first] = np.inf
-    second = np.argmin(distance)
+    second = int(np.argmin(distance))
     third, least = -1, np.inf
     for i in range(points.shape[0]):
         if i != first and i != second and _side(points, first, second, i) != 0:

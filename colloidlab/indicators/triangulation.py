@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, QhullError
 
 from colloidlab.errors import InputError
-from colloidlab.indicators.sweep_hull import sweep_hull
+from colloidlab.indicators.mesh import NO_TRIANGLES, edges_of, leave, triangles_of
 from colloidlab.indicators.trajectories import Floats, Integers, Snapshots, snapshots
 from colloidlab.progress import SILENT, Monitor
 
@@ -102,14 +101,14 @@ def triangulate(
         return _periodic(positions[whole], whole, positions.shape[0], np.asarray(box, dtype=np.float64))
     if whole.size == 0:
         return _described(
-            positions[whole], _NO_TRIANGLES, _NO_TRIANGLES, np.zeros((2, 2)), whole, positions.shape[0]
+            positions[whole], NO_TRIANGLES, NO_TRIANGLES, np.zeros((2, 2)), whole, positions.shape[0]
         )
     points = positions[whole]
     # Determinants and Qhull's absolute tolerances lose digits far from the origin.
     middle = points.mean(axis=0)
     x0, y0, x1, y1 = region if region is not None else (*points.min(axis=0), *points.max(axis=0))
     limits = np.array([[x0, y0], [x1, y1]]) - middle
-    triangles, twins = _mesh(points - middle)
+    triangles, twins = triangles_of(points - middle)
     return _described(points - middle, triangles, twins, limits, whole, positions.shape[0])
 
 
@@ -181,34 +180,12 @@ def delaunay_pairs(positions: Floats, *, box: Floats | None = None) -> Integers:
     return triangulate(positions, box=box).edges.astype(np.int64)
 
 
-_NO_TRIANGLES = np.zeros((0, 3), dtype=np.int64)
-
-
-def _mesh(points: Floats) -> tuple[Integers, Integers]:
-    """Triangles and twins as `sweep_hull` gives them; Qhull decides where rounding matters."""
-    if points.shape[0] < 3:
-        return _NO_TRIANGLES, _NO_TRIANGLES
-    triangles, twins = sweep_hull(points)
-    if triangles.size:
-        return triangles, twins
-    try:
-        mesh = Delaunay(points)
-    except QhullError:
-        return _NO_TRIANGLES, _NO_TRIANGLES  # all on one line
-    triangles = mesh.simplices.astype(np.int64)
-    # Qhull names the triangle across from corner k, which is across the edge that starts at k + 1.
-    across = mesh.neighbors[:, [2, 0, 1]].astype(np.int64)
-    ends = np.roll(triangles, -1, axis=1)
-    start_there = triangles[across] == ends[:, :, None]
-    return triangles, np.where(across < 0, -1, 3 * across + np.argmax(start_there, axis=2))
-
-
 def _described(
     points: Floats, triangles: Integers, twins: Integers, limits: Floats, whole: Integers, n: int
 ) -> Triangulation:
     """Edges, facets and certainty of a mesh over `points`, which are the rows `whole` of n."""
-    outside = _leaves(points, triangles, limits, _ROUNDING * np.ptp(limits, axis=0))
-    edges, facets, apexes, sure, known = _edges(points, triangles, twins, outside)
+    outside = leave(points, triangles, limits, _ROUNDING * np.ptp(limits, axis=0))
+    edges, facets, apexes, sure, known = edges_of(points, triangles, twins, outside)
     bonds = points[edges[:, 1]] - points[edges[:, 0]]
     certain = np.zeros(n, dtype=np.bool_)
     certain[whole] = known
@@ -228,7 +205,7 @@ def _periodic(points: Floats, whole: Integers, n: int, box: Floats) -> Triangula
     """Triangulate the box with as many images around it as the circumcircles at its border need."""
     m = points.shape[0]
     if m == 0:
-        return _described(points, _NO_TRIANGLES, _NO_TRIANGLES, np.zeros((2, 2)), whole, n)
+        return _described(points, NO_TRIANGLES, NO_TRIANGLES, np.zeros((2, 2)), whole, n)
     inside = points % box
     inside = np.where(inside >= box, 0.0, inside)
     # Ties (lattices) are broken alike in all images, by less than any position is known.
@@ -238,11 +215,11 @@ def _periodic(points: Floats, whole: Integers, n: int, box: Floats) -> Triangula
     while True:
         owner, shift = _images(inside, box, margin)
         seen = inside[owner] + shift * box - box / 2
-        triangles, twins = _mesh(seen)
+        triangles, twins = triangles_of(seen)
         central = (shift == 0).all(axis=1)
         mine = central[triangles].any(axis=1)
         limits = np.array([-box / 2 - margin, box / 2 + margin])
-        leaves = _leaves(seen, triangles[mine], limits, np.zeros(2)).any()
+        leaves = leave(seen, triangles[mine], limits, np.zeros(2)).any()
         if mine.any() and not leaves and (twins[mine] >= 0).all():
             return _folded(seen, triangles, twins, owner, central, whole, n)
         if margin > 2 * box.max():
@@ -275,7 +252,9 @@ def _folded(
     n: int,
 ) -> Triangulation:
     """Each edge and triangle once: that image of it whose lowest particle is in the box itself."""
-    edges, facets, apexes, _, _ = _edges(seen, triangles, twins, np.zeros(triangles.shape[0], dtype=np.bool_))
+    edges, facets, apexes, _, _ = edges_of(
+        seen, triangles, twins, np.zeros(triangles.shape[0], dtype=np.bool_)
+    )
     turned = owner[edges[:, 0]] > owner[edges[:, 1]]
     low, high = np.where(turned, edges[:, ::-1].T, edges.T)
     keep = central[low] & (owner[low] != owner[high])
@@ -299,71 +278,3 @@ def _folded(
         np.ones(pairs.shape[0], dtype=np.bool_),
         certain,
     )
-
-
-@njit(cache=True, nogil=True)
-def _leaves(points: Floats, triangles: Integers, limits: Floats, slack: Floats) -> NDArray[np.bool_]:
-    """Which circumcircles reach beyond the rectangle from limits[0] to limits[1]."""
-    found = np.empty(triangles.shape[0], dtype=np.bool_)
-    for t in range(triangles.shape[0]):
-        a, b, c = points[triangles[t, 0]], points[triangles[t, 1]], points[triangles[t, 2]]
-        bx, by, cx, cy = b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1]
-        bb, cc, twice = bx * bx + by * by, cx * cx + cy * cy, 2 * (bx * cy - by * cx)
-        if twice == 0:
-            found[t] = True
-            continue
-        x, y = (cy * bb - by * cc) / twice, (bx * cc - cx * bb) / twice
-        radius = np.hypot(x, y)
-        found[t] = (
-            a[0] + x - radius < limits[0, 0] - slack[0]
-            or a[1] + y - radius < limits[0, 1] - slack[1]
-            or a[0] + x + radius > limits[1, 0] + slack[0]
-            or a[1] + y + radius > limits[1, 1] + slack[1]
-        )
-    return found
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _edges(
-    points: Floats, triangles: Integers, twins: Integers, outside: NDArray[np.bool_]
-) -> tuple[Integers, Floats, Integers, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Edges i < j, their facets ½|r_ij|(cot + cot of the angles across), apexes, and what is certain."""
-    most = triangles.size
-    edges, apexes = np.empty((most, 2), np.int64), np.empty((most, 2), np.int64)
-    facets, sure = np.empty(most), np.empty(most, np.bool_)
-    known = np.zeros(points.shape[0], dtype=np.bool_)
-    for t in range(triangles.shape[0]):
-        for k in range(3):
-            known[triangles[t, k]] = True
-    count = 0
-    for t in range(triangles.shape[0]):
-        for k in range(3):
-            other = twins[t, k]
-            i, j = triangles[t, k], triangles[t, (k + 1) % 3]
-            if outside[t] or other < 0:
-                known[i] = known[j] = False
-            if outside[t]:
-                known[triangles[t, (k + 2) % 3]] = False
-            if other > 3 * t + k:
-                continue
-            edges[count, 0], edges[count, 1] = min(i, j), max(i, j)
-            top = triangles[t, (k + 2) % 3]
-            apexes[count, 0], apexes[count, 1] = top, -1
-            facets[count], sure[count] = np.nan, False
-            if other >= 0:
-                bottom = triangles[other // 3, (other + 2) % 3]
-                apexes[count, 1] = bottom
-                length = np.hypot(points[i, 0] - points[j, 0], points[i, 1] - points[j, 1])
-                cots = _cotangent(points, top, i, j) + _cotangent(points, bottom, j, i)
-                facets[count] = 0.5 * length * max(cots, 0.0)
-                sure[count] = not (outside[t] or outside[other // 3])
-            count += 1
-    return edges[:count].copy(), facets[:count].copy(), apexes[:count].copy(), sure[:count].copy(), known
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cotangent(points: Floats, at: int, i: int, j: int) -> float:
-    """Cotangent of the angle at a corner of a counterclockwise triangle."""
-    ax, ay = points[i, 0] - points[at, 0], points[i, 1] - points[at, 1]
-    bx, by = points[j, 0] - points[at, 0], points[j, 1] - points[at, 1]
-    return float((ax * bx + ay * by) / (ax * by - ay * bx))

@@ -16,6 +16,7 @@ from colloidlab.progress import SILENT, Monitor
 from colloidlab.report import (
     figures_calibration,
     figures_dynamics,
+    figures_events,
     figures_model,
     figures_rollout,
     figures_structure,
@@ -85,6 +86,8 @@ PARTS = (
         "Rearrangement, structure and motion",
         (
             Item("rearrangement", "Where particles rearrange", figures_structure.rearrangement),
+            Item("events", "Where neighbours are exchanged", figures_events.events),
+            Item("timeline", "When particles rearrange", figures_events.timeline),
             Item("hexatic", "Hexatic order", figures_structure.hexatic_order),
             Item("curves", "Correlations and displacements", figures_structure.curves),
             Item("relaxation", "How places are left", figures_dynamics.relaxation),
