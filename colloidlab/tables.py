@@ -84,10 +84,17 @@ COLUMNS: dict[str, Column] = {
     "strain_xx_error": Column("", "standard deviation of strain_xx from localisation errors"),
     "strain_xy_error": Column("", "standard deviation of strain_xy from localisation errors"),
     "strain_yy_error": Column("", "standard deviation of strain_yy from localisation errors"),
+    "strain_xz_error": Column("", "standard deviation of strain_xz from localisation errors"),
+    "strain_yz_error": Column("", "standard deviation of strain_yz from localisation errors"),
+    "strain_zz_error": Column("", "standard deviation of strain_zz from localisation errors"),
     "d2min_error_px2": Column("px^2", "standard deviation of d2min_px2 from localisation errors"),
     "d2min_noise_px2": Column("px^2", "mean of d2min_px2 that localisation errors alone make"),
     "rearranged": Column("", "true where D2min is more than localisation errors make, at the stated rate"),
-    "hop_px2": Column("px^2", "p_hop: squared distance of the particle's mean places before and after"),
+    "hop_px2": Column(
+        "px^2",
+        "p_hop of Candelier et al.: squared distance between the places before and after the frame, "
+        "relative to the neighbours; never less than the spread within them",
+    ),
     "hop_error_px2": Column("px^2", "standard deviation of hop_px2 from localisation errors"),
     "hopped": Column(
         "", "true where p_hop peaks and is more than localisation errors make, at the stated rate"

@@ -8,7 +8,7 @@ import numpy as np
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.adjacency import Adjacency
-from colloidlab.indicators.nonaffine_kernels import FIT_LOOPS, open_or_periodic
+from colloidlab.indicators.nonaffine_kernels import fit_rows, open_or_periodic
 from colloidlab.indicators.trajectories import Floats, Integers
 
 
@@ -64,7 +64,7 @@ def fit_affine(
     if adjacency.start.size != n + 1:
         raise InputError(f"the neighbours of {adjacency.start.size - 1} particles do not fit {n} positions")
     present = np.isfinite(reference).all(axis=1) & np.isfinite(current).all(axis=1)
-    residual, strain, gradient, number = FIT_LOOPS[n_dim](
+    residual, strain, gradient, number = fit_rows(
         reference, current, present, *adjacency, *open_or_periodic(box, n_dim)
     )
     if mean:

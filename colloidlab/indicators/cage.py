@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numba import njit
-from numpy.typing import NDArray
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.adjacency import Adjacency, NeighbourRule, find_neighbours
@@ -56,8 +55,7 @@ def cage_relative(
             f"{current.shape} and the neighbours of {adjacency.start.size - 1} particles"
         )
     moved = minimum_image(current - reference, None if box is None else np.asarray(box, dtype=np.float64))
-    present = np.isfinite(moved).all(axis=1)
-    return _less_neighbours(np.ascontiguousarray(moved), present, *adjacency)
+    return _less_neighbours(np.ascontiguousarray(moved), *adjacency)
 
 
 def cage_table(
@@ -106,10 +104,12 @@ def cage_table(
 
 
 @njit(cache=True, nogil=True)
-def _less_neighbours(
-    moved: Floats, present: NDArray[np.bool_], start: Integers, neighbour: Integers
-) -> Floats:
+def _less_neighbours(moved: Floats, start: Integers, neighbour: Integers) -> Floats:
     n, n_dim = moved.shape
+    present = np.ones(n, np.bool_)
+    for i in range(n):
+        for d in range(n_dim):
+            present[i] &= not np.isnan(moved[i, d])
     relative = np.full((n, n_dim), np.nan)
     total = np.empty(n_dim)
     for i in range(n):

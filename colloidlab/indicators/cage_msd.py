@@ -77,8 +77,9 @@ def cage_msd(
         earlier, later = rows_apart(rows, int(lag))
         end = np.full_like(start, np.nan)
         end[place[earlier]] = rows.values[later]
-        squared = np.sum(cage_relative(start, end, adjacency) ** 2, axis=1)
-        known = np.flatnonzero(np.isfinite(squared))
+        relative = cage_relative(start, end, adjacency)
+        squared = np.einsum("nd,nd->n", relative, relative)
+        known = np.flatnonzero(~np.isnan(squared))
         sums[:, m] = np.bincount(groups[known], squared[known], n_groups)
         counts[:, m] = np.bincount(groups[known], minlength=n_groups)
     found = counts.sum(axis=0) > 0

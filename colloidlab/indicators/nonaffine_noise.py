@@ -10,7 +10,7 @@ from colloidlab.indicators.adjacency import Adjacency
 from colloidlab.indicators.affine_fit import NonAffine
 from colloidlab.indicators.noise_tail import tail_probability
 from colloidlab.indicators.nonaffine_kernels import open_or_periodic
-from colloidlab.indicators.nonaffine_noise_kernels import NOISE_LOOPS
+from colloidlab.indicators.nonaffine_noise_kernels import noise_rows
 from colloidlab.indicators.trajectories import Floats
 
 
@@ -74,7 +74,7 @@ def nonaffine_noise(
     """
     n_dim = reference.shape[1]
     present = np.isfinite(reference).all(axis=1) & np.isfinite(current).all(axis=1)
-    traces, seen, variance = NOISE_LOOPS[n_dim](
+    traces, seen, variance = noise_rows(
         reference,
         current,
         found.gradient,
