@@ -9,7 +9,8 @@ In every frame a pair of particles is
 | undecided | neither: see below |
 
 Undecided are the two diagonals of a quadrilateral that is nearly on one circle, where noise
-decides which of them is the Delaunay edge; pairs of which one is not seen; and the edge of the view.
+decides which of them is the Delaunay edge; pairs of which one is not seen; edges across the hole that a
+particle leaves in the frames in which it was not found; and the edge of the view.
 A contact changes when the pair has been observed in the other state in `persistence`
 frames without one observation to the contrary; undecided frames count for neither.
 """
@@ -81,20 +82,9 @@ def contact_changes(
     names, index = np.unique(every, return_inverse=True)
     sizes = [p.size for p in shots.particles]
     rows = np.split(index, np.cumsum(sizes)[:-1]) if sizes else []
-    before = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    parts: list[tuple[Integers, ...]] = [(np.zeros(0, np.int64),) * 3]
-    for k, (row, mesh) in enumerate(zip(monitor.track(rows, "contacts"), meshes)):
-        now = _observed(mesh, row, names.size, least_facet)
-        keys, levels = _differences(*before, *now)
-        parts.append((keys, np.full(keys.size, k), levels))
-        before = now
-    keys, frames, levels = (np.concatenate(p) for p in zip(*parts))
-    # Before its first edge a pair was apart.
-    ever = np.unique(keys)
-    keys, frames, levels = (
-        np.concatenate(both)
-        for both in ((ever, keys), (np.zeros_like(ever), frames), (np.full_like(ever, _APART), levels))
-    )
+    last = np.zeros(names.size, dtype=np.int64)
+    np.maximum.at(last, index, np.repeat(np.arange(len(sizes)), sizes))
+    keys, frames, levels = _runs(rows, meshes, last, least_facet, persistence, monitor)
     order = np.argsort(keys, kind="stable")
     by_particle = np.argsort(index, kind="stable")
     seen = np.repeat(np.arange(len(sizes)), sizes)[by_particle]
@@ -107,7 +97,70 @@ def contact_changes(
     return ContactChanges(pairs, found[:, 1] == 1, found[:, 2], found[:, 3], found[:, 4])
 
 
-def _observed(mesh: Triangulation, row: Integers, n: int, least_facet: float) -> tuple[Integers, Integers]:
+def _runs(
+    rows: list[Integers],
+    meshes: list[Triangulation],
+    last: Integers,
+    least_facet: float,
+    persistence: int,
+    monitor: Monitor,
+) -> tuple[Integers, Integers, Integers]:
+    """When what a frame says of a pair has changed: keys i n + j, frames, and from then on; in order of time."""
+    before = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    parts: list[tuple[Integers, ...]] = [(np.zeros(0, np.int64),) * 3]
+    holes: dict[int, tuple[int, Integers]] = {}
+    for k, (row, mesh) in enumerate(zip(monitor.track(rows, "contacts"), meshes)):
+        if k:
+            # Only of those who come back: who has left the view leaves no hole in it.
+            stay = last[rows[k - 1]] > k
+            _note_holes(holes, k, rows[k - 1], stay, row, meshes[k - 1], persistence)
+        now = _observed(mesh, row, last.size, least_facet, _across(holes, last.size))
+        keys, levels = _differences(*before, *now)
+        parts.append((keys, np.full(keys.size, k), levels))
+        before = now
+    keys, frames, levels = (np.concatenate(p) for p in zip(*parts))
+    # Before its first edge a pair was apart.
+    ever = np.unique(keys)
+    return (
+        np.concatenate([ever, keys]),
+        np.concatenate([np.zeros_like(ever), frames]),
+        np.concatenate([np.full_like(ever, _APART), levels]),
+    )
+
+
+def _note_holes(
+    holes: dict[int, tuple[int, Integers]],
+    k: int,
+    before: Integers,
+    stay: NDArray[np.bool_],
+    now: Integers,
+    mesh: Triangulation,
+    persistence: int,
+) -> None:
+    """Add who is to `stay` but has just vanished, with the neighbours; drop who is back, or gone for long."""
+    for particle, (since, _) in list(holes.items()):
+        if k - since >= persistence:
+            del holes[particle]
+    for particle in np.intersect1d(now, list(holes)).tolist():
+        del holes[particle]
+    for particle in np.setdiff1d(before[stay], now, assume_unique=True):
+        mine = mesh.edges[(before[mesh.edges] == particle).any(axis=1)]
+        ends = before[mine.ravel()]
+        holes[int(particle)] = (k, np.sort(ends[ends != particle]))
+
+
+def _across(holes: dict[int, tuple[int, Integers]], n: int) -> Integers:
+    """Keys i n + j of all pairs of neighbours of one missing particle."""
+    pairs = [np.zeros(0, np.int64)]
+    for _, around in holes.values():
+        i, j = np.triu_indices(around.size, 1)
+        pairs.append(around[i] * n + around[j])
+    return np.concatenate(pairs)
+
+
+def _observed(
+    mesh: Triangulation, row: Integers, n: int, least_facet: float, hidden: Integers
+) -> tuple[Integers, Integers]:
     """Pairs that are not simply apart in a frame, as sorted keys i n + j, and what the frame says of them."""
     sure = mesh.certain_edges & (mesh.facets >= least_facet)
     crossed = mesh.apexes[~sure]
@@ -117,7 +170,10 @@ def _observed(mesh: Triangulation, row: Integers, n: int, least_facet: float) ->
     levels = np.concatenate([np.where(sure, _TOUCHING, _CLOSE), np.full(len(crossed), _CROSSED)])
     # A pair that is an edge itself and crossed by another one comes first as an edge.
     keys, first = np.unique(keys, return_index=True)
-    return keys, levels[first]
+    levels = levels[first]
+    if hidden.size:
+        levels[(levels == _TOUCHING) & np.isin(keys, hidden)] = _CLOSE
+    return keys, levels
 
 
 @njit(cache=True, nogil=True)
