@@ -96,6 +96,17 @@ def neighbour_exchanges(scene: Scene) -> Part:
     events = t1_events(
         scene.tracks, persistence_frames=kept, triangulations=scene.triangulations, monitor=scene.monitor
     )
-    return Part(
-        tables={"events": events}, summary={"n_t1_events": len(events), "t1_persistence_frames": kept}
-    )
+    rate = t1_rate(events, scene.tracks, scene.triangulations, persistence_frames=kept)
+    if rate.empty:
+        raise InputError(f"no event can be seen to last {kept} of so few frames; set persistence_frames")
+    share = (rate["n_events"] / rate["n_particles"].clip(lower=1)).to_numpy()
+    unknown = np.full(len(rate), np.nan)
+    curve = Curve(rate["frame"].to_numpy(dtype=np.float64), share, unknown, unknown, "frame", "1/frame")
+    part = Part(tables={"events": events})
+    part.summary = {
+        "n_t1_events": len(events),
+        "t1_persistence_frames": kept,
+        "t1_rate_per_frame": float(rate["n_events"].sum() / max(rate["n_particles"].sum(), 1)),
+    }
+    part.curves.append(("t1_rate", curve.calibrated(scene.calibration, x=(0, 1), y=(0, -1))))
+    return part
