@@ -57,7 +57,9 @@ def noisy_crystal(
     return table
 
 
-def walk(rng: np.random.Generator, *, n_frames: int, n: int, step: float = 1.0) -> tuple[Floats, pd.DataFrame]:
+def walk(
+    rng: np.random.Generator, *, n_frames: int, n: int, step: float = 1.0
+) -> tuple[Floats, pd.DataFrame]:
     """Free walks of n particles, steps of standard deviation `step` along each axis: positions and tracks."""
     positions = np.cumsum(rng.normal(0, step, (n_frames, n, 2)), axis=0)
     return positions, as_tracks(positions)
