@@ -63,9 +63,8 @@ def fit_affine(
     n, n_dim = reference.shape
     if adjacency.start.size != n + 1:
         raise InputError(f"the neighbours of {adjacency.start.size - 1} particles do not fit {n} positions")
-    present = np.isfinite(reference).all(axis=1) & np.isfinite(current).all(axis=1)
     residual, strain, gradient, number = fit_rows(
-        reference, current, present, *adjacency, *open_or_periodic(box, n_dim)
+        reference, current, *adjacency, *open_or_periodic(box, n_dim)
     )
     if mean:
         residual = residual / np.maximum(number, 1)

@@ -9,7 +9,7 @@ from colloidlab.errors import InputError
 from colloidlab.indicators.adjacency import Adjacency, NeighbourRule, find_neighbours
 from colloidlab.indicators.hop_kernels import hop_rows, peaks
 from colloidlab.indicators.localisation import localisation_sigma
-from colloidlab.indicators.noise_tail import tail_probability
+from colloidlab.indicators.noise_tail import saddlepoint_tail
 from colloidlab.indicators.trajectories import Floats, Trajectories, sorted_rows, trajectories
 from colloidlab.progress import SILENT, Monitor
 
@@ -103,9 +103,10 @@ def hop_table(
     order = sorted_rows(tracks, by=("particle", "frame"))
     variances = localisation_sigma(tracks, sigma_px)[order] ** 2
     found = _hop_of_all(rows, variances, half_width_frames, least, neighbours, cutoff_px, monitor)
-    hop, variance, *cumulants = found.T
+    hop, variance = found[:, 0], found[:, 1]
     event = peaks(np.ascontiguousarray(hop), rows.frames, rows.offsets, half_width_frames)
-    event &= (tail_probability(hop, *cumulants) < false_positive_rate) & (hop >= least_hop_px2)
+    event &= hop >= least_hop_px2
+    event[event] = _chance(found[event]) < false_positive_rate
     table = pd.DataFrame(
         {
             "frame": rows.frames,
@@ -127,8 +128,8 @@ def _hop_of_all(
     cutoff: float | None,
     monitor: Monitor,
 ) -> Floats:
-    """p_hop, its variance and the cumulants of noise, of every row."""
-    out = np.full((rows.frames.size, 5), np.nan)
+    """What `hop_rows` gives, of every row."""
+    out = np.full((rows.frames.size, 4 + 2 * rows.values.shape[1]), np.nan)
     first, last = rows.offsets[:-1][rows.track], rows.offsets[1:][rows.track]
     by_frame = np.argsort(rows.frames, kind="stable")
     frames, begins = np.unique(rows.frames[by_frame], return_index=True)
@@ -151,3 +152,15 @@ def _hop_of_all(
             rule is not None,
         )
     return out
+
+
+def _chance(found: Floats) -> Floats:
+    """Probability that localisation errors alone make p_hop as large, from its bound √(X Y) ≤ ½ (X + Y).
+
+    The bound is a sum of squares: of the spread within either half, and of the distance between them.
+    """
+    hop, n_before, n_after = found[:, 0], found[:, 2:3], found[:, 3:4]
+    before, after = np.split(found[:, 4:], 2, axis=1)
+    eigenvalues = np.hstack([0.5 * before, 0.5 * after, before + after])
+    one = np.ones_like(before)
+    return saddlepoint_tail(hop, eigenvalues, np.hstack([(n_before - 1) * one, (n_after - 1) * one, one]))

@@ -37,13 +37,14 @@ def hop_rows(  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    out : float array, shape (n, 5)
-        p_hop; variance of p_hop; first three cumulants of the bound ½ (X + Y) under noise alone.
+    out : float array, shape (n, 4 + 2 D)
+        p_hop; variance of p_hop; samples before and after; per axis, variances of the mean place before and
+        after.
     """
     n_dim = values.shape[1]
     n_slots = 2 * half_width
     most = np.max(np.diff(start)) if rows.size else 0
-    out = np.full((rows.size, 5), np.nan)
+    out = np.full((rows.size, 4 + 2 * n_dim), np.nan)
     window = np.empty((most + 1, n_slots), np.int64)
     there = np.empty(most + 1, np.bool_)
     weights = np.zeros(most + 1)
@@ -220,7 +221,7 @@ def _hop(place, noise, n_before, n_after, out):  # type: ignore[no-untyped-def]
     alpha = 0.5 * np.sqrt(Y / X) if X > 0 and Y > 0 else 0.5
     beta = 0.5 * np.sqrt(X / Y) if X > 0 and Y > 0 else 0.5
     seen, squared = 0.0, 0.0
-    out[2:] = 0.0
+    out[2], out[3] = n_before, n_after
     for d in range(n_dim):
         step = after[d] - before[d]
         for s in range(n):
@@ -232,10 +233,7 @@ def _hop(place, noise, n_before, n_after, out):  # type: ignore[no-untyped-def]
         u, v = noise_before[d] / n_before, noise_after[d] / n_after
         squared += (n_before - 1) * (alpha * u) ** 2 + (n_after - 1) * (beta * v) ** 2
         squared += ((alpha + beta) * (u + v)) ** 2
-        for power in range(1, 4):
-            factor = (1.0, 2.0, 8.0)[power - 1]
-            spread = (n_before - 1) * (0.5 * u) ** power + (n_after - 1) * (0.5 * v) ** power
-            out[1 + power] += factor * (spread + (u + v) ** power)
+        out[4 + d], out[4 + n_dim + d] = u, v
     out[1] = 2 * squared + 4 * max(seen - squared, 0.0)
 
 

@@ -29,10 +29,21 @@ def image(separation: float, side: float, inverse: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def fit_rows(reference, current, present, start, neighbour, sides, inverse):  # type: ignore[no-untyped-def]
+def both_seen(reference, current):  # type: ignore[no-untyped-def]
+    """Rows that are finite in both."""
+    present = np.ones(reference.shape[0], np.bool_)
+    for i in range(reference.shape[0]):
+        for a in range(reference.shape[1]):
+            present[i] &= np.isfinite(reference[i, a]) and np.isfinite(current[i, a])
+    return present
+
+
+@njit(cache=True, nogil=True)
+def fit_rows(reference, current, start, neighbour, sides, inverse):  # type: ignore[no-untyped-def]
     """Residuals (n,), strains and maps (n, D, D), numbers of neighbours (n,); see `affine_fit`."""
     n_dim = len(sides)
     n = reference.shape[0]
+    present = both_seen(reference, current)
     residual = np.full(n, np.nan)
     maps = np.full((n, n_dim, n_dim), np.nan)
     strain = np.full((n, n_dim, n_dim), np.nan)

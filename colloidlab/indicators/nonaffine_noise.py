@@ -73,12 +73,10 @@ def nonaffine_noise(
         Standard deviations of the localisation errors; NaN where not known.
     """
     n_dim = reference.shape[1]
-    present = np.isfinite(reference).all(axis=1) & np.isfinite(current).all(axis=1)
     traces, seen, variance = noise_rows(
         reference,
         current,
         found.gradient,
-        present,
         *adjacency,
         *open_or_periodic(box, n_dim),
         np.square(sigma_reference),

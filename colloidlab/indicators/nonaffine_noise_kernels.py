@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from colloidlab.indicators.nonaffine_kernels import image
+from colloidlab.indicators.nonaffine_kernels import both_seen, image
 
 
 @njit(cache=True, nogil=True)
 def noise_rows(  # type: ignore[no-untyped-def]
-    reference, current, maps, present, start, neighbour, sides, inverse, var_reference, var_current
+    reference, current, maps, start, neighbour, sides, inverse, var_reference, var_current
 ):
     """Traces behind the cumulants (n, 3), residual with its noise (n,), variance of the strain (n, D, D)."""
     n_dim = len(sides)
     n = reference.shape[0]
+    present = both_seen(reference, current)
     cumulants = np.full((n, 3), np.nan)
     cross = np.full(n, np.nan)
     strain = np.full((n, n_dim, n_dim), np.nan)
