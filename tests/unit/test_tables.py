@@ -154,6 +154,8 @@ def test_every_unit_suffix_tells_the_truth() -> None:
             assert column.unit.endswith(("/frame", "/frame^2")), name
             continue
         for suffix, unit in suffixes.items():
-            if name.endswith(suffix):
+            if name.endswith(f"_per{suffix}"):
+                assert column.unit == f"{suffix[1:-1]}^-{suffix[-1]}", name
+            elif name.endswith(suffix):
                 assert column.unit == unit, name
         assert column.meaning and not column.meaning.endswith("."), name
