@@ -88,7 +88,9 @@ def overlap(
     Lačević, Starr, Schrøder & Glotzer, J. Chem. Phys. 119, 7372 (2003), equations 3 to 8.
     """
     if max_lag < 1 or not radius_px > 0:
-        raise InputError(f"the overlap needs a positive radius and at least one frame, not {radius_px} and {max_lag}")
+        raise InputError(
+            f"the overlap needs a positive radius and at least one frame, not {radius_px} and {max_lag}"
+        )
     moved = remove_drift(trajectories(tracks), drift)
     lags = choose_lags(max_lag)
     close, number = overlap_per_origin(moved, lags, radius_px)
@@ -98,7 +100,8 @@ def overlap(
     rng = rng or np.random.default_rng(0)
     rows = [_estimate(close[m], number[m], int(lags[m]), rng) for m in found]
     x = lags[found].astype(np.float64)
-    q, chi4 = (Curve(x, *np.array(part).T, "frame", "1") for part in zip(*rows))
+    values = np.array(rows)  # lag, quantity, (value, low, high)
+    q, chi4 = (Curve(x, values[:, k, 0], values[:, k, 1], values[:, k, 2], "frame", "1") for k in range(2))
     return Overlap(q, chi4)
 
 
