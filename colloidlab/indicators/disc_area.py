@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from colloidlab.indicators.trajectories import Floats
 
-_SLICES = 64
+_SLICES = 32
 
 
 def disc_in_rectangle(centres: Floats, radius: Floats | float, lower: Floats, sides: Floats) -> Floats:
@@ -32,55 +33,59 @@ def disc_in_rectangle(centres: Floats, radius: Floats | float, lower: Floats, si
     array([ True])
     """
     radius = np.broadcast_to(np.asarray(radius, dtype=np.float64), centres.shape[:1])
-    before, after = lower - centres, lower + sides - centres
-    if centres.shape[1] == 2:
-        return _area(before, after, radius)
-    inside = (before[:, 2] <= -radius) & (after[:, 2] >= radius)
-    inside &= (before[:, :2] <= -radius[:, None]).all(axis=1) & (after[:, :2] >= radius[:, None]).all(axis=1)
-    out = 4 / 3 * np.pi * radius**3
-    cut = np.flatnonzero(~inside)
-    # Slices equally spaced in the angle from the pole: their number near the poles makes up for the square root.
-    low = np.arcsin(np.clip(before[cut, 2] / radius[cut], -1, 1))
-    high = np.arcsin(np.clip(after[cut, 2] / radius[cut], -1, 1))
     nodes, weights = np.polynomial.legendre.leggauss(_SLICES)
-    total = np.zeros(cut.size)
-    for node, weight in zip(nodes, weights):
-        angle = 0.5 * (low + high) + 0.5 * (high - low) * node
-        slice_radius = radius[cut] * np.cos(angle)
-        area = _area(before[cut, :2], after[cut, :2], slice_radius)
-        total += 0.5 * (high - low) * weight * area * slice_radius
-    out[cut] = total
+    return _volumes(lower - centres, lower + sides - centres, radius, nodes, weights)
+
+
+@numba.njit(cache=True, nogil=True)
+def _volumes(before: Floats, after: Floats, radius: Floats, nodes: Floats, weights: Floats) -> Floats:
+    """Around the origin, between the corners `before` and `after`, shape (n, D) each."""
+    out = np.zeros(radius.size)
+    for i in range(radius.size):
+        r = radius[i]
+        if before.shape[1] == 2:
+            out[i] = _area(before[i], after[i], r)
+            continue
+        if (before[i] <= -r).all() and (after[i] >= r).all():
+            out[i] = 4 / 3 * np.pi * r**3
+            continue
+        # Slices equally spaced in the angle from the pole: their number near the poles makes up for the square root.
+        low = np.arcsin(min(max(before[i, 2] / r, -1.0), 1.0))
+        high = np.arcsin(min(max(after[i, 2] / r, -1.0), 1.0))
+        for k in range(nodes.size):
+            slice_radius = r * np.cos(0.5 * (low + high) + 0.5 * (high - low) * nodes[k])
+            area = _area(before[i], after[i], slice_radius)
+            out[i] += 0.5 * (high - low) * weights[k] * area * slice_radius
     return out
 
 
-def _area(before: Floats, after: Floats, radius: Floats) -> Floats:
-    """Area of discs around the origin between the corners `before` and `after`, shape (n, 2) each."""
-
-    def quadrant(x: Floats, y: Floats) -> Floats:
-        return _quadrant(np.clip(x, -radius, radius), np.clip(y, -radius, radius), radius)
-
-    return (
-        quadrant(after[:, 0], after[:, 1])
-        - quadrant(before[:, 0], after[:, 1])
-        - quadrant(after[:, 0], before[:, 1])
-        + quadrant(before[:, 0], before[:, 1])
-    )
+@numba.njit(cache=True, nogil=True)
+def _area(before: Floats, after: Floats, radius: float) -> float:
+    """Area of the disc around the origin between two corners."""
+    x0, x1 = min(max(before[0], -radius), radius), min(max(after[0], -radius), radius)
+    y0, y1 = min(max(before[1], -radius), radius), min(max(after[1], -radius), radius)
+    whole = _quadrant(x1, y1, radius) - _quadrant(x0, y1, radius)
+    return whole - _quadrant(x1, y0, radius) + _quadrant(x0, y0, radius)
 
 
-def _quadrant(a: Floats, b: Floats, radius: Floats) -> Floats:
+@numba.njit(cache=True, nogil=True)
+def _quadrant(a: float, b: float, radius: float) -> float:
     """Area of the disc left of x = a and below y = b, both within ± radius."""
-
-    def below(t: Floats) -> Floats:
-        """∫ √(R² − x²) dx from −R to t."""
-        root = np.sqrt(np.maximum(radius**2 - t**2, 0))
-        ratio = np.divide(t, radius, out=np.zeros_like(t), where=radius > 0)
-        return 0.5 * (t * root + radius**2 * (np.arcsin(np.clip(ratio, -1, 1)) + np.pi / 2))
-
     # The line y = b meets the circle at x = ± reach; between them a column ends at the line.
-    reach = np.sqrt(np.maximum(radius**2 - b**2, 0))
-    within = np.clip(a, -reach, reach)
-    middle = below(within) - below(-reach) + b * (within + reach)
-    sides = 2 * (below(a) - below(within) + below(-reach))
-    # Right of the left meeting point only; left of it the column is whole or empty.
-    sides = np.where(a < -reach, 2 * below(a), sides)
-    return np.asarray(np.where(b >= 0, sides + middle, middle))
+    reach = np.sqrt(max(radius**2 - b**2, 0.0))
+    within = min(max(a, -reach), reach)
+    middle = _below(within, radius) - _below(-reach, radius) + b * (within + reach)
+    if b < 0:
+        return middle
+    # Left and right of the meeting points the columns are whole.
+    left = 2 * _below(min(a, -reach), radius)
+    right = 2 * (_below(a, radius) - _below(reach, radius)) if a > reach else 0.0
+    return left + middle + right
+
+
+@numba.njit(cache=True, nogil=True)
+def _below(t: float, radius: float) -> float:
+    """∫ √(R² − x²) dx from −R to t."""
+    root = np.sqrt(max(radius**2 - t**2, 0.0))
+    ratio = min(max(t / radius, -1.0), 1.0) if radius > 0 else 0.0
+    return 0.5 * (t * root + radius**2 * (np.arcsin(ratio) + np.pi / 2))

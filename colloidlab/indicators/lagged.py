@@ -63,7 +63,6 @@ def lagged_sums(
     for lag in lags:
         earlier, later = rows_apart(tracks, int(lag))
         owner = groups[earlier]
-        total: Floats | None = None
         # In pieces that stay in the processor's cache.
         for start in range(0, max(earlier.size, 1), _PIECE):
             piece = slice(start, start + _PIECE)
@@ -71,9 +70,10 @@ def lagged_sums(
                 tracks.values.take(earlier[piece], axis=0), tracks.values.take(later[piece], axis=0)
             )
             part = np.stack([np.bincount(owner[piece], column, n_groups) for column in values.T], axis=1)
-            total = part if total is None else total + part
-        assert total is not None
-        sums.append(total)
+            if start == 0:
+                sums.append(part)
+            else:
+                sums[-1] += part
         counts.append(np.bincount(owner, minlength=n_groups).astype(np.float64))
     return np.stack(sums, axis=2), np.stack(counts, axis=1)
 

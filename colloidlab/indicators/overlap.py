@@ -100,7 +100,8 @@ def overlap(
     rng = rng or np.random.default_rng(0)
     rows = [_estimate(close[m], number[m], int(lags[m]), rng) for m in found]
     x = lags[found].astype(np.float64)
-    q, chi4 = (Curve(x, *np.array(part).T, "frame", "1") for part in zip(*rows))
+    values = np.array(rows)  # lag, quantity, (value, low, high)
+    q, chi4 = (Curve(x, values[:, k, 0], values[:, k, 1], values[:, k, 2], "frame", "1") for k in range(2))
     return Overlap(q, chi4)
 
 

@@ -150,11 +150,8 @@ def particle_entropy(
     out = np.full(positions.shape[0], np.nan)
     if known.size == 0:
         return out
-    if window.periodic:
-        whole = np.ones(known.size, dtype=np.bool_)
-    else:
-        room = np.minimum(points - window.lower, window.lower + window.sides - points)
-        whole = (room >= r_max).all(axis=1)
+    room = np.minimum(points - window.lower, window.lower + window.sides - points)
+    whole = (room >= r_max).all(axis=1) | window.periodic
     pairs = pairs_within(points, r_max + _TAIL * smoothing, window.box)
     apart = minimum_image(points[pairs[:, 0]] - points[pairs[:, 1]], window.box)
     distance = np.sqrt(np.einsum("ij,ij->i", apart, apart))

@@ -45,11 +45,11 @@ def structure_factor(
     counts with the taper h = Π_d √2 sin(π x_d/L_d), which goes smoothly to zero at the edge, and the
     transform H(q) of a uniform density under the same taper is subtracted:
 
-        S(q) = ⟨|Σ_j h(r_j) exp(−i q·r_j) − N H(q)/|W||²⟩ / (⟨N⟩ (1 − |H(q)|²/|W|²)) .
+        S(q) = ⟨|Σ_j h(r_j) exp(−i q·r_j) − N H(q)/|W||²⟩ / (⟨Σ_j h(r_j)²⟩ (1 − |H(q)|²/|W|²)) .
 
-    The last factor makes an ideal gas of N particles exactly 1. The price is resolution: peaks are as wide as 3π/L, and
-    below q = 3π/L, with L the shortest side, S(q) is not known: the curve begins there. (In a box it
-    begins at 2π/L.) Localisation errors lower S(q) − 1 by the factor exp(−q²σ²).
+    The mean of h² is 1, and the last factor makes an ideal gas of N particles exactly 1. The price is resolution:
+    peaks are as wide as 3π/L, and below q = 3π/L, with L the shortest side, S(q) is not known: the curve begins
+    there. (In a box it begins at 2π/L.) Localisation errors lower S(q) − 1 by the factor exp(−q²σ²).
 
     Parameters
     ----------
@@ -95,8 +95,9 @@ def structure_factor(
         if kept.shape[0] == 0:
             continue
         block = k * n_blocks // len(frames)
-        sums[block] += modes.power(kept, window)
-        numbers[block] += kept.shape[0]
+        power, number = modes.power(kept, window)
+        sums[block] += power
+        numbers[block] += number
     if numbers.sum() == 0:
         raise InputError("no frame holds a particle, so there is no structure factor")
     found = modes.weight > 0
@@ -147,8 +148,8 @@ class _Modes:
     q: Floats
     weight: Floats
 
-    def power(self, points: Floats, window: Window) -> Floats:
-        """Sum over the wave vectors of each bin of |ρ_q|², of one frame."""
+    def power(self, points: Floats, window: Window) -> tuple[Floats, float]:
+        """Sum over the wave vectors of each bin of |ρ_q|², of one frame, and the number of particles, Σ h²."""
         place = (points - window.lower) / window.sides
         mass = (
             np.ones(place.shape[0])
@@ -167,7 +168,8 @@ class _Modes:
         density -= place.shape[0] * self.shift
         power = (density.real**2 + density.imag**2) * self.share
         n_bins = self.q.size
-        return np.bincount(self.bins.ravel(), power.ravel(), n_bins + 1)[:n_bins]
+        sums = np.bincount(self.bins.ravel(), power.ravel(), n_bins + 1)[:n_bins]
+        return np.asarray(sums, dtype=np.float64), float(mass @ mass)
 
 
 def _modes(window: Window, q_max: float, n_bins: int) -> _Modes:
@@ -189,7 +191,7 @@ def _modes(window: Window, q_max: float, n_bins: int) -> _Modes:
         shift = np.prod([2 * np.sqrt(2) / (np.pi * (1 - 4.0 * k**2)) for k in n], axis=0)
     count = np.where(n[-1] == 0, 1.0, 2.0)
     bins = np.where(used, np.minimum((length / q_max * n_bins).astype(np.int64), n_bins - 1), n_bins)
-    weight = np.bincount(bins.ravel(), count.ravel(), n_bins + 1)[:n_bins]
+    weight = np.asarray(np.bincount(bins.ravel(), count.ravel(), n_bins + 1)[:n_bins], dtype=np.float64)
     total = np.bincount(bins.ravel(), (count * length).ravel(), n_bins + 1)[:n_bins]
     shape = np.array([fft.next_fast_len(int(max(2 * (2 * m + 1), 2 * _WIDTH)), real=True) for m in most])
     correction = [1 / _spread_transform(axis / size) for axis, size in zip(axes, shape)]

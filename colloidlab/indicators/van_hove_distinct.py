@@ -86,16 +86,17 @@ def van_hove_distinct(
     n_blocks = min(origins.size, _MAX_BLOCKS)
     sums, pairs = np.zeros((n_blocks, n_bins)), np.zeros((n_blocks, 1))
     for k, origin in enumerate(monitor.track(origins, "van Hove function")):
-        frames = (origin, int(later[origin]))
-        ids, points = zip(*(_seen(shots.particles[f], shots.positions[f], window) for f in frames))
-        common = np.intersect1d(*ids, assume_unique=True, return_indices=True)[1:]
+        then = int(later[origin])
+        here, first = _seen(shots.particles[origin], shots.positions[origin], window)
+        there, second = _seen(shots.particles[then], shots.positions[then], window)
+        _, in_first, in_second = np.intersect1d(here, there, assume_unique=True, return_indices=True)
         shift = np.zeros(window.sides.size)
-        if drift == "mean" and common[0].size:
-            shift = _mean_displacement(points[0][common[0]], points[1][common[1]], window)
+        if drift == "mean" and in_first.size:
+            shift = _mean_displacement(first[in_first], second[in_second], window)
             _check_shift(shift, r_max, window)
         block = k * n_blocks // origins.size
-        _accumulate(*points, *ids, shift, window.sides, window.periodic, r_max, sums[block])
-        pairs[block] += ids[0].size * ids[1].size - common[0].size
+        _accumulate(first, second, here, there, shift, window.sides, window.periodic, r_max, sums[block])
+        pairs[block] += here.size * there.size - in_first.size
     if pairs.sum() == 0:
         raise InputError(f"no two frames {lag} apart hold two different particles")
     edges = np.linspace(0.0, r_max, n_bins + 1)
