@@ -198,5 +198,5 @@ def _density(left: Floats, when: Floats, f: float, harmonics: Integers) -> float
         total += (left @ np.cos(wave)) ** 2 + (left @ np.sin(wave)) ** 2
         number += 1
     if number == 0:
-        return (left @ left) / max(n - 1 - 2 * harmonics.size, 1)
+        return float(left @ left) / max(n - 1 - 2 * harmonics.size, 1)
     return total / number / n
