@@ -113,8 +113,9 @@ def _scatter(basis: Floats, left: Floats, k: Integers, number: Integers) -> tupl
         for b in range(p):
             normal[:, a, b] = np.bincount(k, basis[:, a] * basis[:, b], n)
     squares = np.column_stack([np.bincount(k, column**2, n) for column in left.T])
-    inverse: Floats = np.linalg.pinv(normal, hermitian=True)
-    return squares / np.maximum(number - p, 1)[:, None], inverse
+    return squares / np.maximum(number - p, 1)[:, None], np.asarray(
+        np.linalg.pinv(normal, hermitian=True), float
+    )
 
 
 def mean_drift(tracks: Trajectories) -> Floats:

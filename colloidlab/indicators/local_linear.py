@@ -30,6 +30,11 @@ _LEAST_SHAPE = 1e-4
 """Least det/(tr/D)^D of the weighted covariance of the places: 1 for a round neighbourhood, 0 for a line."""
 
 
+_FARTHEST = 4.0
+"""Distance of a place from the weighted mean of its points, in their standard deviations along that way: 1.5 beside an
+edge, 2 in a corner. Beyond it a fit would be carried on into the void."""
+
+
 @dataclass(frozen=True)
 class Moments:
     """Sums over the neighbourhoods of m places, p = 1 + D.
@@ -63,7 +68,7 @@ def least_number(n_dim: int) -> int:
 
 
 def inverses(sums: Moments) -> tuple[Floats, NDArray[np.bool_]]:
-    """A⁻¹, shape (m, p, p), NaN where there are too few values or they lie nearly on a line; and where it is known."""
+    """A⁻¹, shape (m, p, p), NaN where values are few, nearly on a line or all far to one side; and where it is known."""
     n_dim = sums.right.shape[2]
     weight = np.maximum(sums.normal[:, 0, 0], 1e-300)
     mean = sums.normal[:, 0, 1:] / weight[:, None]
@@ -72,6 +77,9 @@ def inverses(sums: Moments) -> tuple[Floats, NDArray[np.bool_]]:
     known = (sums.number >= least_number(n_dim)) & (np.linalg.det(spread) > _LEAST_SHAPE * size**n_dim)
     inverse = np.full_like(sums.normal, np.nan)
     inverse[known] = np.linalg.inv(sums.normal[known])
+    # The first element of A⁻¹ is (1 + distance²)/Σw.
+    known[known] = inverse[known, 0, 0] * weight[known] < 1 + _FARTHEST**2
+    inverse[~known] = np.nan
     return inverse, known
 
 

@@ -151,7 +151,10 @@ def mean_flow(
     Fan & Gijbels, Local Polynomial Modelling and its Applications (1996), chapter 3.
     """
     step = 0.5 * radius_px if step_px is None else step_px
-    for name, value in (("lag_frames", lag_frames), ("window_frames", window_frames or 1), ("step_px", step)):
+    options = {"radius_px": radius_px, "step_px": step, "lag_frames": lag_frames}
+    if window_frames is not None:
+        options["window_frames"] = window_frames
+    for name, value in options.items():
         if not value > 0:
             raise InputError(f"{name} of the mean flow is {value}; it must be larger than zero")
     sides = None if box is None else np.asarray(box, dtype=np.float64)
