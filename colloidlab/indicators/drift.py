@@ -92,16 +92,17 @@ def common_motion(tracks: Trajectories) -> CommonMotion:
     offset = np.column_stack([np.ones(n_steps), centre - middle])
     variance, covariance = _scatter(basis, left, k, number)
     toward = np.einsum("na,nab,nb->n", offset, covariance, offset)
-    known = number > n_dim + 1
-    values = [
-        np.einsum("na,nad->nd", offset, coefficients),
-        np.sqrt(toward[:, None] * variance),
-        coefficients[:, 1:].transpose(0, 2, 1),
-        np.sqrt(variance[:, :, None] * np.diagonal(covariance, axis1=1, axis2=2)[:, None, 1:]),
-    ]
-    for value in values:
-        value[~known] = np.nan
-    return CommonMotion(frames, centre, *values, number.astype(np.int64))
+    known = (number > n_dim + 1)[:, None]
+    diagonal = np.diagonal(covariance, axis1=1, axis2=2)[:, 1:]
+    return CommonMotion(
+        frames,
+        centre,
+        np.where(known, np.einsum("na,nad->nd", offset, coefficients), np.nan),
+        np.where(known, np.sqrt(toward[:, None] * variance), np.nan),
+        np.where(known[..., None], coefficients[:, 1:].transpose(0, 2, 1), np.nan),
+        np.where(known[..., None], np.sqrt(variance[:, :, None] * diagonal[:, None, :]), np.nan),
+        number.astype(np.int64),
+    )
 
 
 def _scatter(basis: Floats, left: Floats, k: Integers, number: Integers) -> tuple[Floats, Floats]:
@@ -112,7 +113,9 @@ def _scatter(basis: Floats, left: Floats, k: Integers, number: Integers) -> tupl
         for b in range(p):
             normal[:, a, b] = np.bincount(k, basis[:, a] * basis[:, b], n)
     squares = np.column_stack([np.bincount(k, column**2, n) for column in left.T])
-    return squares / np.maximum(number - p, 1)[:, None], np.linalg.pinv(normal, hermitian=True)
+    return squares / np.maximum(number - p, 1)[:, None], np.asarray(
+        np.linalg.pinv(normal, hermitian=True), float
+    )
 
 
 def mean_drift(tracks: Trajectories) -> Floats:

@@ -131,7 +131,13 @@ def find_oscillation(tracks: pd.DataFrame, *, monitor: Monitor = SILENT) -> Osci
     if period is None:
         return None
     fit = fit_wave(
-        steps.start, steps.stop, steps.values, 1 / period.frames, harmonics=period.harmonics, refine=True
+        steps.start,
+        steps.stop,
+        steps.values,
+        1 / period.frames,
+        harmonics=period.harmonics,
+        refine=True,
+        relative=steps.sampling,
     )
     size = np.abs(fit.wave)
     leader = _leader(size * steps.lengths, steps.components)

@@ -31,8 +31,8 @@ _LINES = 8
 """Frequencies beside the wave's, in units of the inverse of the duration, that show the noise."""
 
 _ROUNDS = 8
-_LARGEST_SHARE = 0.4999
-"""Of localisation error in the variance of a step, -c1/c0; a half would be all of it."""
+_SHARES = (0.0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.43, 0.45, 0.465, 0.475, 0.485, 0.49, 0.495, 0.4975, 0.499, 0.4999)
+"""Of localisation error in the variance of a step, sigma^2 to 2 D + 2 sigma^2; a half would be all of it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def fit_wave(
     *,
     harmonics: tuple[int, ...] = (1,),
     refine: bool = False,
+    relative: Floats | None = None,
 ) -> WaveFit:
     """Least-squares wave in a path.
 
@@ -77,46 +78,59 @@ def fit_wave(
     refine : bool
         Improve the frequency (Gauss-Newton, components weighted by their noise), and
         count its error in those of the waves.
+    relative : float array, shape (c,), optional
+        How the variances of the noise of the components should compare. A component whose spectrum
+        shows less than the mean of all has this mean: its own estimate, from a few lines, scatters.
     """
     floor = 1e-24 * max(float((steps**2).mean()), 1e-300)
     multiples = np.array(harmonics, dtype=np.int64)
     error = 0.0
     for _ in range(_ROUNDS if refine else 1):
         fits = [
-            _fit_one(start, stop, np.ascontiguousarray(column), frequency, multiples, floor)
-            for column in steps.T
+            _fit_one(start, stop, np.ascontiguousarray(column), frequency, multiples) for column in steps.T
         ]
+        waves, covariance, information, pull, drag, noise, colour = map(np.array, zip(*fits, strict=True))
+        if relative is not None:
+            pooled = (noise * colour / relative).mean()
+            noise = np.maximum(noise, pooled * relative / colour)
+        noise = np.maximum(noise, floor)
         if refine:
-            information = sum(fit[2] for fit in fits)
-            frequency += sum(fit[3] for fit in fits) / information
-            error = float(information**-0.5)
-    covariance = np.stack([own + np.outer(drag, drag) * error**2 for _, own, _, _, drag in fits])
-    return WaveFit(frequency, error, np.array([complex(*fit[0]) for fit in fits]), covariance)
+            frequency += float((pull / noise).sum() / (information / noise).sum())
+            error = float((information / noise).sum() ** -0.5)
+    shared = np.einsum("ca,cb->cab", drag, drag) * error**2
+    return WaveFit(frequency, error, waves @ [1, 1j], covariance * noise[:, None, None] + shared)
 
 
 @numba.njit(cache=True, nogil=True)
 def _fit_one(
-    start: Integers, stop: Integers, steps: Floats, f: float, harmonics: Integers, floor: float
-) -> tuple[Floats, Floats, float, float, Floats]:
-    """One component: wave and covariance (real, imaginary); information on f, pull on f; d wave/d frequency."""
+    start: Integers, stop: Integers, steps: Floats, f: float, harmonics: Integers
+) -> tuple[Floats, Floats, float, float, Floats, float, float]:
+    """Wave of one component and what its errors are made of.
+
+    Wave (real, imaginary), covariance per noise; information on f and pull on it, times the noise; d wave/d f; noise, as
+    the density of whitened steps; and density of the steps themselves per that of whitened ones.
+    """
     basis, slope = _increments(start, stop, f, harmonics)
-    left = steps - basis @ _inverse(basis) @ steps
-    diagonal, below = _noise_factor(left, start, stop)
-    b, d, y = (
-        _over(basis, diagonal, below),
-        _over(slope, diagonal, below),
-        _over(steps.reshape(-1, 1), diagonal, below)[:, 0].copy(),
-    )
+    share = _likeliest_share(steps - basis @ (_inverse(basis) @ steps), start, stop)
+    diagonal, below = _factor(share, start, stop)
+    b, d = _over(basis, diagonal, below), _over(slope, diagonal, below)
+    y = np.ascontiguousarray(_over(steps.reshape(-1, 1), diagonal, below)[:, 0])
     inverse = _inverse(b)
     found = inverse @ y
     left = y - b @ found
-    noise = max(_density(left, 0.5 * (start + stop), f, harmonics), floor)
     bent = d @ found[1:]
     drag = -(inverse @ bent)
     across = bent + b @ drag
-    covariance = noise * (inverse @ inverse.T)
-    information, pull = (across @ across) / noise, (across @ left) / noise
-    return found[1:3].copy(), covariance[1:3, 1:3].copy(), information, pull, drag[1:3].copy()
+    covariance = inverse @ inverse.T
+    return (
+        found[1:3].copy(),
+        covariance[1:3, 1:3].copy(),
+        float(across @ across),
+        float(across @ left),
+        drag[1:3].copy(),
+        _density(left, 0.5 * (start + stop), f, harmonics),
+        1 - 2 * share * np.cos(2 * np.pi * f),
+    )
 
 
 @numba.njit(cache=True, nogil=True)
@@ -145,18 +159,26 @@ def _inverse(basis: Floats) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
-def _noise_factor(left: Floats, start: Integers, stop: Integers) -> tuple[Floats, Floats]:
-    """Cholesky factor (diagonal, and below it) of the covariance of steps whose remainder is `left`, per variance."""
-    n = left.size
-    total, products, joints = 0.0, 0.0, 0
-    for j in range(n):
-        total += left[j] ** 2
-        if j > 0 and stop[j - 1] == start[j]:
-            products += left[j] * left[j - 1]
-            joints += 1
-    share = 0.0
-    if n > 2 and joints > 0 and total > 0:
-        share = min(max(-(products / joints) / (total / n), 0.0), _LARGEST_SHARE)
+def _likeliest_share(left: Floats, start: Integers, stop: Integers) -> float:
+    """Of localisation error in the variance of the steps, if `left` is their noise."""
+    best, chosen = -np.inf, 0.0
+    for share in _SHARES:
+        diagonal, below = _factor(share, start, stop)
+        total, logarithm, white = 0.0, 0.0, 0.0
+        for j in range(left.size):
+            white = (left[j] - below[j] * white) / diagonal[j]
+            total += white**2
+            logarithm += np.log(diagonal[j])
+        likelihood = -0.5 * left.size * np.log(max(total, 1e-300)) - logarithm
+        if likelihood > best:
+            best, chosen = likelihood, share
+    return chosen
+
+
+@numba.njit(cache=True, nogil=True)
+def _factor(share: float, start: Integers, stop: Integers) -> tuple[Floats, Floats]:
+    """Cholesky factor (diagonal, and below it) of the covariance of steps, per variance of a step of one frame."""
+    n = start.size
     diagonal, below = np.empty(n), np.zeros(n)
     for j in range(n):
         # Diffusion goes with the time that a step takes; localisation error enters at both of its ends.
@@ -198,5 +220,5 @@ def _density(left: Floats, when: Floats, f: float, harmonics: Integers) -> float
         total += (left @ np.cos(wave)) ** 2 + (left @ np.sin(wave)) ** 2
         number += 1
     if number == 0:
-        return (left @ left) / max(n - 1 - 2 * harmonics.size, 1)
+        return float(left @ left) / max(n - 1 - 2 * harmonics.size, 1)
     return total / number / n
