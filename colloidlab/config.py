@@ -142,6 +142,7 @@ QUANTITIES = (
     *("g_r", "s_q", "psi6", "voronoi", "density", "pair_entropy"),
     *("msd", "cage_msd", "vacf", "van_hove", "alpha2", "f_s", "overlap", "diffusion"),
     *("d2min", "cage", "hop", "neighbours", "t1"),
+    *("oscillation", "flow", "flow_residual"),
 )
 """What `colloidlab indicators` measures, by the names that `--only` knows."""
 
@@ -159,6 +160,9 @@ class IndicatorsConfig(Section):
         None, ge=1, description="Lag of D2min and local strain, frames [from the MSD]"
     )
 
+    lag_period: bool = Field(
+        False, description="Take one period of the drive as the lag, where --lag-frames does not say another"
+    )
     reference_frame: int | None = Field(
         None, ge=0, description="D2min and local strain since this frame instead of over the lag"
     )

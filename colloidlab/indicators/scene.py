@@ -15,6 +15,7 @@ from colloidlab.indicators.bond_order import Region
 from colloidlab.indicators.curve import Curve
 from colloidlab.indicators.drift import Drift
 from colloidlab.indicators.lag import LagChoice, default_lag
+from colloidlab.indicators.oscillation import Oscillation, find_oscillation
 from colloidlab.indicators.radial import pair_correlation
 from colloidlab.indicators.shells import first_minimum, first_peak
 from colloidlab.indicators.trajectories import Floats, Snapshots, Trajectories, snapshots, trajectories
@@ -190,7 +191,22 @@ class Scene:
         """Lag over which rearrangement is looked for, and why; the reason is empty where it was asked for."""
         if self.config.lag_frames is not None:
             return LagChoice(self.config.lag_frames, "")
+        if self.config.lag_period:
+            if self.oscillation is None:
+                raise InputError(
+                    "the common motion is not periodic, so that there is no period to compare over; give lag_frames"
+                )
+            period = self.oscillation.period.frames
+            return LagChoice(max(round(period), 1), f"lag of one period of the drive, {period:.4g} frames")
         return default_lag(self.tracks, spacing_px=self.spacing, cutoff_px=self.cutoff)
+
+    @cached_property
+    def oscillation(self) -> Oscillation | None:
+        """The periodic part of the common motion; None where there is none, or where it cannot be known."""
+        try:
+            return find_oscillation(self.tracks, monitor=self.monitor)
+        except InputError:
+            return None
 
     @property
     def lag(self) -> int:

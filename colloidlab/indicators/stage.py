@@ -11,6 +11,7 @@ import pandas as pd
 
 from colloidlab.config import IndicatorsConfig
 from colloidlab.errors import InputError
+from colloidlab.indicators import catalogue_flow as flow
 from colloidlab.indicators import catalogue_motion as motion
 from colloidlab.indicators import catalogue_rearrangement as rearrangement
 from colloidlab.indicators import catalogue_structure as structure
@@ -74,12 +75,21 @@ CATALOGUE = {
     "hop": Quantity("p_hop", rearrangement.hopping, ("hop_px2", "hop_error_px2", "hopped")),
     "neighbours": Quantity("neighbour changes", rearrangement.neighbour_changes, NEIGHBOUR_COLUMNS[2:]),
     "t1": Quantity("T1 events", rearrangement.neighbour_exchanges),
+    "oscillation": Quantity("the oscillation", flow.oscillation),
+    "flow": Quantity("the mean flow", flow.flow_field),
+    "flow_residual": Quantity(
+        "the residual of the flow", flow.residual, ("flow_residual_dx_px", "flow_residual_dy_px")
+    ),
 }
 """Every quantity by the name that `--only` knows; `config.QUANTITIES` lists the same names."""
 
 NO_CURVES = Curve(*(np.zeros(0),) * 4, x_unit="", y_unit="").to_table("")
 
-TABLES: dict[str, tuple[str, ...]] = {"events": T1_COLUMNS}
+TABLES: dict[str, tuple[str, ...]] = {
+    "events": T1_COLUMNS,
+    "flow": ("frame", "x", "y", "vx_px", "vy_px"),
+    "drive": ("frame", "dx_px", "dy_px", "shear_strain"),
+}
 """Tables with rows of their own that the stage always writes, and their columns."""
 
 Parts = dict[str, dict[str, list[str]]]

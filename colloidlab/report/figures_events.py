@@ -42,7 +42,9 @@ def events(results: Results) -> Plate:
     shown = right.scatter(
         *places.T, c=time, s=5, cmap=MAPS["time"], norm=Normalize(time.min(), time.max()), linewidths=0
     )
-    maps.add_colour_bar(right, shown, label("time" if results.calibration.fps else "frame", _time_unit(results)))
+    maps.add_colour_bar(
+        right, shown, label("time" if results.calibration.fps else "frame", _time_unit(results))
+    )
     view.dress(right, f"all {len(table)} events")
     right.set_ylabel("")
     missing = "" if n_lines else " The four particles are not all in the tracks of that frame."
@@ -91,7 +93,8 @@ def timeline(results: Results) -> Plate:
     axes[-1].set_xlabel("frame")
     return Plate(
         figure,
-        "Against time, averaged over particles; thick lines are running means over a thirtieth of the recording." + said,
+        "Against time, averaged over particles; thick lines are running means over a thirtieth of the recording."
+        + said,
     )
 
 
