@@ -31,6 +31,7 @@ _LINES = 8
 """Frequencies beside the wave's, in units of the inverse of the duration, that show the noise."""
 
 _ROUNDS = 8
+_LEAST_PIVOT = 1e-12
 _SHARES = (0.0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.43, 0.45, 0.465, 0.475, 0.485, 0.49, 0.495, 0.4975, 0.499, 0.4999)
 """Of localisation error in the variance of a step, sigma^2 to 2 D + 2 sigma^2; a half would be all of it."""
 
@@ -80,7 +81,7 @@ def fit_wave(
         count its error in those of the waves.
     relative : float array, shape (c,), optional
         How the variances of the noise of the components should compare. A component whose spectrum
-        shows less than the mean of all has this mean: its own estimate, from a few lines, scatters.
+        shows less than the median of all has this median: its own estimate, from a few lines, scatters.
     """
     floor = 1e-24 * max(float((steps**2).mean()), 1e-300)
     multiples = np.array(harmonics, dtype=np.int64)
@@ -91,7 +92,7 @@ def fit_wave(
         ]
         waves, covariance, information, pull, drag, noise, colour = map(np.array, zip(*fits, strict=True))
         if relative is not None:
-            pooled = (noise * colour / relative).mean()
+            pooled = np.median(noise * colour / relative)
             noise = np.maximum(noise, pooled * relative / colour)
         noise = np.maximum(noise, floor)
         if refine:
@@ -111,7 +112,8 @@ def _fit_one(
     the density of whitened steps; and density of the steps themselves per that of whitened ones.
     """
     basis, slope = _increments(start, stop, f, harmonics)
-    share = _likeliest_share(steps - basis @ (_inverse(basis) @ steps), start, stop)
+    first = _inverse(basis) @ steps
+    share = _likeliest_share(np.asarray(steps - basis @ first), start, stop)
     diagonal, below = _factor(share, start, stop)
     b, d = _over(basis, diagonal, below), _over(slope, diagonal, below)
     y = np.ascontiguousarray(_over(steps.reshape(-1, 1), diagonal, below)[:, 0])
@@ -128,7 +130,7 @@ def _fit_one(
         float(across @ across),
         float(across @ left),
         drag[1:3].copy(),
-        _density(left, 0.5 * (start + stop), f, harmonics),
+        _density(left, start, stop, f, harmonics),
         1 - 2 * share * np.cos(2 * np.pi * f),
     )
 
@@ -152,10 +154,33 @@ def _increments(start: Integers, stop: Integers, f: float, harmonics: Integers) 
 
 @numba.njit(cache=True, nogil=True)
 def _inverse(basis: Floats) -> Floats:
-    """Pseudo-inverse; with columns of one size, or it would drop the small ones."""
-    scale = np.sqrt((basis**2).sum(axis=0))
-    scale[scale == 0] = 1.0
-    return np.ascontiguousarray((np.linalg.pinv(basis / scale).T / scale).T)
+    """(BᵀB)⁻¹Bᵀ by Gauss-Jordan elimination on columns of one size; a column that the others hold gets zero."""
+    n, p = basis.shape
+    scale = np.ones(p)
+    for a in range(p):
+        size = np.sqrt((basis[:, a] ** 2).sum())
+        scale[a] = size if size > 0 else 1.0
+    normal, out = np.empty((p, p)), np.empty((p, n))
+    for a in range(p):
+        out[a] = basis[:, a] / scale[a]
+        for b in range(p):
+            normal[a, b] = (basis[:, a] * basis[:, b]).sum() / (scale[a] * scale[b])
+    for a in range(p):
+        pivot = normal[a, a]
+        if pivot < _LEAST_PIVOT:
+            out[a] = 0.0
+            normal[a] = 0.0
+            continue
+        out[a] /= pivot
+        normal[a] /= pivot
+        for b in range(p):
+            if b != a:
+                factor = normal[b, a]
+                out[b] -= factor * out[a]
+                normal[b] -= factor * normal[a]
+    for a in range(p):
+        out[a] /= scale[a]
+    return out
 
 
 @numba.njit(cache=True, nogil=True)
@@ -200,9 +225,9 @@ def _over(columns: Floats, diagonal: Floats, below: Floats) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
-def _density(left: Floats, when: Floats, f: float, harmonics: Integers) -> float:
+def _density(left: Floats, start: Integers, stop: Integers, f: float, harmonics: Integers) -> float:
     """Spectral density per variance of white noise, around f but not at it or at its harmonics."""
-    n = left.size
+    n, when = left.size, 0.5 * (start + stop)
     span = when[-1] - when[0] + 1
     n_lines = max(int(0.5 * span) - 1, 1)
     distance = np.empty(n_lines)
@@ -213,12 +238,14 @@ def _density(left: Floats, when: Floats, f: float, harmonics: Integers) -> float
             if abs(here - k * f) < 1 / span:
                 distance[line] = np.inf
     total, number = 0.0, 0
-    for line in np.argsort(distance)[:_LINES]:
+    while number < _LINES:
+        line = int(np.argmin(distance))
         if distance[line] == np.inf:
             break
+        distance[line] = np.inf
         wave = 2 * np.pi * (line + 1) / span * when
-        total += (left @ np.cos(wave)) ** 2 + (left @ np.sin(wave)) ** 2
+        total += (left * np.cos(wave)).sum() ** 2 + (left * np.sin(wave)).sum() ** 2
         number += 1
     if number == 0:
-        return float(left @ left) / max(n - 1 - 2 * harmonics.size, 1)
+        return float((left**2).sum()) / max(n - 1 - 2 * harmonics.size, 1)
     return total / number / n

@@ -86,7 +86,6 @@ def timeline(results: Results) -> Plate:
         ax.plot(series.index, series, color=colour, linewidth=0.6, alpha=0.45)
         ax.plot(series.index, _smooth(series), color=colour, linewidth=1.4)
         ax.set_ylabel(name)
-        ax.set_ylim(0, None)
     said = ""
     if drive is not None:
         said = _draw_drive(axes, drive, results)
@@ -145,8 +144,7 @@ def _d2min(results: Results) -> tuple[str, pd.Series, str] | None:
     if "d2min_px2" not in indicators:
         return None
     mean = indicators.groupby("frame")["d2min_px2"].mean().dropna() * results.calibration.factor(length=2)
-    unit = results.calibration.unit(length=2)
-    return None if mean.empty else (f"mean {D2MIN}\n({unit})", mean, BLUE)
+    return None if mean.empty else (label(f"mean {D2MIN}\n", results.calibration.unit(length=2)), mean, BLUE)
 
 
 def _drive(results: Results) -> pd.DataFrame | None:

@@ -179,7 +179,9 @@ def test_affine_motion_leaves_nothing(n_dim: int) -> None:
     here = rng.uniform(0, 10, (400, n_dim))
     there = here @ (np.eye(n_dim) + rng.normal(0, 0.2, (n_dim, n_dim))) + 5.0
     left = flow_residual(here, there, radius=4.0)
-    assert np.isfinite(left).all() and np.abs(left).max() < 1e-11
+    # In three dimensions a few at corners have all others far to one side.
+    assert np.isfinite(left).all(axis=1).mean() > (0.999 if n_dim == 2 else 0.97)
+    assert np.nanmax(np.abs(left)) < 1e-11
     here[3] = np.nan
     assert np.isnan(flow_residual(here, there, radius=4.0)[3]).all()
 
@@ -249,6 +251,11 @@ def test_agrees_with_a_direct_fit() -> None:
         root = (1 - (r[near] / 3.0) ** 2)[:, None]
         basis = np.column_stack([np.ones(near.size), here[near] - here[i]])
         projection = np.linalg.pinv(root * basis)[0] * root[:, 0]
+        if np.isnan(left[i]).all():
+            # Beyond four standard deviations from all others.
+            inverse = np.linalg.inv((root * basis).T @ (root * basis))
+            assert inverse[0, 0] * (root**2).sum() > 17
+            continue
         expected = (moved[i] - projection @ moved[near]) / np.sqrt(1 + projection @ projection)
         assert np.allclose(left[i], expected, rtol=0, atol=1e-9)
 
