@@ -88,7 +88,7 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
 
 
 def require_the_video(run: Run, video: Path) -> None:
-    """Refuse a run of another video. The motion is chaotic: another version's round-off makes another video of the same particles."""
+    """Refuse a run of another video: the motion is chaotic, so that another version's round-off makes another one."""
     if video.exists() and sha256(video) != run.record["source"].get("sha256"):
         raise InputError(
             f"the run is of another video than {video}, to which the truth beside it belongs; run colloidlab on that video"

@@ -61,6 +61,8 @@ def cage_msd(
     Mazoyer, Ebert, Maret & Keim, EPL 88, 66004 (2009); Illing et al., PNAS 114, 1856 (2017).
     """
     rows = trajectories(tracks)
+    if rows.frames.size == 0:
+        raise InputError("no particle has a position; find and link the features first")
     span = int(np.ptp(rows.frames)) + 1 if rows.frames.size else 0
     lags = choose_lags(max(span // _LAG_SHARE, 1)) if lags is None else np.asarray(lags, dtype=np.int64)
     if lags.size == 0 or lags.min() < 1:

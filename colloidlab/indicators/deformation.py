@@ -53,6 +53,9 @@ def deformation_steps(tracks: pd.DataFrame) -> DeformationSteps:
     n_dim = rows.values.shape[1]
     axes = AXES[:n_dim]
     spread = rows.values.std(axis=0) if rows.frames.size else np.ones(n_dim)
+    _require_motion(motion)
+    if not (spread > 0).all():
+        raise InputError("all particles lie on one line or point, so that they show no deformation")
     g = motion.gradient
     # Name, values, and the length and the inverse square lever of each component.
     found = [(f"d{a}_px", motion.translation[:, i], 1.0, 1.0) for i, a in enumerate(axes)]

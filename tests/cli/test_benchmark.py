@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from colloidlab.benchmarks.rows import at_least, at_most
-from colloidlab.benchmarks.sample import _match, require_the_video, _tracking, _true_laws, read_sample_folder
+from colloidlab.benchmarks.sample import _match, _tracking, _true_laws, read_sample_folder, require_the_video
 from colloidlab.dataset.recording import from_tracks, rectangle_edge_distance
 from colloidlab.errors import InputError
 from colloidlab.tables import read_parquet
