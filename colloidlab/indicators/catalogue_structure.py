@@ -21,6 +21,8 @@ _Q_PEAKS, _Q_BINS = 3.5, 140
 """S(q) is drawn to this many times 2π over the distance of neighbours."""
 
 _BINS_A_SPACING = 20
+_ENTROPY_SPACINGS = 5.0
+"""Where the integral of the pair entropy ends: that of a liquid has levelled off, that of a crystal never does."""
 _SIX = 6
 
 
@@ -81,10 +83,11 @@ def density(scene: Scene) -> Part:
 
 def order_of_pairs(scene: Scene) -> Part:
     """Two-body excess entropy, of the whole and of each particle."""
+    r_max = min(_ENTROPY_SPACINGS * scene.spacing, scene.r_max)
     curve = excess_entropy(
         scene.shots.positions,
-        r_max=scene.r_max,
-        n_bins=max(int(scene.r_max / scene.spacing * _BINS_A_SPACING), 1),
+        r_max=r_max,
+        n_bins=max(int(r_max / scene.spacing * _BINS_A_SPACING), 1),
         region=scene.corners,
         monitor=scene.monitor,
     )

@@ -57,7 +57,7 @@ CATALOGUE = {
     "g_r": Quantity("g(r)", structure.radial),
     "s_q": Quantity("S(q)", structure.scattering),
     "psi6": Quantity("psi6", structure.hexatic, PSI6_COLUMNS[2:]),
-    "voronoi": Quantity("Voronoi cells", structure.cells, VORONOI_COLUMNS[2:]),
+    "voronoi": Quantity("the Voronoi tessellation", structure.cells, VORONOI_COLUMNS[2:]),
     "density": Quantity("the local density", structure.density, LOCAL_DENSITY_COLUMNS[2:]),
     "pair_entropy": Quantity("the pair entropy", structure.order_of_pairs, PAIR_ENTROPY_COLUMNS[2:]),
     "msd": Quantity("the MSD", motion.mean_squared_displacement),
@@ -73,8 +73,10 @@ CATALOGUE = {
         "the cage-relative displacement", rearrangement.cage_relative, ("cage_dx_px", "cage_dy_px")
     ),
     "hop": Quantity("p_hop", rearrangement.hopping, ("hop_px2", "hop_error_px2", "hopped")),
-    "neighbours": Quantity("neighbour changes", rearrangement.neighbour_changes, NEIGHBOUR_COLUMNS[2:]),
-    "t1": Quantity("T1 events", rearrangement.neighbour_exchanges),
+    "neighbours": Quantity(
+        "the change of neighbours", rearrangement.neighbour_changes, NEIGHBOUR_COLUMNS[2:]
+    ),
+    "t1": Quantity("the search for T1 events", rearrangement.neighbour_exchanges),
     "oscillation": Quantity("the oscillation", flow.oscillation),
     "flow": Quantity("the mean flow", flow.flow_field),
     "flow_residual": Quantity(

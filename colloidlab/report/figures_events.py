@@ -115,9 +115,14 @@ def _events(results: Results) -> pd.DataFrame:
     try:
         return results.table("events", ["frame", "x", "y", *_FOUR])
     except InputError:
-        if results.run.has("events.parquet"):
-            raise InputError("There are no T1 events: no exchange of neighbours lasted.") from None
-        raise
+        if not results.run.has("events.parquet"):
+            raise
+        why = (
+            "no exchange of neighbours lasted."
+            if "n_t1_events" in results.summary
+            else "they were not looked for; the notes below say why, unless they were not asked for."
+        )
+        raise InputError(f"There are no T1 events: {why}") from None
 
 
 def _t1_rate(results: Results) -> tuple[str, pd.Series, str] | None:
