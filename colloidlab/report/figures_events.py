@@ -12,7 +12,19 @@ from colloidlab.errors import InputError
 from colloidlab.report import maps
 from colloidlab.report.figures_structure import COLUMNS, D2MIN
 from colloidlab.report.results import Results
-from colloidlab.report.style import BLUE, GREEN, GREY, INK, MAPS, ORANGE, PURPLE, WIDTH, Plate, new_figure
+from colloidlab.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MAPS,
+    ORANGE,
+    PURPLE,
+    WIDTH,
+    Plate,
+    draw_band,
+    new_figure,
+)
 from colloidlab.report.words import label
 
 _BEFORE, _AFTER = BLUE, ORANGE
@@ -83,8 +95,11 @@ def timeline(results: Results) -> Plate:
     figure = new_figure(0.5 + 1.25 * n_rows)
     axes = figure.subplots(n_rows, 1, sharex=True, squeeze=False)[:, 0]
     for ax, (name, series, colour) in zip(axes, rows, strict=False):
-        ax.plot(series.index, series, color=colour, linewidth=0.6, alpha=0.45)
-        ax.plot(series.index, _smooth(series), color=colour, linewidth=1.4)
+        if isinstance(series, pd.DataFrame):
+            draw_band(ax, series, colour=colour)
+        else:
+            ax.plot(series.index, series, color=colour, linewidth=0.6, alpha=0.45)
+            ax.plot(series.index, _smooth(series), color=colour, linewidth=1.4)
         ax.set_ylabel(name)
     said = ""
     if drive is not None:
@@ -92,8 +107,8 @@ def timeline(results: Results) -> Plate:
     axes[-1].set_xlabel("frame")
     return Plate(
         figure,
-        "Against time, averaged over particles; thick lines are running means over a thirtieth of the recording."
-        + said,
+        "Against time, averaged over particles; thick lines are running means over a thirtieth of the "
+        "recording, and the band of the events is that of their number." + said,
     )
 
 
@@ -125,15 +140,14 @@ def _events(results: Results) -> pd.DataFrame:
         raise InputError(f"There are no T1 events: {why}") from None
 
 
-def _t1_rate(results: Results) -> tuple[str, pd.Series, str] | None:
+def _t1_rate(results: Results) -> tuple[str, pd.DataFrame, str] | None:
     curves = results.table("curves", COLUMNS)
     rate = curves[curves["quantity"] == "t1_rate"]
     if rate.empty:
         return None
-    frame = rate["x"].to_numpy(dtype=float) / results.calibration.time_per_frame
-    series = pd.Series(rate["y"].to_numpy(dtype=float), index=frame.round().astype(int))
     unit = results.calibration.unit(time=-1).removeprefix("1/")
-    return f"T1 events\na particle and {unit}", series, PURPLE
+    frames = rate["x"] / results.calibration.time_per_frame
+    return f"T1 events\na particle and {unit}", rate.assign(x=frames), PURPLE
 
 
 def _hops(results: Results) -> tuple[str, pd.Series, str] | None:

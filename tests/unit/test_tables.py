@@ -150,7 +150,8 @@ def test_a_cut_file_is_damaged(tmp_path: Path) -> None:
 def test_every_unit_suffix_tells_the_truth() -> None:
     suffixes = {"_px": "px", "_um": "um", "_s": "s", "_rad": "rad", "_px2": "px^2"}
     for name, column in COLUMNS.items():
-        if name == "temperature_px2" or (name[0] == "v" and name.endswith("_px")):  # per frame, as the contract's conventions say
+        # Per frame, as the contract's conventions say.
+        if name == "temperature_px2" or (name[0] == "v" and name.endswith("_px")):
             assert column.unit.endswith(("/frame", "/frame^2")), name
             continue
         for suffix, unit in suffixes.items():
