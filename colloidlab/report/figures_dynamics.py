@@ -59,7 +59,7 @@ def displacements(results: Results) -> Plate:
         dress_curve(ax, "van_hove", curve)
         ax.set_title(f"after {_frames(lag)}")
         if i == 0:
-            ax.legend(loc="upper left", fontsize=7.5)
+            ax.legend(loc="lower center", fontsize=7.5)
         else:
             ax.set_ylabel("")
     if distinct:
