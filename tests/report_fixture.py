@@ -122,7 +122,10 @@ def _track(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generato
     }
     _record(run, "track", {"reasons": reasons, "preview_frame": 0})
     run.write_table("indicators", _indicators(layer, tracks, rng))
-    run.write_table("curves", _curves(layer).drop(columns="series"))
+    curves = [_curves(layer), *_more_curves(layer)]
+    run.write_table("curves", pd.concat(curves, ignore_index=True).drop(columns="series"))
+    for name, table in _events_and_flow(layer, tracks).items():
+        run.write_table(name, table)
     _record(run, "indicators", {})
     pair = ("um", "s") if layer.calibration.um_per_px else ("px", "frame")
     run.summarise(
@@ -177,6 +180,8 @@ def _indicators(layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator) ->
     table["n_neighbours"] = 6
     table["psi6"] = np.clip(0.9 - 0.5 * _hot(layer, later) + rng.normal(0, 0.1, n), 0, 1)
     table["psi6_angle_rad"] = rng.uniform(-0.5, 0.5, n)
+    table["hop_px2"] = rng.lognormal(0, 1, n)
+    table["hopped"] = table["hop_px2"] > 8
     edge = (later["x"] < SPACING_PX).to_numpy()
     table.loc[edge, ["d2min_px2", "psi6"]] = np.nan
     return table
@@ -195,6 +200,43 @@ def _curve(
         "y_high": y + width,
     }
     return pd.DataFrame({**columns, "x_unit": x_unit, "y_unit": y_unit})
+
+
+def _more_curves(layer: Layer) -> list[pd.DataFrame]:
+    """What only the indicators have, not the comparison with rollouts."""
+    calibration = layer.calibration
+    lag = np.arange(1, max(4, layer.n_frames // 3))
+    time, unit = lag * calibration.time_per_frame, calibration.unit(0, 1)
+    q = np.linspace(0.1, 3, 60) / SPACING_PX
+    dx = np.linspace(-4, 4, 41)
+    bell = np.exp(-(dx**2) / 2) / 2.5
+    length, per_length = calibration.unit(1), calibration.unit(-1)
+    return [
+        _curve("s_q", "", q, 1 + np.sin(q * SPACING_PX), per_length, "1"),
+        _curve("alpha2", "", time, 0.1 * lag, unit, "1"),
+        _curve("f_s", "", time, np.exp(-lag / 9), unit, "1"),
+        _curve("overlap", "", time, np.exp(-lag / 7), unit, "1"),
+        _curve("chi4", "", time, lag * np.exp(-lag / 7), unit, "1"),
+        _curve("van_hove_1", "", dx, bell, length, per_length),
+        _curve("van_hove_1_gaussian", "", dx, bell, length, per_length),
+        _curve("van_hove_distinct_1", "", dx[dx > 0], 1 - bell[dx > 0], length, "1"),
+        _curve("t1_rate", "", time, 0.01 + 0 * lag, unit, calibration.unit(0, -1)),
+    ]
+
+
+def _events_and_flow(layer: Layer, tracks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Exchanges of neighbours among the first particles, a shear flow on a grid, and the drive behind it."""
+    first = tracks[tracks["frame"] == 1].head(12).reset_index(drop=True)
+    four = first["particle"].to_numpy()[:4]
+    events = first.loc[:3, ["x", "y"]].assign(frame=[1, 1, 2, 3], persistence_frames=10)
+    for name, particle in zip("abcd", four, strict=True):
+        events[f"particle_{name}"] = particle
+    x, y = (part.ravel() for part in np.meshgrid(*[np.linspace(0, layer.size_px, 6)] * 2))
+    flow = pd.DataFrame({"frame": 0, "x": x, "y": y, "vx_px": 0.01 * y, "vy_px": 0.0})
+    flow = flow.assign(shear_rate_per_frame=0.01 + 1e-5 * x, vx_error_px=0.001)
+    frame = np.arange(layer.n_frames)
+    drive = pd.DataFrame({"frame": frame, "shear_strain": 0.05 * np.sin(frame / 3)})
+    return {"events": events, "flow": flow, "drive": drive}
 
 
 def _curves(layer: Layer, series: str = "experiment", scale: float = 1.0) -> pd.DataFrame:

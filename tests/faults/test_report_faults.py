@@ -81,7 +81,7 @@ FAULTS = [
         "No particle has a known local strain",
     ),
     ("hexatic", change("indicators", lambda t: t.assign(psi6=np.nan)), "No particle has a known psi6"),
-    ("curves", change("curves", lambda t: t.assign(quantity="other")), "None of g(r), MSD and VACF"),
+    ("curves", change("curves", lambda t: t.assign(quantity="other")), "None of g(r), S(q), MSD and"),
     ("split", forget_split, "does not say how the frames were split"),
     ("temperature", change("state", lambda t: t[t["frame"] < 5]), "no frame of the test block"),
     ("temperature", change("state", lambda t: t.assign(temperature_px2=np.nan)), "known temperature"),

@@ -136,13 +136,13 @@ def test_a_nearly_empty_frame_is_not_the_busiest(tmp_path: Path) -> None:
 def test_curves_carry_the_table_and_the_msd_its_noise_floor(results: Results) -> None:
     table = results.table("curves", ["quantity"])
     axes = figures_structure.curves(results).figure.axes
-    for ax, name in zip(axes, ("g_r", "msd", "vacf"), strict=True):
+    for ax, name in zip(axes, ("g_r", "s_q", "msd", "vacf"), strict=True):
         np.testing.assert_array_equal(line(ax), table.loc[table["quantity"] == name, "y"])
         assert len(ax.collections) == 1
-    assert (axes[1].get_xscale(), axes[1].get_yscale()) == ("log", "log")
-    assert line(axes[1], -1)[0] == pytest.approx(4 * 0.058**2 * 0.04)
-    assert axes[1].get_xlabel() == "lag (s)"
-    assert axes[2].get_ylabel() == "velocity autocorrelation (µm²/s²)"
+    assert (axes[2].get_xscale(), axes[2].get_yscale()) == ("log", "log")
+    assert line(axes[2], -1)[0] == pytest.approx(4 * 0.058**2 * 0.04)
+    assert axes[2].get_xlabel() == "lag (s)"
+    assert axes[3].get_ylabel() == "velocity autocorrelation (µm²/s²)"
 
 
 @pytest.mark.parametrize(

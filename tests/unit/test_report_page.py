@@ -204,7 +204,7 @@ def test_missing_curves_are_named(tmp_path: Path) -> None:
     table = run.read_table("curves")
     run.write_table("curves", table[table["quantity"] != "g_r"])
     caption = figures_structure.curves(Results(run)).caption
-    assert caption.endswith("g(r) could not be computed.")
+    assert caption.endswith("g(r) is not there.")
 
 
 def test_drawing_is_repeatable_and_independent_of_a_persons_matplotlibrc(tmp_path: Path) -> None:
