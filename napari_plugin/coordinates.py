@@ -44,15 +44,20 @@ class Placement:
 
 
 def place(
-    calibration: Calibration, *, cell_px: float = 1.0, first_frame: int = 0, n_space: int = 2
+    calibration: Calibration,
+    *,
+    cell_px: tuple[float, ...] | None = None,
+    first_frame: int = 0,
+    n_space: int = 2,
 ) -> Placement:
     """Placement of a layer whose data are in pixels, or in cells of a coarser grid over the same image.
 
     Parameters
     ----------
     calibration : Calibration
-    cell_px : float
-        Side of a cell, px. The first cell begins at the corner of the first pixel, (-1/2, -1/2) px.
+    cell_px : tuple of float, optional
+        Sides of a cell along x, y[, z], px; a pixel by default. The first cell begins at the corner of the
+        first pixel, (-1/2, -1/2) px.
     first_frame : int
         Frame of the first image of the layer.
     n_space : int
@@ -63,9 +68,10 @@ def place(
     """
     length = calibration.length_per_px
     unit = "pixel" if calibration.um_per_px is None else calibration.length_unit
+    cells = (cell_px or (1.0,) * n_space)[::-1]
     return Placement(
-        scale=(1.0, *(cell_px * length,) * n_space),
-        translate=(float(first_frame), *((0.5 * cell_px - 0.5) * length,) * n_space),
+        scale=(1.0, *(cell * length for cell in cells)),
+        translate=(float(first_frame), *((0.5 * cell - 0.5) * length for cell in cells)),
         units=("pixel", *(unit,) * n_space),
         axis_labels=("frame", *_axes(n_space)[::-1]),
     )

@@ -34,8 +34,10 @@ class SmoothField(Images):
 
     Attributes
     ----------
-    cell_px, kernel_px : float
-        Side of a cell and standard deviation of the kernel.
+    cell_px : (float, float)
+        Sides of a cell along x and y.
+    kernel_px : float
+        Standard deviation of the kernel.
     """
 
     dtype = np.dtype(np.float32)
@@ -48,11 +50,14 @@ class SmoothField(Images):
         self._offsets = np.searchsorted(known["frame"].to_numpy(), np.arange(n_frames + 1))
         height, width = shape
         used = max(1, int(np.count_nonzero(np.diff(self._offsets))))
-        spacing = np.sqrt(height * width * used / max(1, len(known)))
+        spacing = float(np.sqrt(height * width * used / max(1, len(known))))
         self.kernel_px = float(np.clip(spacing, 2.0, max(height, width) / 4))
-        self.cell_px = self.kernel_px / _KERNEL_CELLS
-        self.shape = (n_frames, int(np.ceil(height / self.cell_px)), int(np.ceil(width / self.cell_px)))
-        self._usual = (self.cell_px / spacing) ** 2
+        finest = self.kernel_px / _KERNEL_CELLS
+        # Whole cells fill the image, so that they are not exactly square.
+        columns, rows = int(np.ceil(width / finest)), int(np.ceil(height / finest))
+        self.cell_px = (width / columns, height / rows)
+        self.shape = (n_frames, rows, columns)
+        self._usual = float(np.prod(self.cell_px)) / spacing**2
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def frame(self, index: int) -> np.ndarray:
@@ -87,4 +92,5 @@ class SmoothField(Images):
                 inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
                 amount = share if values is None else share * values
                 grid += np.bincount((row * width + column)[inside], amount[inside], minlength=len(grid))
-        return np.asarray(gaussian_filter(grid.reshape(height, width), _KERNEL_CELLS, mode="constant"))
+        widths = tuple(self.kernel_px / cell for cell in self.cell_px[::-1])
+        return np.asarray(gaussian_filter(grid.reshape(height, width), widths, mode="constant"))

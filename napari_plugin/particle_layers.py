@@ -120,7 +120,7 @@ def arrows(scene: Scene) -> LayerData | None:
     if moved.empty:
         return None
     quantity = describe("displacement_px")
-    name = f"displacement over {scene.lag} frame{'s' if scene.lag > 1 else ''} (px)"
+    name = f"displacement, {scene.lag} frame{'s' if scene.lag > 1 else ''} (px)"
     arguments = scene.arguments(name, "displacement", lag=scene.lag, **scene.about(quantity))
     steps = moved[[c for c in ("dx_px", "dy_px", "dz_px") if c in moved]]
     arguments |= {
@@ -128,7 +128,7 @@ def arrows(scene: Scene) -> LayerData | None:
         "edge_color": quantity.column,
         "edge_colormap": quantity.colormap,
         "edge_contrast_limits": limits(moved[quantity.column], quantity),
-        "edge_width": 0.15 * float(np.median(diameters(scene.table))),
+        "edge_width": 0.08 * float(np.median(diameters(scene.table))),
         "vector_style": "arrow",
         "opacity": 1.0,
     }

@@ -58,8 +58,8 @@ _SIGNED = ("strain_x", "strain_y", "strain_z", "psi6_angle", "cage_d", "flow_res
 _MAPS = {
     "d2min": "d2min",
     "hop": "d2min",
-    "error": "d2min",
-    "mean_error": "d2min",
+    "error": "speed",
+    "mean_error": "speed",
     "temperature": "temperature",
     "entropy": "entropy",
     "psi6": "psi6",

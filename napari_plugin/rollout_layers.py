@@ -16,13 +16,14 @@ from napari_plugin.scene import LayerData, Scene
 FUTURE = "#ff7a1a"
 """Positions that no frame shows."""
 
+RIM_ROLLOUT = "#d5d9de"
 _ERROR = "error_px"
 
 
 def rollout_layers(scene: Scene, rollout: Rollout) -> list[LayerData]:
     """Points and Tracks of one member, coloured by its distance to the experiment; then what lies beyond it.
 
-    Particles whose motion is prescribed are squares; `spread_px` in `features` is the ensemble's spread.
+    Particles whose motion is prescribed are empty squares; `spread_px` in `features` is the ensemble's spread.
     """
     table = rollout.table.assign(simulated=rollout.table["simulated"].astype(float))
     table = table.merge(_radii(scene), on="particle", how="left")
@@ -30,23 +31,23 @@ def rollout_layers(scene: Scene, rollout: Rollout) -> list[LayerData]:
     table = table.drop(columns="recorded")
     error = describe(_ERROR)
     span = (0.0, max(limits(table.loc[recorded, _ERROR], error)[1], 1e-9))
-    which = f"member {rollout.member + 1} of {rollout.n_members}"
+    which = f"{rollout.member + 1} of {rollout.n_members}"
     more = {"member": rollout.member, "n_members": rollout.n_members}
     layers: list[LayerData] = []
     if recorded.any():
         shown = table[recorded].reset_index(drop=True)
-        name = f"rollout, {which}: {error.label}"
+        name = f"rollout {which}, error (px)"
         layers.append(_points(scene, shown, name, "rollout", more, colouring(error, span)))
         layers.append(
-            _tracks(scene, shown, f"rollout tracks, {which}", "rollout tracks", more, error.colormap)
+            _tracks(scene, shown, f"rollout {which}, tracks", "rollout tracks", more, error.colormap)
         )
     if not recorded.all():
         beyond = table[~recorded].reset_index(drop=True)
-        layers.append(_points(scene, beyond, f"future, {which}", "future", more, {"face_color": FUTURE}))
+        layers.append(_points(scene, beyond, f"future {which}", "future", more, {"face_color": FUTURE}))
         # The line to the future begins where the recording ends.
         last = table.loc[recorded, "frame"].max() if recorded.any() else -1
         line = table[~recorded | (table["frame"] == last)].reset_index(drop=True)
-        layers.append(_tracks(scene, line, f"future tracks, {which}", "future tracks", more, None))
+        layers.append(_tracks(scene, line, f"future {which}, tracks", "future tracks", more, None))
     return layers
 
 
@@ -58,7 +59,7 @@ def _points(
         "features": table.drop(columns=["x", "y"]),
         "size": 0.7 * diameters(table),
         "symbol": np.where(table["simulated"] > 0, "disc", "square"),
-        "border_color": "#ffffff",
+        "border_color": RIM_ROLLOUT,
         "border_width": 0.06,
         "opacity": 0.9,
         **colours,

@@ -22,8 +22,8 @@ class Rollout:
         One row a frame and particle that is there: frame, particle, x, y, vx_px, vy_px, entropy,
         temperature_px2, `simulated` (else its motion is prescribed), `recorded` (the frame is one of the
         recording); `error_px` and `mean_error_px`, distance of this member and of the ensemble's mean to the
-        experiment, empty where that has no position; `spread_px`, standard deviation of the members per axis,
-        empty for a single one.
+        experiment, empty where that has no position and where the motion is prescribed; `spread_px`, standard
+        deviation of the members per axis, empty for a single one.
     member, n_members : int
     """
 
@@ -71,8 +71,8 @@ def read_rollout(run: Run, member: int = 0) -> Rollout:
         "temperature_px2": own["temperature"],
         "simulated": whole(simulated, shape),
         "recorded": whole(recorded[:, None], shape),
-        "error_px": np.linalg.norm(here - observed, axis=-1),
-        "mean_error_px": np.linalg.norm(centre - observed, axis=-1),
+        "error_px": np.where(simulated, np.linalg.norm(here - observed, axis=-1), np.nan),
+        "mean_error_px": np.where(simulated, np.linalg.norm(centre - observed, axis=-1), np.nan),
         "spread_px": whole(spread, shape),
     }
     there = np.isfinite(here).all(axis=-1)
