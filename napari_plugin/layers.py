@@ -131,8 +131,6 @@ def _background(run: Run, scene: Scene, recording: Recording | None, note: str) 
 
 def recorded_health(run: Run) -> dict[int, tuple[str, str]]:
     """Status and reason of every frame of a run that is not "ok"."""
-    if not run.has("frames.parquet"):
-        return {}
     frames = run.read_table("frames")
     spoilt = frames[frames["status"] != "ok"]
     reasons = spoilt["reason"] if "reason" in spoilt else [""] * len(spoilt)

@@ -43,9 +43,8 @@ def particle_table(run: Run) -> pd.DataFrame:
         factor = np.exp(_NORMAL_95 * table["sigma_ln_temperature"])
         table["temperature_low_px2"] = table["temperature_px2"] / factor
         table["temperature_high_px2"] = table["temperature_px2"] * factor
-    if run.has("quality.parquet"):
-        quality = run.read_table("quality").set_index("particle")[["length", "gaps", "ambiguity"]]
-        table = table.join(quality.add_prefix("track_"), on="particle")
+    quality = run.read_table("quality").set_index("particle")[["length", "gaps", "ambiguity"]]
+    table = table.join(quality.add_prefix("track_"), on="particle")
     return _plain(table)
 
 
