@@ -81,7 +81,7 @@ def test_the_same_command_keeps_a_repair_and_other_options_make_new_tracks(
 def test_a_whole_run_from_the_command_line(tmp_path: Path) -> None:
     table = recordings.inertial(tmp_path / "monolayer.csv", n_frames=60)
     folder = tmp_path / "run"
-    simulation = ["--ensemble", 2, "--rollout-frames", 20, "--forecast-members", 2, "--forecast-starts", 2]
+    simulation = ["--ensemble", 2, "--rollout-frames", 20, "--forecast-starts", 0]
     assert command("track", table, "-o", folder) == 0
     assert command("fit", folder, *recordings.QUICK_FIT) == 0
     assert command("simulate", folder, *simulation) == 0
