@@ -81,7 +81,7 @@ def test_the_same_command_keeps_a_repair_and_other_options_make_new_tracks(
 def test_a_whole_run_from_the_command_line(tmp_path: Path) -> None:
     table = recordings.inertial(tmp_path / "monolayer.csv", n_frames=60)
     folder = tmp_path / "run"
-    simulation = ["--ensemble", 2, "--rollout-frames", 20, "--forecast-starts", 0]
+    simulation = ["--ensemble", 2, "--frames", 20, "--forecast-starts", 0]
     assert command("track", table, "-o", folder) == 0
     assert command("fit", folder, *recordings.QUICK_FIT) == 0
     assert command("simulate", folder, *simulation) == 0
@@ -102,7 +102,9 @@ def test_a_whole_run_from_the_command_line(tmp_path: Path) -> None:
     } <= set(found)
     # A table of positions has no video.
     assert "video" not in found and "preview" not in found
-    state = Run(folder).read_table("state")
+    # The filter follows particles through gaps too, where there is nothing to colour.
+    seen = Run(folder).read_table("tracks")[["frame", "particle"]]
+    state = Run(folder).read_table("state").merge(seen)
     temperature = next(
         l for l in found["coloured"] if l.metadata["colloidlab"]["quantity"] == "temperature_px2"
     )
