@@ -188,6 +188,20 @@ class Run:
                 self._forget(dependent)
         self._write_record()
 
+    def amend(self, stage: str, facts: Mapping[str, Any]) -> None:
+        """Record that a person has changed products of a stage, which stays current: the same command keeps the change.
+
+        Stages that follow from it are forgotten.
+        """
+        before = self.output_hash(stage)
+        entry = self.record["stages"][stage]
+        entry["facts"] = {**entry.get("facts", {}), **facts}
+        entry["outputs"] = {n: sha256(self.path / n) for n in STAGES[stage] if (self.path / n).exists()}
+        if self.output_hash(stage) != before:
+            for dependent in DEPENDENTS[stage]:
+                self._forget(dependent)
+        self._write_record()
+
     def forget(self, stage: str) -> None:
         """Remove a stage whose inputs have changed, and those that follow from it."""
         self._forget(stage)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "colloidlab"
+PLUGIN = ROOT / "napari_plugin"
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class Import:
     at_top: bool
 
 
-def modules() -> dict[str, Path]:
-    """Every module of the package, by dotted name."""
+def modules(package: Path = PACKAGE) -> dict[str, Path]:
+    """Every module of a package, by dotted name."""
     found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted(package.rglob("*.py")):
         parts = list(path.relative_to(ROOT).with_suffix("").parts)
         if parts[-1] == "__init__":
             parts.pop()

@@ -163,6 +163,21 @@ def test_a_repeated_stage_with_the_same_result_keeps_the_rest(full: Run) -> None
     assert set(Run(full.path).record["stages"]) == set(STAGES)
 
 
+def test_a_change_by_hand_keeps_the_stage_and_removes_what_followed_from_it(full: Run) -> None:
+    full.write_text("tracks.parquet", "repaired")
+    assert not full.is_current("track", "k")
+    full.amend("track", {"repairs": ["one"]})
+    again = Run(full.path)
+    assert again.is_current("track", "k") and list(again.record["stages"]) == ["track"]
+    assert again.facts("track") == {"said": "first", "repairs": ["one"]}
+    assert set(STAGES["track"]) < set(contents(full.path)) and not again.has("indicators.parquet")
+
+
+def test_words_about_a_stage_remove_nothing(full: Run) -> None:
+    full.amend("track", {"seen": True})
+    assert list(Run(full.path).record["stages"]) == list(STAGES)
+
+
 def test_headline_numbers_of_a_stage_are_replaced_as_one(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.summarise("track", {"a": 1, "b": np.float64(2.5)})
