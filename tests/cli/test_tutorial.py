@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             cwd=place,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=300,
             check=False,
         )
@@ -92,7 +92,7 @@ def test_the_fit_refuses_what_it_cannot_learn(folder: Path) -> None:
         [sys.executable, "-m", "colloidlab", "fit", "runs/brownian"],
         cwd=folder,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 4, done.stderr
