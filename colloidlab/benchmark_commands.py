@@ -129,6 +129,39 @@ def learner(
 
 
 @benchmark_app.command
+def indicators(
+    *cases: Annotated[str, Parameter(name="CASE")],
+    run: Path | None = None,
+    truth: Path = Path("sample_videos"),
+    seed: int = 1,
+    output: Save = Path("benchmark_indicators.json"),
+    json: Json = False,
+) -> None:
+    """Compare indicators with ovito, freud and PyMatterSim, and with what is known; takes two minutes on two cores.
+
+    Parameters
+    ----------
+    cases
+        peers (the same numbers and their cost), crystal (what localisation errors alone flag), diffusion (how often
+        the error bars hold the truth), events (those of a tracked sample against the true ones) [all].
+    run
+        A run of sheared_monolayer.mp4, for the events.
+    truth
+        Folder with its ground truth.
+    seed
+        Of the simulated positions.
+    """
+    from colloidlab.benchmarks.indicators import What, benchmark_indicators
+
+    what = What(seed, run, truth)
+    _say_as_measured(
+        lambda monitor, tell: benchmark_indicators(list(cases), what, monitor=monitor, tell=tell),
+        output,
+        json,
+    )
+
+
+@benchmark_app.command
 def rollout(
     *cases: Annotated[str, Parameter(name="CASE")],
     run: Path | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json as json_module
 import logging
 import os
 import signal
@@ -34,7 +33,7 @@ from colloidlab.config import (
 )
 from colloidlab.errors import Cancelled, ColloidlabError, InputError, UsageError
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.terminal import with_bars
+from colloidlab.terminal import leads, print_json, say, with_bars
 
 if TYPE_CHECKING:
     from colloidlab.run import Run
@@ -114,7 +113,7 @@ def run(
 
         return run_all(video, target, options, monitor)
 
-    _say(_in_run(output, work), json, last="report")
+    say(_in_run(output, work), json, last="report")
 
 
 @app.command
@@ -145,7 +144,7 @@ def track(
 
         return run_track(video, target, options, monitor)
 
-    _say(_in_run(output, work), json)
+    say(_in_run(output, work), json)
 
 
 @app.command
@@ -173,7 +172,7 @@ def indicators(
 
         return run_indicators(target, options, monitor)
 
-    _say(_in_run(folder, work, must_exist=True), json)
+    say(_in_run(folder, work, must_exist=True), json)
 
 
 @app.command
@@ -201,7 +200,7 @@ def fit(
 
         return run_fit(target, options, monitor)
 
-    _say(_in_run(folder, work, must_exist=True, shared=True), json)
+    say(_in_run(folder, work, must_exist=True, shared=True), json)
 
 
 @app.command
@@ -229,7 +228,7 @@ def simulate(
 
         return run_simulate(target, options, monitor)
 
-    _say(_in_run(folder, work, must_exist=True), json)
+    say(_in_run(folder, work, must_exist=True), json)
 
 
 @app.command
@@ -248,7 +247,7 @@ def report(folder: Annotated[Path, Parameter(name="RUN")], *, json: Json = False
 
         return run_report(target, options, monitor)
 
-    _say(_in_run(folder, work, must_exist=True), json, last="report")
+    say(_in_run(folder, work, must_exist=True), json, last="report")
 
 
 @app.command
@@ -263,7 +262,7 @@ def sample(name: str = "sheared_monolayer", *, output: Output, json: Json = Fals
     from colloidlab.synthetic.sample import write_sample
 
     files = with_bars(lambda monitor: write_sample(name, output, monitor=monitor))
-    _say({"files": [str(path) for path in files]}, json)
+    say({"files": [str(path) for path in files]}, json)
 
 
 @app.command
@@ -273,7 +272,7 @@ def doctor(*, json: Json = False) -> None:
 
     checks = diagnose()
     if json:
-        _print_json({"checks": [vars(check) for check in checks]})
+        print_json({"checks": [vars(check) for check in checks]})
         return
     for check in checks:
         mark = {True: "ok", False: "MISSING", None: "-"}[check.ok]
@@ -319,43 +318,10 @@ def _in_run(
             f"the run folder {folder} does not exist; make it with 'colloidlab track VIDEO -o {folder}'"
         )
     target = Run(folder)
-    if not _leads():
+    if not leads():
         work(SILENT, target)
         return {}
     return {"run": str(folder)} | with_bars(lambda monitor: work(monitor, target))
-
-
-def _leads() -> bool:
-    """False for all but the first of the processes that torchrun has started: the others are silent."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
-
-
-def _say(result: dict[str, Any], as_json: bool, last: str | None = None) -> None:
-    """The result for people; with --json one object on standard output. `last` names the entry to end with."""
-    if not _leads():
-        return
-    if as_json:
-        _print_json(result)
-        return
-    tail = result.pop(last, None) if last else None
-    skipped = result.pop("skipped", False)
-    for key, value in result.items():
-        for item in value if isinstance(value, list) else [value]:
-            print(f"{key.removesuffix('s') if item is not value else key}: {_shown(item)}")
-    if skipped:
-        print("nothing to do: neither the input nor the options have changed")
-    if tail is not None:
-        print(tail)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    print(json_module.dumps(value, default=str))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,280 +10,34 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from colloidlab.errors import UsageError
-from colloidlab.option_text import parse_force, parse_frames, parse_names, parse_roi
+from colloidlab.option_sections import (
+    QUANTITIES,
+    FitConfig,
+    IndicatorsConfig,
+    Section,
+    SimulateConfig,
+    TrackConfig,
+    VideoConfig,
+)
 
-
-class Section(BaseModel):
-    """Options that belong together; unknown names, infinities and later changes are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class VideoConfig(Section):
-    """What part of the recording is used, and its scale."""
-
-    um_per_px: float | None = Field(
-        None, gt=0, description="Scale, micrometres per pixel [file's own, else none]"
-    )
-    fps: float | None = Field(
-        None, gt=0, description="Frame rate, 1/s; a container's nominal rate is not trusted"
-    )
-    frames: str | None = Field(None, description="Frame range A:B, from A up to but not including B [all]")
-    stride: int = Field(
-        1, ge=1, description="Use every n-th frame; --frames counts those of the file, tables the used ones"
-    )
-    roi: str | None = Field(
-        None, description="Region of interest X0,Y0,X1,Y1 in px, upper bounds excluded [whole view]"
-    )
-    mask: Path | None = Field(
-        None, description="Image whose non-zero pixels are used; same size as the video"
-    )
-    background: Literal["none", "median", "image", "rolling_ball", "rolling_ball_dark"] = Field(
-        "none",
-        description="Subtracted before locating: median over time (moving particles), an image without particles, "
-        "or what a ball reaches that rolls under bright (above dark) particles",
-    )
-    background_window: int | None = Field(
-        None, ge=3, description="Running median over blocks of so many used frames [one over all of them]"
-    )
-    background_image: Path | None = Field(
-        None, description="Image without particles, for --background image; same size as the video"
-    )
-    background_radius_px: float = Field(
-        50.0, ge=2, description="Radius of the rolling ball, px; larger than any particle"
-    )
-    flat_field: Path | None = Field(
-        None, description="Image of even light by which frames are divided; same size as the video"
-    )
-
-    @model_validator(mode="after")
-    def _background_has_its_image(self) -> VideoConfig:
-        if (self.background == "image") != (self.background_image is not None):
-            raise ValueError("background = image and background_image go together: give both or neither")
-        return self
-
-    @field_validator("frames")
-    @classmethod
-    def _frames(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_frames(text)
-        return text
-
-    @field_validator("roi")
-    @classmethod
-    def _roi(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_roi(text)
-        return text
-
-
-class TrackConfig(Section):
-    """Locating particles and linking them into tracks."""
-
-    method: Literal["auto", "joint", "centroid", "circles"] = Field(
-        "auto",
-        description="Joint fit of a learned image where it describes the particles, centroids, or circles",
-    )
-    diameter_px: int | None = Field(None, ge=3, description="Odd size of a particle's image, px [estimated]")
-    minmass: float | None = Field(
-        None, ge=0, description="Least integrated brightness of a particle [estimated]"
-    )
-    separation_px: float | None = Field(
-        None, gt=0, description="Least distance between two centres, px [estimated]"
-    )
-    polarity: Literal["auto", "bright", "dark"] = Field(
-        "auto", description="Are the particles bright or dark?"
-    )
-    minsignal: float | None = Field(
-        None,
-        ge=0,
-        description="Least peak brightness above the surroundings, column signal; "
-        "leaves out bright gaps between particles [estimated]",
-    )
-    radius_min_px: float | None = Field(
-        None, gt=0, description="Least radius that method circles looks for, px"
-    )
-    radius_max_px: float | None = Field(None, gt=0, description="Largest radius that it looks for, px")
-    search_range_px: float | None = Field(
-        None, gt=0, description="Farthest move between two frames, px [estimated]"
-    )
-    memory: int = Field(2, ge=0, description="Frames that a particle may vanish and still keep its track")
-    prediction: Literal["auto", "none", "drift", "affine", "flow"] = Field(
-        "auto", description="Common motion from which links depart: drift, shear, or a smooth flow"
-    )
-    threads: int | None = Field(
-        None, ge=1, description="Images located at the same time; changes no result [number of cores]"
-    )
-    min_track_length: int = Field(1, ge=1, description="Shorter tracks are dropped, frames")
-
-    @model_validator(mode="after")
-    def _circles_have_radii(self) -> TrackConfig:
-        radii = (self.radius_min_px, self.radius_max_px)
-        if (self.method == "circles") != all(r is not None for r in radii) or radii.count(None) == 1:
-            raise ValueError(
-                "method = circles, radius_min_px and radius_max_px go together: give all or none"
-            )
-        return self
-
-    @field_validator("diameter_px")
-    @classmethod
-    def _odd(cls, diameter: int | None) -> int | None:
-        if diameter is not None and diameter % 2 == 0:
-            raise ValueError(f"must be odd, so that it has a centre pixel: {diameter - 1} or {diameter + 1}")
-        return diameter
-
-
-QUANTITIES = ("g_r", "psi6", "msd", "vacf", "van_hove", "alpha2", "f_s", "diffusion", "d2min")
-"""What `colloidlab indicators` measures, by the names that `--only` knows."""
-
-
-class IndicatorsConfig(Section):
-    """Local rearrangement, structure, motion and flow."""
-
-    only: str | None = Field(
-        None, description=f"Measure only these, as in psi6,msd; of {', '.join(QUANTITIES)} [all]"
-    )
-    neighbour_cutoff_px: float | None = Field(
-        None, gt=0, description="Neighbours for D2min, px [first minimum of g(r)]"
-    )
-    lag_frames: int | None = Field(
-        None, ge=1, description="Lag of D2min and local strain, frames [from the MSD]"
-    )
-
-    @field_validator("only")
-    @classmethod
-    def _known(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_names(text, QUANTITIES)
-        return text
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """Names of what is measured."""
-        return QUANTITIES if self.only is None else parse_names(self.only, QUANTITIES)
-
-
-class FitConfig(Section):
-    """Learning the dynamics."""
-
-    entropy: Literal["filter", "isothermal", "encoder"] = Field(
-        "filter",
-        description="Hidden entropy: followed over frames, one temperature for all (no entropy), or read off each frame",
-    )
-    cutoff_px: float | None = Field(
-        None, gt=0, description="Interaction cutoff at the mean particle size, px [first minimum of g(r)]"
-    )
-    train_fraction: float = Field(0.6, gt=0.1, lt=0.9, description="First part of the recording, used to fit")
-    validation_fraction: float = Field(
-        0.2, gt=0.05, lt=0.5, description="Next part, used to choose; the rest tests"
-    )
-    isothermal_steps: int = Field(60, ge=1, description="Optimisation steps of the isothermal warm start")
-    filter_steps: int = Field(
-        34, ge=8, description="Optimisation steps with entropy, trials of both signs included"
-    )
-    scoring_rounds: int = Field(
-        1, ge=0, description="Newton's steps over the whole training block after the isothermal fit"
-    )
-    correction_rounds: int = Field(
-        0,
-        ge=0,
-        description="Rounds in which laws are moved to those whose simulations have the data's score; each takes longer "
-        "than the whole fit, and pays where localisation error is a large part of the thermal motion",
-    )
-    budget_minutes: float | None = Field(
-        None,
-        gt=0,
-        description="Wall time of the fit, min; sets both numbers of steps [as many as given there]",
-    )
-    batch_windows: int = Field(
-        1, ge=1, description="Windows over which a step averages; at least one for each process of torchrun"
-    )
-    patience: int = Field(
-        5, ge=1, description="Looks at the validation block without a better one after which a phase ends"
-    )
-    window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
-    burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")
-    sigma_px: float | None = Field(
-        None, ge=0, description="Localisation error for all particles, px [from the tracks]"
-    )
-    fit_seed: int = Field(0, ge=0, description="Seed of the training")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto",
-        description="Processor; auto takes a GPU where there is one and frames hold thousands of particles",
-    )
-    dtype: Literal["float64", "float32"] = Field(
-        "float64", description="Precision of the optimisation steps; what is reported is computed in float64"
-    )
-    tensorboard: bool = Field(
-        False, description="Write training curves for TensorBoard into the run folder; changes no result"
-    )
-
-    @model_validator(mode="after")
-    def _leaves_a_test(self) -> FitConfig:
-        if self.train_fraction + self.validation_fraction > 0.95:
-            raise ValueError(
-                "train_fraction + validation_fraction must leave at least 0.05 for the test block"
-            )
-        return self
-
-
-class SimulateConfig(Section):
-    """Rollouts beside the experiment."""
-
-    ensemble: int = Field(6, ge=1, description="Number of rollouts, each with its own noise")
-    rollout_frames: int | None = Field(
-        None,
-        ge=2,
-        description="Length of a rollout, frames; beyond the recording the boundary repeats its drive "
-        "[the test block, or the drive signal]",
-    )
-    from_frame: int | None = Field(None, ge=0, description="First frame of the rollouts [first test frame]")
-    steps_per_frame: int | None = Field(None, ge=1, description="Integrator steps per frame [from stability]")
-    integrator: Literal["conserving", "implicit", "euler_maruyama"] = Field(
-        "conserving",
-        description="Time integrator: keeps energy; the same for stiff friction; the published one",
-    )
-    drive: Path | None = Field(
-        None,
-        description="CSV of a drive signal that moves the boundary instead of the recording: frame or time_s, and dx_px, "
-        "dy_px, gradient_xy, ...; none to follow the recording again",
-    )
-    body_force: str | None = Field(
-        None, description="FX,FY: uniform force per mass on the simulated particles, px/frame^2 [0,0]"
-    )
-    simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
-    forecast_starts: int = Field(
-        6, ge=0, description="Frames from which short predictions start, to judge their spread; 0 makes none"
-    )
-    forecast_members: int = Field(9, ge=1, description="Members of a short prediction")
-    forecast_frames: int = Field(10, ge=1, description="Length of a short prediction, frames")
-    tables: bool = Field(
-        True,
-        description="Put laws in tables and run compiled, on processors and with the conserving integrator; outside of the "
-        "tables the laws themselves are asked, which is counted",
-    )
-    rollout_device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto",
-        description="Processor; auto takes a GPU where there is one and all rollouts together hold thousands of particles",
-    )
-    rollout_dtype: Literal["float64", "float32"] = Field(
-        "float64", description="Precision of the rollouts; budgets are kept in float64"
-    )
-
-    @field_validator("drive")
-    @classmethod
-    def _no_drive(cls, path: Path | None) -> Path | None:
-        return None if path is not None and str(path) in ("none", "") else path
-
-    @field_validator("body_force")
-    @classmethod
-    def _body_force(cls, text: str | None) -> str | None:
-        return None if text is None or not any(parse_force(text)) else text
+__all__ = [
+    "QUANTITIES",
+    "Config",
+    "FitConfig",
+    "IndicatorsConfig",
+    "Section",
+    "SimulateConfig",
+    "TrackConfig",
+    "VideoConfig",
+    "describe",
+    "load_config",
+    "to_toml_dict",
+]
 
 
 class Config(Section):

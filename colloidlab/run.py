@@ -37,7 +37,13 @@ CONTRACT = 1
 
 STAGES: dict[str, tuple[str, ...]] = {
     "track": ("frames.parquet", "features.parquet", "tracks.parquet", "quality.parquet"),
-    "indicators": ("indicators.parquet", "curves.parquet"),
+    "indicators": (
+        "indicators.parquet",
+        "curves.parquet",
+        "events.parquet",
+        "flow.parquet",
+        "drive.parquet",
+    ),
     "fit": ("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet"),
     "simulate": ("rollout.zarr", "comparison.parquet", "calibration.parquet", "budget.parquet"),
     "report": ("report.html",),

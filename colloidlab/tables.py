@@ -84,10 +84,17 @@ COLUMNS: dict[str, Column] = {
     "strain_xx_error": Column("", "standard deviation of strain_xx from localisation errors"),
     "strain_xy_error": Column("", "standard deviation of strain_xy from localisation errors"),
     "strain_yy_error": Column("", "standard deviation of strain_yy from localisation errors"),
+    "strain_xz_error": Column("", "standard deviation of strain_xz from localisation errors"),
+    "strain_yz_error": Column("", "standard deviation of strain_yz from localisation errors"),
+    "strain_zz_error": Column("", "standard deviation of strain_zz from localisation errors"),
     "d2min_error_px2": Column("px^2", "standard deviation of d2min_px2 from localisation errors"),
     "d2min_noise_px2": Column("px^2", "mean of d2min_px2 that localisation errors alone make"),
     "rearranged": Column("", "true where D2min is more than localisation errors make, at the stated rate"),
-    "hop_px2": Column("px^2", "p_hop: squared distance of the particle's mean places before and after"),
+    "hop_px2": Column(
+        "px^2",
+        "p_hop of Candelier et al.: squared distance between the places before and after the frame, "
+        "relative to the neighbours; never less than the spread within them",
+    ),
     "hop_error_px2": Column("px^2", "standard deviation of hop_px2 from localisation errors"),
     "hopped": Column(
         "", "true where p_hop peaks and is more than localisation errors make, at the stated rate"
@@ -115,9 +122,57 @@ COLUMNS: dict[str, Column] = {
     "boundary": Column(
         "", "true within two interaction cutoffs of the edge of the view or of the tracked region"
     ),
+    # flow
+    "dx_px": Column("px", "displacement that all particles share, at their centre, since the first frame"),
+    "dy_px": Column("px", "displacement that all particles share, at their centre, since the first frame"),
+    "dz_px": Column("px", "displacement that all particles share, at their centre, since the first frame"),
+    "dx_error_px": Column("px", "standard error of the shared displacement since the frame before"),
+    "dy_error_px": Column("px", "standard error of the shared displacement since the frame before"),
+    "dz_error_px": Column("px", "standard error of the shared displacement since the frame before"),
+    "shear_strain": Column("", "gradient_xy + gradient_yx"),
+    "rotation_rad": Column("rad", "shared rotation since the first frame, from x towards y"),
+    "vz_px": Column("px/frame", "velocity of the mean flow"),
+    "vx_error_px": Column("px/frame", "standard error of the mean flow"),
+    "vy_error_px": Column("px/frame", "standard error of the mean flow"),
+    "vz_error_px": Column("px/frame", "standard error of the mean flow"),
+    "shear_rate_per_frame": Column("frame^-1", "dvx/dy + dvy/dx of the mean flow"),
+    "shear_rate_error_per_frame": Column("frame^-1", "standard error of shear_rate_per_frame"),
+    "vorticity_per_frame": Column("frame^-1", "dvy/dx - dvx/dy of the mean flow"),
+    "vorticity_error_per_frame": Column("frame^-1", "standard error of vorticity_per_frame"),
+    "flow_residual_dz_px": Column("px", "displacement over the lag less that of the mean flow"),
+    "n_particles": Column("", "particles or displacements that the value is fitted to"),
+    "component": Column("", "of the common motion: translation, strain, shear or rotation"),
+    "amplitude": Column("", "of the first harmonic of the component, in px where its name says so"),
+    "amplitude_error": Column("", "standard error of amplitude"),
+    "phase_rad": Column("rad", "phi of A cos(2 pi frame/period + phi)"),
+    "phase_error_rad": Column("rad", "standard error of phase_rad"),
+    "error_px": Column("px", "standard error of the amplitudes of the particle"),
+    **{
+        f"{part}_d{a}_px": Column("px", f"amplitude of the particle's motion beside the affine one, {words}")
+        for part, words in (("in_phase", "with the drive"), ("out_of_phase", "a quarter of a period later"))
+        for a in "xyz"
+    },
+    **{
+        f"gradient_{a}{b}{error}": Column("", meaning)
+        for error, meaning in (
+            ("", "displacement gradient that all particles share, since the first frame"),
+            ("_error", "standard error of the shared gradient since the frame before"),
+        )
+        for a in "xyz"
+        for b in "xyz"
+    },
+    **{
+        f"dv{a}_d{b}{error}_per_frame": Column("frame^-1", meaning)
+        for error, meaning in (
+            ("", "velocity gradient of the mean flow"),
+            ("_error", "standard error of the velocity gradient of the mean flow"),
+        )
+        for a in "xyz"
+        for b in "xyz"
+    },
     # learned state
-    "vx_px": Column("px/frame", "filtered velocity"),
-    "vy_px": Column("px/frame", "filtered velocity"),
+    "vx_px": Column("px/frame", "filtered velocity of a particle, or that of the mean flow"),
+    "vy_px": Column("px/frame", "filtered velocity of a particle, or that of the mean flow"),
     "entropy": Column("k_B", "hidden entropy; its zero is arbitrary"),
     "temperature_px2": Column("px^2/frame^2", "k_B T/m of the particle"),
     "sigma_ln_temperature": Column(

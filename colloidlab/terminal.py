@@ -1,12 +1,14 @@
-"""Progress bars on standard error; the only place that draws them for the command line."""
+"""Progress bars on standard error, results on standard output: the only place that draws and prints for the commands."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -82,3 +84,37 @@ def with_bars(work: Callable[[Monitor], T]) -> T:
     """Call `work` with a monitor that draws its progress."""
     with Bars() as bars:
         return work(Monitor(bars))
+
+
+def leads() -> bool:
+    """False for all but the first of the processes that torchrun has started: the others are silent."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
+def say(result: dict[str, Any], as_json: bool, last: str | None = None) -> None:
+    """The result for people; with --json one object on standard output. `last` names the entry to end with."""
+    if not leads():
+        return
+    if as_json:
+        print_json(result)
+        return
+    tail = result.pop(last, None) if last else None
+    skipped = result.pop("skipped", False)
+    for key, value in result.items():
+        for item in value if isinstance(value, list) else [value]:
+            print(f"{key.removesuffix('s') if item is not value else key}: {_shown(item)}")
+    if skipped:
+        print("nothing to do: neither the input nor the options have changed")
+    if tail is not None:
+        print(tail)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(value, default=str))

@@ -58,7 +58,7 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
         Something is missing, or the truth is that of another video.
     """
     run.require("fit")
-    _require_the_video(run, folder / "sheared_monolayer.mp4")
+    require_the_video(run, folder / "sheared_monolayer.mp4")
     truth = read_parquet(folder / "sheared_monolayer_truth.parquet")
     parameters = json.loads((folder / "sheared_monolayer.json").read_text(encoding="utf-8"))["parameters"]
     tracks = run.read_table("tracks")
@@ -87,8 +87,8 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     return rows
 
 
-def _require_the_video(run: Run, video: Path) -> None:
-    """The motion is chaotic: another version's round-off makes another video of the same particles."""
+def require_the_video(run: Run, video: Path) -> None:
+    """Refuse a run of another video: the motion is chaotic, so that another version's round-off makes another one."""
     if video.exists() and sha256(video) != run.record["source"].get("sha256"):
         raise InputError(
             f"the run is of another video than {video}, to which the truth beside it belongs; run colloidlab on that video"

@@ -1,26 +1,25 @@
-"""Hexatic bond-orientational order."""
+"""Bond-orientational order over the Delaunay neighbours: hexatic and any other fold."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay, QhullError
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.trajectories import Floats, snapshots
+from colloidlab.indicators.triangulation import Region, Triangulation, matching, triangulate
 from colloidlab.progress import SILENT, Monitor
 
-Region = tuple[float, float, float, float]
-"""Rectangle x0, y0, x1, y1 in which centres are seen, px."""
+__all__ = ["PSI6_COLUMNS", "Region", "bond_order", "psi", "psi6", "psi6_table"]
 
 PSI6_COLUMNS = ("frame", "particle", "psi6", "psi6_angle_rad")
 
-_ROUNDING = 1e-9
 
-
-def psi6(positions: Floats, *, region: Region | None = None) -> NDArray[np.complex128]:
-    """Hexatic order ψ6 = ⟨exp(6iθ_ij)⟩ over the Delaunay neighbours j, with θ the angle of r_j − r_i.
+def psi(
+    positions: Floats, n: int = 6, *, region: Region | None = None, box: Floats | None = None
+) -> NDArray[np.complex128]:
+    """Bond-orientational order ψn = ⟨exp(i n θ_ij)⟩ over the Delaunay neighbours j, θ the angle of r_j − r_i.
 
     NaN wherever the neighbours are not certain: on the convex hull, and where the
     circumcircle of one of the particle's Delaunay triangles leaves `region`. Exactly
@@ -29,50 +28,54 @@ def psi6(positions: Floats, *, region: Region | None = None) -> NDArray[np.compl
 
     Parameters
     ----------
-    positions : float array, shape (n, 2)
+    positions : float array, shape (n_particles, 2)
+        Rows with NaN are absent.
+    n : int
+        Fold of the order: 6 hexatic, 4 tetratic.
     region : (x0, y0, x1, y1), optional
         Rectangle in which particles are seen [the bounding box of the positions].
+    box : float array, shape (2,), optional
+        Sides of a periodic box, instead of a region; all values are then finite.
 
     Returns
     -------
-    psi6 : complex array, shape (n,)
-        |ψ6| is 1 in a perfect triangular lattice; arg ψ6 / 6 is its direction.
+    psi : complex array, shape (n_particles,)
+        |ψ6| is 1 in a perfect triangular lattice; arg ψn / n is its direction.
 
     References
     ----------
     Halperin & Nelson, Phys. Rev. Lett. 41, 121 (1978).
     """
-    positions = np.asarray(positions, dtype=np.float64)
-    if positions.ndim != 2 or positions.shape[1] != 2:
-        raise InputError(f"psi6 needs positions of shape (n, 2), not {positions.shape}")
-    unknown = np.full(positions.shape[0], np.nan + 1j * np.nan)
-    whole = np.flatnonzero(np.isfinite(positions).all(axis=1))
-    if whole.size < 4:
-        return unknown
-    points = positions[whole]
-    # Qhull works with absolute tolerances: far from the origin it would lose digits.
-    centred = points - points.mean(axis=0)
-    try:
-        mesh = Delaunay(centred)
-    except QhullError:
-        return unknown  # all on one line
-    starts, neighbours = mesh.vertex_neighbor_vertices
-    number = np.diff(starts)
-    origin = np.repeat(np.arange(whole.size), number)
-    bond = centred[neighbours] - centred[origin]
-    phase = ((bond[:, 0] + 1j * bond[:, 1]) / np.hypot(bond[:, 0], bond[:, 1])) ** 6
-    total = np.bincount(origin, phase.real, whole.size) + 1j * np.bincount(origin, phase.imag, whole.size)
-    uncertain = number == 0
-    uncertain[mesh.convex_hull] = True
-    x0, y0, x1, y1 = region if region is not None else (*points.min(axis=0), *points.max(axis=0))
-    limits = np.array([[x0, y0], [x1, y1]]) - points.mean(axis=0)
-    uncertain[mesh.simplices[_leaves(centred[mesh.simplices], limits)]] = True
-    unknown[whole] = np.where(uncertain, np.nan, total / np.maximum(number, 1))
-    return unknown
+    return bond_order(triangulate(positions, region=region, box=box), n)
+
+
+def psi6(
+    positions: Floats, *, region: Region | None = None, box: Floats | None = None
+) -> NDArray[np.complex128]:
+    """Hexatic order, `psi` with n = 6."""
+    return psi(positions, 6, region=region, box=box)
+
+
+def bond_order(mesh: Triangulation, n: int = 6) -> NDArray[np.complex128]:
+    """ψn of a frame that has been triangulated; see `psi`."""
+    if n < 1:
+        raise InputError(f"the fold of the bond order is {n}; it must be at least 1")
+    i, j = mesh.edges.T
+    # Seen from j the bond points the other way: exp(i n (θ + π)) = (-1)^n exp(i n θ).
+    phase = ((mesh.bonds[:, 0] + 1j * mesh.bonds[:, 1]) / np.hypot(mesh.bonds[:, 0], mesh.bonds[:, 1])) ** n
+    both = np.concatenate([phase, phase if n % 2 == 0 else -phase])
+    ends = np.concatenate([i, j])
+    total = np.bincount(ends, both.real, mesh.n) + 1j * np.bincount(ends, both.imag, mesh.n)
+    return np.where(mesh.certain, total / np.maximum(mesh.coordination, 1), np.nan + 1j * np.nan)
 
 
 def psi6_table(
-    tracks: pd.DataFrame, *, region: Region | None = None, monitor: Monitor = SILENT
+    tracks: pd.DataFrame,
+    *,
+    region: Region | None = None,
+    box: Floats | None = None,
+    triangulations: list[Triangulation] | None = None,
+    monitor: Monitor = SILENT,
 ) -> pd.DataFrame:
     """Modulus and direction of ψ6 for every particle and frame.
 
@@ -81,7 +84,11 @@ def psi6_table(
     tracks : DataFrame
         Columns frame, particle, x, y in px.
     region : (x0, y0, x1, y1), optional
-        As for `psi6`, the same for all frames [the bounding box of each frame].
+        As for `psi`, the same for all frames [the bounding box of each frame].
+    box : float array, shape (2,), optional
+        Sides of a periodic box, px.
+    triangulations : list of Triangulation, optional
+        Of these tracks, from `triangulate_tracks`; region and box are then theirs.
     monitor : Monitor
 
     Returns
@@ -93,30 +100,13 @@ def psi6_table(
     if shots.frames.size == 0:
         whole = ("frame", "particle")
         return pd.DataFrame({c: np.zeros(0, np.int64 if c in whole else np.float64) for c in PSI6_COLUMNS})
-    order = [psi6(points[:, :2], region=region) for points in monitor.track(shots.positions, "psi6")]
-    values = np.concatenate(order)
+    meshes = matching(shots, triangulations, region=region, box=box, monitor=monitor, label="psi6")
+    values = np.concatenate([bond_order(mesh) for mesh in meshes])
     return pd.DataFrame(
         {
-            "frame": np.repeat(shots.frames, [o.size for o in order]),
+            "frame": np.repeat(shots.frames, [mesh.n for mesh in meshes]),
             "particle": np.concatenate(shots.particles),
             "psi6": np.abs(values),
             "psi6_angle_rad": np.angle(values) / 6,
         }
     )
-
-
-def _leaves(triangles: Floats, limits: Floats) -> NDArray[np.bool_]:
-    """Which circumcircles reach beyond the rectangle from limits[0] to limits[1]; triangles (n, 3, 2)."""
-    a = triangles[:, 0]
-    b, c = triangles[:, 1] - a, triangles[:, 2] - a
-    twice_area = 2 * (b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0])
-    bb, cc = np.sum(b**2, axis=1), np.sum(c**2, axis=1)
-    flat = twice_area == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        centre = (
-            np.column_stack([c[:, 1] * bb - b[:, 1] * cc, b[:, 0] * cc - c[:, 0] * bb]) / twice_area[:, None]
-        )
-        radius = np.hypot(centre[:, 0], centre[:, 1])[:, None]
-        slack = _ROUNDING * np.ptp(limits, axis=0)
-        beyond = (centre + a - radius < limits[0] - slack) | (centre + a + radius > limits[1] + slack)
-    return np.asarray(flat | beyond.any(axis=1))

@@ -36,9 +36,14 @@ def row_groups(tracks: Trajectories, stretch_frames: int) -> tuple[Integers, int
     if tracks.frames.size == 0:
         return np.zeros(0, dtype=np.int64), 0
     stretch = (tracks.frames - tracks.frames.min()) // stretch_frames
-    _, block = np.unique(np.column_stack([tracks.track, stretch]), axis=0, return_inverse=True)
-    n_blocks = int(block.max()) + 1
-    shuffled = np.random.default_rng(0).permutation(n_blocks)[block.reshape(-1)]
+    # Rows are sorted by track and frame: a block ends where either changes.
+    begins = np.diff(stretch, prepend=stretch[:1]) != 0
+    starts = tracks.offsets[1:-1]
+    begins[starts[starts < begins.size]] = True
+    block = np.cumsum(begins)
+    block -= block[0]
+    n_blocks = int(block[-1]) + 1
+    shuffled = np.random.default_rng(0).permutation(n_blocks)[block]
     return (shuffled % MAX_GROUPS).astype(np.int64), min(n_blocks, MAX_GROUPS)
 
 

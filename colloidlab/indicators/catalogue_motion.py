@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from colloidlab.indicators.displacement import msd, vacf
+from colloidlab.errors import InputError
+from colloidlab.indicators.cage_msd import cage_msd
+from colloidlab.indicators.curve import Curve
+from colloidlab.indicators.displacement import choose_lags, msd, vacf
 from colloidlab.indicators.drift import mean_drift
 from colloidlab.indicators.non_gaussian import non_gaussian
+from colloidlab.indicators.overlap import RADIUS_SPACINGS, overlap
 from colloidlab.indicators.scattering import self_scattering
 from colloidlab.indicators.scene import Part, Scene
 from colloidlab.indicators.stride import free_diffusion
 from colloidlab.indicators.van_hove import van_hove
+from colloidlab.indicators.van_hove_distinct import van_hove_distinct
+
+_REACH_SPACINGS, _BINS_A_SPACING = 4.0, 20
+"""Distances of the distinct van Hove function, and bins, in distances of neighbours."""
 
 
 def mean_squared_displacement(scene: Scene) -> Part:
@@ -26,6 +34,14 @@ def mean_squared_displacement(scene: Scene) -> Part:
     curve = msd(scene.tracks, max_lag=scene.longest_lag, drift=scene.drift)
     part.curves.append(("msd", curve.calibrated(scene.calibration, x=(0, 1), y=(2, 0))))
     return part
+
+
+def relative_displacement(scene: Scene) -> Part:
+    """MSD relative to the neighbours."""
+    curve = cage_msd(
+        scene.tracks, lags=choose_lags(scene.longest_lag), cutoff_px=scene.cutoff, monitor=scene.monitor
+    )
+    return Part(curves=[("cage_msd", curve.calibrated(scene.calibration, x=(0, 1), y=(2, 0)))])
 
 
 def velocity_autocorrelation(scene: Scene) -> Part:
@@ -76,10 +92,41 @@ def scattering(scene: Scene) -> Part:
 
 
 def displacement_distribution(scene: Scene) -> Part:
-    """Self van Hove functions over one frame, the lag of D2min and the longest lag, and their Gaussians."""
+    """Van Hove functions over one frame, the lag of D2min and the longest lag: self, its Gaussian, and distinct."""
     part = Part()
-    for lag in sorted({1, scene.lag, scene.longest_lag}):
+    for lag in sorted({1, min(scene.lag, scene.longest_lag), scene.longest_lag}):
         found = van_hove(scene.tracks, lag=lag, drift=scene.drift)
         for name, curve in ((f"van_hove_{lag}", found.curve), (f"van_hove_{lag}_gaussian", found.gaussian)):
             part.curves.append((name, curve.calibrated(scene.calibration, x=(1, 0), y=(-1, 0))))
+        try:
+            others = _distinct(scene, lag)
+        except InputError as reason:
+            part.notes.append(f"the distinct van Hove function was not computed: {reason}")
+            continue
+        part.curves.append(
+            (f"van_hove_distinct_{lag}", others.calibrated(scene.calibration, x=(1, 0), y=(0, 0)))
+        )
+    return part
+
+
+def _distinct(scene: Scene, lag: int) -> Curve:
+    r_max = min(_REACH_SPACINGS * scene.spacing, scene.r_max)
+    return van_hove_distinct(
+        scene.tracks,
+        lag=lag,
+        r_max=r_max,
+        n_bins=max(int(r_max / scene.spacing * _BINS_A_SPACING), 1),
+        region=scene.corners,
+        drift="mean" if scene.drift == "mean" else "none",
+        monitor=scene.monitor,
+    )
+
+
+def relaxation(scene: Scene) -> Part:
+    """Overlap and chi4 within a fraction of the spacing."""
+    radius = RADIUS_SPACINGS * scene.spacing
+    found = overlap(scene.tracks, radius_px=radius, max_lag=scene.longest_lag, drift=scene.drift)
+    part = Part(summary={"overlap_radius_px": radius})
+    for name, curve in (("overlap", found.q), ("chi4", found.chi4)):
+        part.curves.append((name, curve.calibrated(scene.calibration, x=(0, 1), y=(0, 0))))
     return part

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from colloidlab.errors import InputError
+from colloidlab.indicators.cage import cage_table
+from colloidlab.indicators.curve import Curve
+from colloidlab.indicators.hop import hop_table
+from colloidlab.indicators.neighbour_changes import neighbour_changes_table
 from colloidlab.indicators.nonaffine import d2min_table
 from colloidlab.indicators.scene import Part, Scene
+from colloidlab.indicators.t1_events import t1_events, t1_rate
+
+_LEAST_HOP_FRAMES = 5
+_CAGE_SPACINGS = 0.3
+"""A hop goes farther than this, in distances of neighbours, as for the overlap: less is rattling."""
 
 
 def nonaffine(scene: Scene) -> Part:
     """D2min and local strain."""
-    table = d2min_table(scene.tracks, lag_frames=scene.lag, cutoff_px=scene.cutoff, monitor=scene.monitor)
+    config, since = scene.config, scene.config.reference_frame
+    table = d2min_table(
+        scene.tracks,
+        cutoff_px=scene.cutoff,
+        lag_frames=scene.lag if since is None else None,
+        reference_frame=since,
+        neighbours=config.neighbours,
+        false_positive_rate=config.false_positive_rate,
+        monitor=scene.monitor,
+    )
     part = Part(table, summary={"d2min_lag_frames": scene.lag, "neighbour_cutoff_px": scene.cutoff})
+    if since is not None:
+        part.notes.append(
+            f"D2min and local strain are since frame {since}; all else about lags is over {scene.lag}"
+        )
     if scene.lag_choice.reason:
         part.notes.append(f"D2min: {scene.lag_choice.reason}")
     if not table["d2min_px2"].notna().any():
@@ -17,4 +44,87 @@ def nonaffine(scene: Scene) -> Part:
             f"D2min is nowhere known: nobody keeps {4 - scene.planar} neighbours within {scene.cutoff:.1f} px "
             f"for {scene.lag} frames"
         )
+    elif table["d2min_error_px2"].notna().any():
+        part.summary["rearranged_fraction"] = float(table["rearranged"].mean())
     return part
+
+
+def cage_relative(scene: Scene) -> Part:
+    """Displacement relative to the neighbours."""
+    table = cage_table(
+        scene.tracks,
+        cutoff_px=scene.cutoff,
+        lag_frames=scene.lag,
+        neighbours=scene.config.neighbours,
+        monitor=scene.monitor,
+    )
+    return Part(table)
+
+
+def hopping(scene: Scene) -> Part:
+    """p_hop over the lag on either side, and where particles have left the space of their cage."""
+    config = scene.config
+    half = config.hop_frames or max(scene.lag, _LEAST_HOP_FRAMES)
+    least = (_CAGE_SPACINGS * scene.spacing) ** 2
+    table = hop_table(
+        scene.tracks,
+        half_width_frames=half,
+        cutoff_px=scene.cutoff,
+        neighbours=config.neighbours,
+        least_hop_px2=least,
+        false_positive_rate=config.false_positive_rate,
+        monitor=scene.monitor,
+    )
+    part = Part(table, summary={"hop_frames": half, "least_hop_px2": least})
+    if table["hop_px2"].notna().any():
+        part.summary["hops_per_particle_frame"] = float(
+            table["hopped"].sum() / table["hop_px2"].notna().sum()
+        )
+    return part
+
+
+def neighbour_changes(scene: Scene) -> Part:
+    """Delaunay neighbours lost and gained over the lag."""
+    return Part(
+        neighbour_changes_table(
+            scene.tracks, lag_frames=scene.lag, triangulations=scene.triangulations, monitor=scene.monitor
+        )
+    )
+
+
+def neighbour_exchanges(scene: Scene) -> Part:
+    """T1 events."""
+    kept = scene.config.persistence_frames
+    events = t1_events(
+        scene.tracks, persistence_frames=kept, triangulations=scene.triangulations, monitor=scene.monitor
+    )
+    rate = t1_rate(events, scene.tracks, scene.triangulations, persistence_frames=kept)
+    if rate.empty:
+        raise InputError(f"no event can be seen to last {kept} of so few frames; set persistence_frames")
+    curve = _rate_curve(rate, kept)
+    part = Part(tables={"events": events})
+    part.summary = {
+        "n_t1_events": len(events),
+        "t1_persistence_frames": kept,
+        "t1_rate_per_frame": float(rate["n_events"].sum() / max(rate["n_particles"].sum(), 1)),
+    }
+    part.curves.append(("t1_rate", curve.calibrated(scene.calibration, x=(0, 1), y=(0, -1))))
+    return part
+
+
+def _rate_curve(rate: pd.DataFrame, width: int) -> Curve:
+    """Events a particle and frame in bins of `width` frames, with the 95 % interval of a Poisson number (Garwood 1936)."""
+    number = (rate["frame"] - rate["frame"].iloc[0]) // width
+    bins = rate.groupby(number).agg(
+        frame=("frame", "mean"), events=("n_events", "sum"), particles=("n_particles", "sum")
+    )
+    n, seen = bins["events"].to_numpy(), np.maximum(bins["particles"].to_numpy(), 1)
+    low, high = chi2.ppf(0.025, 2 * n) / 2, chi2.ppf(0.975, 2 * n + 2) / 2
+    return Curve(
+        bins["frame"].to_numpy(dtype=np.float64),
+        n / seen,
+        np.nan_to_num(low) / seen,
+        high / seen,
+        "frame",
+        "1/frame",
+    )

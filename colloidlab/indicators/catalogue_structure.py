@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from colloidlab.errors import InputError
 from colloidlab.indicators.bond_order import psi6_table
+from colloidlab.indicators.local_density import RADIUS_CUTOFFS, local_density_table
+from colloidlab.indicators.pair_entropy import (
+    REACH_SPACINGS,
+    SMOOTHING_SPACINGS,
+    excess_entropy,
+    pair_entropy_table,
+)
 from colloidlab.indicators.scene import Part, Scene
+from colloidlab.indicators.structure_factor import structure_factor
+from colloidlab.indicators.voronoi import voronoi_table
+
+_Q_PEAKS, _Q_BINS = 3.5, 140
+"""S(q) is drawn to this many times 2π over the distance of neighbours."""
+
+_BINS_A_SPACING = 20
+_ENTROPY_SPACINGS = 5.0
+"""Where the integral of the pair entropy ends: that of a liquid has levelled off, that of a crystal never does."""
+_SIX = 6
 
 
 def radial(scene: Scene) -> Part:
@@ -17,19 +36,68 @@ def radial(scene: Scene) -> Part:
         part.notes.append(f"g(r) was not computed: {g}")
     else:
         part.curves.append(("g_r", g.calibrated(scene.calibration, x=(1, 0), y=(0, 0))))
-    if not scene.planar:
-        part.notes.append(
-            "the positions are three-dimensional: g(r), the spacing and psi6 are those of their projection on x and y"
-        )
     return part
+
+
+def scattering(scene: Scene) -> Part:
+    """S(q), over some three peaks."""
+    curve = structure_factor(
+        scene.shots.positions,
+        q_max=_Q_PEAKS * 2 * np.pi / scene.spacing,
+        n_bins=_Q_BINS,
+        region=scene.corners,
+        monitor=scene.monitor,
+    )
+    return Part(curves=[("s_q", curve.calibrated(scene.calibration, x=(-1, 0), y=(0, 0)))])
 
 
 def hexatic(scene: Scene) -> Part:
     """psi6."""
-    table = psi6_table(scene.tracks, region=scene.region, monitor=scene.monitor)
+    table = psi6_table(scene.tracks, triangulations=scene.triangulations)
     part = Part(table)
     if table["psi6"].notna().any():
         part.summary["psi6_mean"] = float(table["psi6"].mean())
     else:
         part.notes.append("psi6_mean is absent: no particle has all its neighbours inside the view")
+    return part
+
+
+def cells(scene: Scene) -> Part:
+    """Voronoi cells."""
+    table = voronoi_table(scene.tracks, triangulations=scene.triangulations)
+    part = Part(table)
+    sure = table[~table["edge_cell"]]
+    if len(sure):
+        part.summary["defect_fraction"] = float((sure["coordination"] != _SIX).mean())
+    return part
+
+
+def density(scene: Scene) -> Part:
+    """Particles per area within some cutoffs."""
+    if not scene.planar:
+        raise InputError("the positions are three-dimensional, and the table has a density per area only")
+    radius = min(RADIUS_CUTOFFS * scene.cutoff, 0.5 * float(scene.sides.min()))
+    table = local_density_table(scene.tracks, radius_px=radius, region=scene.corners, monitor=scene.monitor)
+    return Part(table)
+
+
+def order_of_pairs(scene: Scene) -> Part:
+    """Two-body excess entropy, of the whole and of each particle."""
+    r_max = min(_ENTROPY_SPACINGS * scene.spacing, scene.r_max)
+    curve = excess_entropy(
+        scene.shots.positions,
+        r_max=r_max,
+        n_bins=max(int(r_max / scene.spacing * _BINS_A_SPACING), 1),
+        region=scene.corners,
+        monitor=scene.monitor,
+    )
+    part = Part(summary={"pair_entropy": float(curve.y[-1])})
+    part.curves.append(("pair_entropy", curve.calibrated(scene.calibration, x=(1, 0), y=(0, 0))))
+    part.columns = pair_entropy_table(
+        scene.tracks,
+        r_max_px=REACH_SPACINGS * scene.spacing,
+        smoothing_px=SMOOTHING_SPACINGS * scene.spacing,
+        region=scene.corners,
+        monitor=scene.monitor,
+    )
     return part

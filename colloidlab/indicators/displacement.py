@@ -155,17 +155,34 @@ def _lagged_sums(
     differences: bool,
 ) -> tuple[Floats, Floats]:
     """Per group and lag: sum of |b − a|² (or a·b) over all pairs of rows a lag apart, and their number."""
-    n_dim = values.shape[1]
     sums = np.zeros((n_groups, lags.size))
     counts = np.zeros((n_groups, lags.size))
+    n_dim = values.shape[1]
+    flat = values.ravel()
     for track in range(offsets.size - 1):
+        begin, end = offsets[track], offsets[track + 1]
+        if end > begin and frames[end - 1] - frames[begin] == end - 1 - begin:
+            # Without gaps the partner is `lag` rows on, and rows of one block are summed in one go.
+            first = begin
+            while first < end:
+                stop = first + 1
+                while stop < end and groups[stop] == groups[first]:
+                    stop += 1
+                for m in range(lags.size):
+                    number = min(stop, end - lags[m]) - first
+                    if number > 0:
+                        span = (first * n_dim, (first + number) * n_dim, lags[m] * n_dim)
+                        sums[groups[first], m] += _flat_sum(flat, span, differences)
+                        counts[groups[first], m] += number
+                first = stop
+            continue
         for m in range(lags.size):
-            later = offsets[track]
-            for row in range(offsets[track], offsets[track + 1]):
+            later = begin
+            for row in range(begin, end):
                 wanted = frames[row] + lags[m]
-                while later < offsets[track + 1] and frames[later] < wanted:
+                while later < end and frames[later] < wanted:
                     later += 1
-                if later == offsets[track + 1]:
+                if later == end:
                     break
                 if frames[later] != wanted:
                     continue
@@ -178,3 +195,20 @@ def _lagged_sums(
                 sums[groups[row], m] += total
                 counts[groups[row], m] += 1
     return sums, counts
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _flat_sum(flat: Floats, span: tuple[int, int, int], differences: bool) -> float:
+    """Sum of (b − a)² or a·b over elements a from span[0] to span[1] and b that lie span[2] further on.
+
+    The order of the sum is left to the processor's vector units. With lags that are dense at first and then spread
+    evenly in their logarithm this takes no longer than an FFT of every track, and loses no digits.
+    """
+    total = 0.0
+    if differences:
+        for k in range(span[0], span[1]):
+            total += (flat[k + span[2]] - flat[k]) ** 2
+    else:
+        for k in range(span[0], span[1]):
+            total += flat[k + span[2]] * flat[k]
+    return total

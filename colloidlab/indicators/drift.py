@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numba
@@ -32,6 +33,88 @@ def remove_drift(tracks: Trajectories, drift: Drift) -> Trajectories:
     )
     return tracks.with_values(
         _follow(tracks.values, step.astype(np.int64), present.astype(np.float64), tracks.offsets, *steps)
+    )
+
+
+@dataclass(frozen=True)
+class CommonMotion:
+    """Translation and displacement gradient that all particles share, step by step.
+
+    Step k leads from frames[k] to frames[k + 1], over frames without particles in one go:
+    u(x) = translation + gradient (x − centre).
+
+    Parameters
+    ----------
+    frames : int array, shape (n + 1,)
+        That hold particles.
+    centre : float array, shape (D,), px
+        Mean position of all rows.
+    translation, translation_error : float array, shape (n, D), px
+        Displacement of the centre and its standard error.
+    gradient, gradient_error : float array, shape (n, D, D)
+        [i, j] = ∂u_i/∂x_j.
+    n_particles : int array, shape (n,)
+        In both frames. With D + 1 or fewer of them the motion is NaN.
+    """
+
+    frames: Integers
+    centre: Floats
+    translation: Floats
+    translation_error: Floats
+    gradient: Floats
+    gradient_error: Floats
+    n_particles: Integers
+
+
+def common_motion(tracks: Trajectories) -> CommonMotion:
+    """Affine motion of every step, by least squares over the particles that are in both frames.
+
+    Nobody is left out as an outlier, because where a drive is felt only beside a wall its
+    particles are the signal; `colloidlab.tracks.estimate_motion` is the robust fit. The errors
+    take the particles' scatter about the fit as independent.
+    """
+    n_dim = tracks.values.shape[1]
+    frames, step = np.unique(tracks.frames, return_inverse=True)
+    step = step.astype(np.int64)
+    n_steps = max(frames.size - 1, 0)
+    if n_steps == 0:
+        empty, square = np.zeros((0, n_dim)), np.zeros((0, n_dim, n_dim))
+        centre = tracks.values.mean(axis=0) if frames.size else np.full(n_dim, np.nan)
+        return CommonMotion(frames, centre, empty, empty, square, square, np.zeros(0, dtype=np.int64))
+    coefficients, middle, _ = _fit_steps(tracks, step, n_steps=n_steps, affine=True)
+    rows = successive_rows(step, tracks.offsets)
+    k, start = step[rows], tracks.values[rows]
+    number = np.bincount(k, minlength=n_steps)
+    basis = np.column_stack([np.ones(rows.size), start - middle[k]])
+    left = tracks.values[rows + 1] - start - np.einsum("ra,rad->rd", basis, coefficients[k])
+    # Seen from the centre of all rows instead of that of the step's particles.
+    centre = tracks.values.mean(axis=0)
+    offset = np.column_stack([np.ones(n_steps), centre - middle])
+    variance, covariance = _scatter(basis, left, k, number)
+    toward = np.einsum("na,nab,nb->n", offset, covariance, offset)
+    known = (number > n_dim + 1)[:, None]
+    diagonal = np.diagonal(covariance, axis1=1, axis2=2)[:, 1:]
+    return CommonMotion(
+        frames,
+        centre,
+        np.where(known, np.einsum("na,nad->nd", offset, coefficients), np.nan),
+        np.where(known, np.sqrt(toward[:, None] * variance), np.nan),
+        np.where(known[..., None], coefficients[:, 1:].transpose(0, 2, 1), np.nan),
+        np.where(known[..., None], np.sqrt(variance[:, :, None] * diagonal[:, None, :]), np.nan),
+        number.astype(np.int64),
+    )
+
+
+def _scatter(basis: Floats, left: Floats, k: Integers, number: Integers) -> tuple[Floats, Floats]:
+    """Per step: variance of a displacement about the fit, (n, D), and covariance of the fit per variance, (n, p, p)."""
+    n, p = number.size, basis.shape[1]
+    normal = np.empty((n, p, p))
+    for a in range(p):
+        for b in range(p):
+            normal[:, a, b] = np.bincount(k, basis[:, a] * basis[:, b], n)
+    squares = np.column_stack([np.bincount(k, column**2, n) for column in left.T])
+    return squares / np.maximum(number - p, 1)[:, None], np.asarray(
+        np.linalg.pinv(normal, hermitian=True), float
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from colloidlab.indicators.adjacency import find_neighbours
+from colloidlab.indicators.cage import cage_relative
 from colloidlab.indicators.displacement import choose_lags
-from colloidlab.indicators.neighbours import pairs_within
 from colloidlab.indicators.trajectories import Floats, Snapshots, snapshots
 
 FRACTION = 0.1
@@ -81,20 +82,17 @@ def _cage_relative_msd(shots: Snapshots, lag: int, cutoff_px: float) -> float:
             shots.particles[first], shots.particles[last], assume_unique=True, return_indices=True
         )
         start = shots.positions[first][a]
-        relative = _relative_to_neighbours(start, shots.positions[last][b] - start, cutoff_px)
+        relative = _relative_to_neighbours(start, shots.positions[last][b], cutoff_px)
         total += float(np.sum(relative**2))
         number += relative.shape[0]
     return total / number if number else float("nan")
 
 
-def _relative_to_neighbours(start: Floats, moved: Floats, cutoff_px: float) -> Floats:
-    pairs = pairs_within(start, cutoff_px)
-    ends, others = np.concatenate([pairs, pairs[:, ::-1]]).T
-    number = np.bincount(ends, minlength=start.shape[0])
-    axes = range(start.shape[1])
-    total = np.column_stack([np.bincount(ends, moved[others, d], start.shape[0]) for d in axes])
-    if not pairs.size:
+def _relative_to_neighbours(start: Floats, end: Floats, cutoff_px: float) -> Floats:
+    adjacency = find_neighbours(start, "cutoff", cutoff=cutoff_px)
+    if not adjacency.neighbour.size:
         # A dilute gas has no cages: what counts is motion relative to the whole.
+        moved = end - start
         return moved - moved.mean(axis=0) if moved.size else moved
-    caged = number > 0
-    return moved[caged] - total[caged] / number[caged, None]
+    relative = cage_relative(start, end, adjacency)
+    return relative[np.isfinite(relative).all(axis=1)]

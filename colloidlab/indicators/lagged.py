@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numba
 import numpy as np
 
 from colloidlab.indicators.trajectories import Floats, Integers, Trajectories
+
+_PIECE = 16384
+"""Pairs that are measured at a time."""
 
 Measure = Callable[[Floats, Floats], Floats]
 """(earlier, later) values, shape (n, D) each -> what is averaged, shape (n, m)."""
@@ -14,14 +18,26 @@ Measure = Callable[[Floats, Floats], Floats]
 
 def rows_apart(tracks: Trajectories, lag: int) -> tuple[Integers, Integers]:
     """Rows (earlier, later) of the same track exactly `lag` frames apart, whatever is missing in between."""
-    if tracks.frames.size == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    since = tracks.frames - tracks.frames.min()
-    # Rows are sorted by track and frame, so this key increases; tracks lie too far apart for a lag to bridge.
-    key = tracks.track * (int(since.max()) + lag + 1) + since
-    later = np.searchsorted(key, key + lag)
-    found = np.flatnonzero(key[np.minimum(later, key.size - 1)] == key + lag)
-    return found, later[found]
+    return _rows_apart(tracks.frames, tracks.offsets, lag)
+
+
+@numba.njit(cache=True, nogil=True)
+def _rows_apart(frames: Integers, offsets: Integers, lag: int) -> tuple[Integers, Integers]:
+    first = np.empty(frames.size, dtype=np.int64)
+    second = np.empty(frames.size, dtype=np.int64)
+    n = 0
+    for track in range(offsets.size - 1):
+        later, end = offsets[track], offsets[track + 1]
+        for row in range(offsets[track], end):
+            wanted = frames[row] + lag
+            while later < end and frames[later] < wanted:
+                later += 1
+            if later == end:
+                break
+            if frames[later] == wanted:
+                first[n], second[n] = row, later
+                n += 1
+    return first[:n], second[:n]
 
 
 def lagged_sums(
@@ -46,13 +62,23 @@ def lagged_sums(
     sums, counts = [], []
     for lag in lags:
         earlier, later = rows_apart(tracks, int(lag))
-        values = measure(tracks.values[earlier], tracks.values[later])
         owner = groups[earlier]
-        sums.append(np.stack([np.bincount(owner, column, n_groups) for column in values.T], axis=1))
+        # In pieces that stay in the processor's cache.
+        for start in range(0, max(earlier.size, 1), _PIECE):
+            piece = slice(start, start + _PIECE)
+            values = measure(
+                tracks.values.take(earlier[piece], axis=0), tracks.values.take(later[piece], axis=0)
+            )
+            part = np.stack([np.bincount(owner[piece], column, n_groups) for column in values.T], axis=1)
+            if start == 0:
+                sums.append(part)
+            else:
+                sums[-1] += part
         counts.append(np.bincount(owner, minlength=n_groups).astype(np.float64))
     return np.stack(sums, axis=2), np.stack(counts, axis=1)
 
 
 def squared_displacement(earlier: Floats, later: Floats) -> Floats:
     """|r(t + τ) − r(t)|², shape (n, 1)."""
-    return np.sum((later - earlier) ** 2, axis=1, keepdims=True)
+    moved = later - earlier
+    return np.einsum("ij,ij->i", moved, moved)[:, None]

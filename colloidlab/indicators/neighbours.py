@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from colloidlab.errors import InputError
+from colloidlab.indicators.cell_list import cell_pairs
 from colloidlab.indicators.trajectories import Floats, Integers
 
 
@@ -44,7 +45,9 @@ def pairs_within(positions: Floats, cutoff: float, box: Floats | None = None) ->
         inside = inside % box
         # The remainder of a tiny negative number rounds to the side itself, which the tree refuses.
         inside = np.where(inside >= box, 0.0, inside)
-    found = cKDTree(inside, boxsize=box).query_pairs(cutoff, output_type="ndarray")
+    found = cell_pairs(inside, cutoff, box)
+    if found is None:  # a small box, in which the tree is as fast
+        found = cKDTree(inside, boxsize=box).query_pairs(cutoff, output_type="ndarray")
     return np.asarray(whole[found], dtype=np.int64).reshape(-1, 2)
 
 

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from colloidlab.errors import InputError
-from colloidlab.indicators.neighbours import minimum_image, pairs_within
-from colloidlab.indicators.trajectories import Floats, Integers, snapshots
+from colloidlab.indicators.adjacency import NeighbourRule, find_neighbours
+from colloidlab.indicators.affine_fit import NonAffine, fit_affine, same_particles
+from colloidlab.indicators.frame_pairs import frame_pairs
+from colloidlab.indicators.localisation import localisation_sigma
+from colloidlab.indicators.nonaffine_noise import NonAffineNoise, nonaffine_noise
+from colloidlab.indicators.trajectories import Floats, Integers, Snapshots, snapshots, sorted_rows
 from colloidlab.progress import SILENT, Monitor
 
-_LEAST_SHAPE = 1e-6
-"""Least det Y / (tr Y / D)^D, 1 for a neighbourhood that is round and 0 for one on a line."""
+__all__ = ["NonAffine", "d2min", "d2min_table", "fit_affine"]
 
-D2MIN_COLUMNS = ("frame", "particle", "d2min_px2", "strain_xx", "strain_xy", "strain_yy", "n_neighbours")
-
-
-@dataclass(frozen=True)
-class NonAffine:
-    """Rearrangement of each particle's neighbourhood between two configurations.
-
-    Parameters
-    ----------
-    d2min : float array, shape (n,)
-        Squared non-affine displacement summed over the neighbours, in the square of the positions' unit.
-    strain : float array, shape (n, D, D)
-        Green-Lagrange strain ½(FᵀF − 1) of the best affine map F; blind to rotation.
-    n_neighbours : int array, shape (n,)
-    """
-
-    d2min: Floats
-    strain: Floats
-    n_neighbours: Integers
+FALSE_POSITIVE_RATE = 1e-3
+"""Share of particles and frames that localisation errors alone may flag."""
 
 
-def d2min(reference: Floats, current: Floats, *, cutoff: float, box: Floats | None = None) -> NonAffine:
+def d2min(
+    reference: Floats,
+    current: Floats,
+    *,
+    cutoff: float | None = None,
+    box: Floats | None = None,
+    neighbours: NeighbourRule = "cutoff",
+    mean: bool = False,
+) -> NonAffine:
     """Non-affine squared displacement D²min and local strain, by least squares over the neighbours.
 
     | symbol | name | meaning |
     |---|---|---|
-    | R_ij, r_ij | | separation to neighbour j in the reference and now |
-    | X = Σ r Rᵀ, Y = Σ R Rᵀ | cross, shape | sums over neighbours with |R_ij| ≤ cutoff |
-    | F = X Y⁻¹ | map | best affine map |
+    | R_ij, r_ij | before, after | separation to neighbour j in the reference and now |
+    | X = Σ r Rᵀ, Y = Σ R Rᵀ | cross, shape | sums over the neighbours in the reference |
+    | F = X Y⁻¹ | gradient | best affine map |
     | D²min = Σ |r − F R|² | d2min | what F leaves over |
 
     NaN where there are fewer than D + 1 neighbours (with D of them an affine map always
@@ -55,14 +47,19 @@ def d2min(reference: Floats, current: Floats, *, cutoff: float, box: Floats | No
     reference, current : float array, shape (n, D), D = 2 or 3
         The same particles, row by row; rows with NaN are absent.
     cutoff : float
-        Radius of the neighbourhood in the reference, in the unit of the positions.
+        Radius of the neighbourhood in the reference, in the unit of the positions. With Delaunay
+        neighbours optional: longer bonds are left out.
     box : float array, shape (D,), optional
         Sides of a periodic box; separations are then to the nearest image.
+    neighbours : {"cutoff", "delaunay"}
+        Who counts as a neighbour in the reference.
+    mean : bool
+        Divide D²min by the number of neighbours.
 
     Raises
     ------
     InputError
-        The shapes differ or are not (n, 2) or (n, 3); the cutoff does not fit the box.
+        The shapes differ or are not (n, 2) or (n, 3); the cutoff is missing or does not fit the box.
 
     References
     ----------
@@ -75,93 +72,117 @@ def d2min(reference: Floats, current: Floats, *, cutoff: float, box: Floats | No
     >>> d2min(here, sheared, cutoff=1.5).d2min.max() < 1e-30
     np.True_
     """
-    reference, current = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
-    if reference.shape != current.shape or reference.ndim != 2 or reference.shape[1] not in (2, 3):
-        raise InputError(
-            f"D2min needs arrays of one shape, (n, 2) or (n, 3), not {reference.shape} and {current.shape}"
-        )
+    reference, current = same_particles(reference, current)
     sides = None if box is None else np.asarray(box, dtype=np.float64)
-    present = np.isfinite(current).all(axis=1, keepdims=True)
-    pairs = pairs_within(np.where(present, reference, np.nan), cutoff, sides)
-    before = minimum_image(reference[pairs[:, 1]] - reference[pairs[:, 0]], sides)
-    after = minimum_image(current[pairs[:, 1]] - current[pairs[:, 0]], sides)
-    return _fit(pairs, before, after, reference.shape[0])
+    adjacency = find_neighbours(reference, neighbours, cutoff=cutoff, box=sides)
+    return fit_affine(reference, current, adjacency, box=sides, mean=mean)
 
 
 def d2min_table(
-    tracks: pd.DataFrame, *, lag_frames: int, cutoff_px: float, monitor: Monitor = SILENT
+    tracks: pd.DataFrame,
+    *,
+    cutoff_px: float | None = None,
+    lag_frames: int | None = None,
+    reference_frame: int | None = None,
+    neighbours: NeighbourRule = "cutoff",
+    sigma_px: float | None = None,
+    false_positive_rate: float = FALSE_POSITIVE_RATE,
+    monitor: Monitor = SILENT,
 ) -> pd.DataFrame:
-    """D²min and local strain of every particle over a fixed lag.
+    """D²min and local strain of every particle over a fixed lag, or since one frame.
 
     Particles in both frames count, whatever happens in between; a frame without a
-    partner `lag_frames` earlier gives no rows. The strain of three-dimensional tracks
-    is fitted in 3D and its in-plane components are given.
+    partner `lag_frames` earlier gives no rows. Errors come from the columns sigma_x_px,
+    sigma_y_px[, sigma_z_px], see `nonaffine_noise`.
+
+    `rearranged` is true where errors of locating alone would make so large a D²min with at
+    most the given probability. It says that the neighbourhood has moved other than
+    affinely, not how: where thermal motion is larger than the localisation error nearly every
+    particle is flagged, and a threshold on d2min_px2 itself is what tells events from thermal
+    motion. False also where D²min or its error is not known.
 
     Parameters
     ----------
     tracks : DataFrame
         Columns frame, particle, x, y[, z] in px.
-    lag_frames : int
     cutoff_px : float
+        As `cutoff` of `d2min`.
+    lag_frames, reference_frame : int
+        One of the two; the neighbours are those in the earlier, or in the reference frame.
+    neighbours : {"cutoff", "delaunay"}
+    sigma_px : float, optional
+        Localisation error where the table states none [not known: no errors, no flags].
+    false_positive_rate : float
+        Per particle and frame.
     monitor : Monitor
 
     Returns
     -------
     DataFrame
-        frame (the later one), particle, d2min_px2, strain_xx, strain_xy, strain_yy, n_neighbours.
+        frame (the later one), particle, d2min_px2, strain_xx, strain_xy, strain_yy, n_neighbours;
+        d2min_noise_px2, d2min_error_px2, rearranged and the errors strain_xx_error, …; for
+        three-dimensional tracks also the strains xz, yz and zz.
     """
-    if lag_frames < 1:
-        raise InputError(f"the lag of D2min is {lag_frames} frames; it must be at least 1")
+    if not 0 < false_positive_rate < 1:
+        raise InputError(f"the false-positive rate is {false_positive_rate}; it lies between 0 and 1")
     shots = snapshots(tracks)
-    where = {int(frame): k for k, frame in enumerate(shots.frames)}
-    parts = []
-    for later, frame in enumerate(monitor.track(shots.frames, "D2min")):
-        earlier = where.get(int(frame) - lag_frames)
-        if earlier is None:
-            continue
-        common, a, b = np.intersect1d(
-            shots.particles[earlier], shots.particles[later], assume_unique=True, return_indices=True
-        )
-        found = d2min(shots.positions[earlier][a], shots.positions[later][b], cutoff=cutoff_px)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "frame": int(frame),
-                    "particle": common,
-                    "d2min_px2": found.d2min,
-                    "strain_xx": found.strain[:, 0, 0],
-                    "strain_xy": found.strain[:, 0, 1],
-                    "strain_yy": found.strain[:, 1, 1],
-                    "n_neighbours": found.n_neighbours,
-                }
-            )
-        )
-    if parts:
-        return pd.concat(parts, ignore_index=True)
-    whole = ("frame", "particle", "n_neighbours")
-    return pd.DataFrame({c: np.zeros(0, np.int64 if c in whole else np.float64) for c in D2MIN_COLUMNS})
-
-
-def _fit(pairs: Integers, before: Floats, after: Floats, n: int) -> NonAffine:
-    """Sum over the neighbours, solve per particle, then sum the squared residuals (no digits are lost)."""
-    n_dim = before.shape[1]
-    # Seen from its other end a pair has both separations reversed, which changes no product of two.
-    owner, before, after = (
-        np.concatenate([pairs[:, 0], pairs[:, 1]]),
-        np.tile(before, (2, 1)),
-        np.tile(after, (2, 1)),
+    sigma = _by_frame(
+        localisation_sigma(tracks, sigma_px)[sorted_rows(tracks, by=("frame", "particle"))], shots
     )
-    cross, shape = np.empty((n, n_dim, n_dim)), np.empty((n, n_dim, n_dim))
-    for a in range(n_dim):
-        for b in range(n_dim):
-            cross[:, a, b] = np.bincount(owner, after[:, a] * before[:, b], n)
-            shape[:, a, b] = np.bincount(owner, before[:, a] * before[:, b], n)
-    number = np.bincount(owner, minlength=n).astype(np.int64)
-    size = np.trace(shape, axis1=1, axis2=2) / n_dim
-    usable = (number > n_dim) & (np.linalg.det(shape) > _LEAST_SHAPE * size**n_dim)
-    maps = np.full((n, n_dim, n_dim), np.nan)
-    maps[usable] = np.linalg.solve(shape[usable], cross[usable].transpose(0, 2, 1)).transpose(0, 2, 1)
-    left = after - np.einsum("kab,kb->ka", maps[owner], before)
-    residual = np.where(usable, np.bincount(owner, np.sum(left**2, axis=1), n), np.nan)
-    strain = 0.5 * (maps.transpose(0, 2, 1) @ maps - np.eye(n_dim))
-    return NonAffine(residual, strain, number)
+    parts = []
+    for pair in frame_pairs(
+        shots, lag_frames=lag_frames, reference_frame=reference_frame, monitor=monitor, label="D2min"
+    ):
+        before = shots.positions[pair.reference]
+        after, sigma_after = np.full_like(before, np.nan), np.full_like(before, np.nan)
+        after[pair.there] = shots.positions[pair.current][pair.here]
+        sigma_after[pair.there] = sigma[pair.current][pair.here]
+        # A particle that is gone is no neighbour; in a triangulation it still keeps others apart.
+        adjacency = find_neighbours(before, neighbours, cutoff=cutoff_px)
+        found = fit_affine(before, after, adjacency)
+        noise = nonaffine_noise(
+            before, after, found, adjacency, sigma_reference=sigma[pair.reference], sigma_current=sigma_after
+        )
+        keys = (
+            np.full(pair.there.size, shots.frames[pair.current]),
+            shots.particles[pair.reference][pair.there],
+        )
+        parts.append([*keys, *(values[pair.there] for values in _columns(found, noise))])
+    n_dim = 3 if "z" in tracks.columns else 2
+    names = ["frame", "particle", *_names(n_dim)]
+    if parts:
+        table = pd.DataFrame(dict(zip(names, map(np.concatenate, zip(*parts)))))
+    else:
+        whole = ("frame", "particle", "n_neighbours")
+        table = pd.DataFrame({c: np.zeros(0, np.int64 if c in whole else np.float64) for c in names})
+    chance = table.pop("chance")
+    table.insert(names.index("chance"), "rearranged", (chance < false_positive_rate).to_numpy())
+    return table
+
+
+def _by_frame(rows: Floats, shots: Snapshots) -> list[Floats]:
+    return np.split(rows, np.cumsum([p.shape[0] for p in shots.positions])[:-1])
+
+
+def _names(n_dim: int) -> list[str]:
+    """Columns in the order of `_columns`; `chance` becomes the flag."""
+    strains = [f"strain_{pair}" for pair in ("xx", "xy", "yy", "xz", "yz", "zz")[: n_dim * (n_dim + 1) // 2]]
+    errors = ["d2min_noise_px2", "d2min_error_px2", "chance", *(f"{name}_error" for name in strains)]
+    return ["d2min_px2", *strains[:3], "n_neighbours", *strains[3:], *errors]
+
+
+def _columns(found: NonAffine, noise: NonAffineNoise) -> list[Floats | Integers]:
+    n_dim = found.strain.shape[1]
+    components = [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2)][: n_dim * (n_dim + 1) // 2]
+    strains: list[Floats | Integers] = [found.strain[:, a, b] for a, b in components]
+    errors = [noise.strain_error[:, a, b] for a, b in components]
+    return [
+        found.d2min,
+        *strains[:3],
+        found.n_neighbours,
+        *strains[3:],
+        noise.d2min_noise,
+        noise.d2min_error,
+        noise.chance,
+        *errors,
+    ]

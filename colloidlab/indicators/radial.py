@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -11,6 +12,7 @@ from colloidlab.errors import InputError
 from colloidlab.indicators.bootstrap import band, resample
 from colloidlab.indicators.curve import Curve
 from colloidlab.indicators.trajectories import Floats
+from colloidlab.indicators.window import Corners, Window
 from colloidlab.progress import SILENT, Monitor
 
 _MAX_BLOCKS = 20
@@ -21,7 +23,7 @@ def pair_correlation(
     *,
     r_max: float,
     n_bins: int,
-    region: tuple[Sequence[float], Sequence[float]] | None = None,
+    region: Corners | None = None,
     box: Sequence[float] | None = None,
     radii: Sequence[Floats] | None = None,
     rng: np.random.Generator | None = None,
@@ -67,62 +69,94 @@ def pair_correlation(
     ----------
     Ohser & Stoyan, Biom. J. 23, 523 (1981): translation correction by the set covariance.
     """
-    lower, sides = _window(region, box)
+    window = Window.of("g(r)", region, box)
+    found = count_pairs(frames, window, r_max=r_max, n_bins=n_bins, radii=radii, monitor=monitor)
+    y = found.sums.sum(axis=0) / found.ideal.sum(axis=0)
+    samples = resample(found.sums, found.ideal, rng or np.random.default_rng(0))
+    low, high = band(y, samples, np.full(n_bins, found.n_blocks))
+    return Curve(found.centres, y, low, high, "px", "1", found.pairs_per_frame)
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """Pairs by distance, per block of successive frames.
+
+    Parameters
+    ----------
+    edges : float array, shape (n_bins + 1,)
+    sums, ideal : float array, shape (n_blocks, n_bins)
+        Weighted pairs found, and those of an ideal gas: g(r) is their ratio.
+    pairs_per_frame : float array, shape (n_bins,)
+        Pairs that one frame of an ideal gas would have in each bin.
+    density : float
+        Mean number per area or volume.
+    n_blocks : int
+        Blocks with at least one pair of particles.
+    """
+
+    edges: Floats
+    sums: Floats
+    ideal: Floats
+    pairs_per_frame: Floats
+    density: float
+    n_blocks: int
+
+    @property
+    def centres(self) -> Floats:
+        return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
+
+
+def count_pairs(
+    frames: Sequence[Floats],
+    window: Window,
+    *,
+    r_max: float,
+    n_bins: int,
+    radii: Sequence[Floats] | None = None,
+    monitor: Monitor = SILENT,
+) -> PairCounts:
+    """What `pair_correlation` divides, for quantities that are made from g(r); parameters as there."""
     mean_radius = 1.0 if radii is None else _mean_radius(radii)
-    _check_reach(
-        r_max, n_bins, sides, box is not None, 1.0 if radii is None else _largest(radii) / mean_radius
-    )
+    stretch = 1.0 if radii is None else _largest(radii) / mean_radius
+    check_reach("g(r)", r_max, n_bins, window, stretch=stretch)
     n_blocks = min(len(frames), _MAX_BLOCKS)
     sums, pairs = np.zeros((n_blocks, n_bins)), np.zeros((n_blocks, 1))
+    number = 0
     for k, points in enumerate(monitor.track(frames, "g(r)")):
-        inside = np.isfinite(points).all(axis=1)
-        if box is None:
-            inside &= ((points >= lower) & (points <= lower + sides)).all(axis=1)
-            kept = points[inside]
-        else:
-            kept = points[inside] % sides
+        inside = window.inside(points)
+        kept = window.wrapped(points[inside])
         half = np.full(kept.shape[0], 0.5) if radii is None else radii[k][inside] / (2 * mean_radius)
         order = np.argsort(kept[:, 0], kind="stable")
         block = k * n_blocks // len(frames)
-        _accumulate(kept[order], half[order], sides, box is not None, r_max, sums[block])
+        _accumulate(kept[order], half[order], window.sides, window.periodic, r_max, sums[block])
         pairs[block] += kept.shape[0] * (kept.shape[0] - 1)
+        number += kept.shape[0]
     if pairs.sum() == 0:
         raise InputError("no frame holds two particles, so there is no pair correlation")
     edges = np.linspace(0.0, r_max, n_bins + 1)
-    ring = np.pi * np.diff(edges**2) if sides.size == 2 else 4 / 3 * np.pi * np.diff(edges**3)
-    ideal = pairs * ring / np.prod(sides) ** 2
-    y = sums.sum(axis=0) / ideal.sum(axis=0)
-    per_frame = pairs.sum() * ring / np.prod(sides) / 2 / len(frames)
-    samples = resample(sums, ideal, rng or np.random.default_rng(0))
-    low, high = band(y, samples, np.full(n_bins, np.count_nonzero(pairs)))
-    return Curve(0.5 * (edges[1:] + edges[:-1]), y, low, high, "px", "1", per_frame)
+    ring = np.diff(window.sphere_volume(edges))
+    return PairCounts(
+        edges,
+        sums,
+        ideal=pairs * ring / window.volume**2,
+        pairs_per_frame=pairs.sum() * ring / window.volume / 2 / len(frames),
+        density=number / len(frames) / window.volume,
+        n_blocks=int(np.count_nonzero(pairs)),
+    )
 
 
-def _window(
-    region: tuple[Sequence[float], Sequence[float]] | None, box: Sequence[float] | None
-) -> tuple[Floats, Floats]:
-    if (region is None) == (box is None):
-        raise InputError("g(r) needs either the rectangle in which particles are seen or a periodic box")
-    if box is not None:
-        sides = np.asarray(box, dtype=np.float64)
-        lower = np.zeros_like(sides)
-    else:
-        assert region is not None
-        lower = np.asarray(region[0], dtype=np.float64)
-        sides = np.asarray(region[1], dtype=np.float64) - lower
-    if sides.size not in (2, 3) or not (sides > 0).all():
-        raise InputError(
-            f"the region of g(r) has sides {sides.tolist()}; it needs two or three positive ones"
-        )
-    return lower, sides
+def check_reach(quantity: str, r_max: float, n_bins: int, window: Window, *, stretch: float = 1.0) -> None:
+    """Refuse a largest distance that the window cannot show in every direction.
 
-
-def _check_reach(r_max: float, n_bins: int, sides: Floats, periodic: bool, stretch: float) -> None:
+    `stretch`: how much longer than r_max the longest distance that counts is.
+    """
     if not r_max > 0 or n_bins < 1:
-        raise InputError(f"g(r) needs a positive r_max and at least one bin, not {r_max} and {n_bins}")
-    limit = 0.5 * sides.min() if periodic else sides.min()
-    if r_max * stretch > limit or (not periodic and r_max * stretch == limit):
-        raise InputError(f"r_max of g(r) is {r_max:g}, beyond the {limit / stretch:g} that the region allows")
+        raise InputError(f"{quantity} needs a positive r_max and at least one bin, not {r_max} and {n_bins}")
+    limit = float(window.sides.min()) * (0.5 if window.periodic else 1.0)
+    if r_max * stretch > limit or (not window.periodic and r_max * stretch == limit):
+        raise InputError(
+            f"r_max of {quantity} is {r_max:g}, beyond the {limit / stretch:g} that the region allows"
+        )
 
 
 def _mean_radius(radii: Sequence[Floats]) -> float:

@@ -15,9 +15,12 @@ from colloidlab.indicators.bond_order import Region
 from colloidlab.indicators.curve import Curve
 from colloidlab.indicators.drift import Drift
 from colloidlab.indicators.lag import LagChoice, default_lag
+from colloidlab.indicators.oscillation import Oscillation, find_oscillation
 from colloidlab.indicators.radial import pair_correlation
 from colloidlab.indicators.shells import first_minimum, first_peak
-from colloidlab.indicators.trajectories import Snapshots, Trajectories, snapshots, trajectories
+from colloidlab.indicators.trajectories import Floats, Snapshots, Trajectories, snapshots, trajectories
+from colloidlab.indicators.triangulation import Triangulation, triangulate_tracks
+from colloidlab.indicators.window import Corners
 from colloidlab.progress import Monitor
 from colloidlab.units import Calibration
 
@@ -91,37 +94,44 @@ class Scene:
         """The tracks particle by particle."""
         return trajectories(self.tracks)
 
-    @property
-    def corners(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Lower and upper corner of the region."""
+    @cached_property
+    def corners(self) -> Corners:
+        """Lower and upper corner of what is seen; a stack is as deep as its particles lie."""
         x0, y0, x1, y1 = self.region
-        return (x0, y0), (x1, y1)
+        if self.planar:
+            return (x0, y0), (x1, y1)
+        z = np.concatenate([points[:, 2] for points in self.shots.positions] or [np.zeros(1)])
+        return (x0, y0, float(z.min())), (x1, y1, float(z.max()))
 
     @property
-    def sides(self) -> tuple[float, float]:
-        """Width and height of the region, px."""
-        x0, y0, x1, y1 = self.region
-        return x1 - x0, y1 - y0
+    def sides(self) -> Floats:
+        """Of what is seen, px."""
+        return np.subtract(self.corners[1], self.corners[0])
 
     @cached_property
     def mean_spacing(self) -> float:
-        """Side of the square that a particle has for itself (seen from above), px."""
+        """Side of the square (the cube) that a particle has for itself, px."""
         number = sum(len(points) for points in self.shots.positions)
-        width, height = self.sides
-        return float(np.sqrt(width * height * max(len(self.shots.positions), 1) / max(number, 1)))
+        space = float(np.prod(self.sides)) * max(len(self.shots.positions), 1) / max(number, 1)
+        return float(max(space, 0.0) ** (1 / len(self.sides)))
+
+    @property
+    def r_max(self) -> float:
+        """Largest distance of g(r) and of what is made from it, px."""
+        return float(min(_SHELLS * self.mean_spacing, 0.5 * self.sides.min()))
 
     @cached_property
     def pair_correlation(self) -> Curve | InputError:
-        """g(r) in px, of the projection on x and y; or why there is none."""
+        """g(r) in px; or why there is none."""
         try:
+            r_max = self.r_max
             number = sum(len(points) for points in self.shots.positions)
-            r_max = min(_SHELLS * self.mean_spacing, 0.5 * min(self.sides))
             # Bins fine enough for the first shell, yet wide enough to hold pairs at the mean spacing.
-            pairs_per_px = np.pi * number / self.mean_spacing
+            pairs_per_px = np.pi * number / max(self.mean_spacing, 1e-9)
             narrow, wide = self.mean_spacing / 40, self.mean_spacing / 8
-            width = np.clip(_PAIRS_PER_BIN / max(pairs_per_px, 1e-9), narrow, wide)
+            width = max(np.clip(_PAIRS_PER_BIN / max(pairs_per_px, 1e-9), narrow, wide), 1e-9)
             return pair_correlation(
-                [points[:, :2] for points in self.shots.positions],
+                self.shots.positions,
                 r_max=r_max,
                 n_bins=max(int(r_max / width), 1),
                 region=self.corners,
@@ -154,6 +164,23 @@ class Scene:
         )
 
     @cached_property
+    def triangulations(self) -> list[Triangulation]:
+        """Of every frame.
+
+        Raises
+        ------
+        InputError
+            The positions are three-dimensional.
+        """
+        self.need_plane()
+        return triangulate_tracks(self.tracks, region=self.region, monitor=self.monitor)
+
+    def need_plane(self) -> None:
+        """Raise where positions are three-dimensional."""
+        if not self.planar:
+            raise InputError("the positions are three-dimensional, and this is a quantity of the plane")
+
+    @cached_property
     def first_minimum(self) -> float | None:
         """First minimum of g(r), px."""
         g = self.pair_correlation
@@ -164,7 +191,22 @@ class Scene:
         """Lag over which rearrangement is looked for, and why; the reason is empty where it was asked for."""
         if self.config.lag_frames is not None:
             return LagChoice(self.config.lag_frames, "")
+        if self.config.lag_period:
+            if self.oscillation is None:
+                raise InputError(
+                    "the common motion is not periodic, so that there is no period to compare over; give lag_frames"
+                )
+            period = self.oscillation.period.frames
+            return LagChoice(max(round(period), 1), f"lag of one period of the drive, {period:.4g} frames")
         return default_lag(self.tracks, spacing_px=self.spacing, cutoff_px=self.cutoff)
+
+    @cached_property
+    def oscillation(self) -> Oscillation | None:
+        """The periodic part of the common motion; None where there is none, or where it cannot be known."""
+        try:
+            return find_oscillation(self.tracks, monitor=self.monitor)
+        except InputError:
+            return None
 
     @property
     def lag(self) -> int:

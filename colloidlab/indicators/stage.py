@@ -11,13 +11,18 @@ import pandas as pd
 
 from colloidlab.config import IndicatorsConfig
 from colloidlab.errors import InputError
+from colloidlab.indicators import catalogue_flow as flow
 from colloidlab.indicators import catalogue_motion as motion
 from colloidlab.indicators import catalogue_rearrangement as rearrangement
 from colloidlab.indicators import catalogue_structure as structure
 from colloidlab.indicators.bond_order import PSI6_COLUMNS, Region
 from colloidlab.indicators.curve import Curve
-from colloidlab.indicators.nonaffine import D2MIN_COLUMNS
+from colloidlab.indicators.local_density import LOCAL_DENSITY_COLUMNS
+from colloidlab.indicators.neighbour_changes import NEIGHBOUR_COLUMNS
+from colloidlab.indicators.pair_entropy import PAIR_ENTROPY_COLUMNS
 from colloidlab.indicators.scene import Part, Scene, observed_region
+from colloidlab.indicators.t1_events import T1_COLUMNS
+from colloidlab.indicators.voronoi import VORONOI_COLUMNS
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.units import Calibration
 
@@ -40,22 +45,53 @@ class Quantity:
     columns: tuple[str, ...] = ()
 
 
+_STRAINS = ("strain_xx", "strain_xy", "strain_yy")
+_D2MIN_COLUMNS = (
+    *("d2min_px2", "d2min_error_px2", "d2min_noise_px2", "rearranged"),
+    *_STRAINS,
+    *(f"{name}_error" for name in _STRAINS),
+    "n_neighbours",
+)
+
 CATALOGUE = {
     "g_r": Quantity("g(r)", structure.radial),
+    "s_q": Quantity("S(q)", structure.scattering),
     "psi6": Quantity("psi6", structure.hexatic, PSI6_COLUMNS[2:]),
+    "voronoi": Quantity("the Voronoi tessellation", structure.cells, VORONOI_COLUMNS[2:]),
+    "density": Quantity("the local density", structure.density, LOCAL_DENSITY_COLUMNS[2:]),
+    "pair_entropy": Quantity("the pair entropy", structure.order_of_pairs, PAIR_ENTROPY_COLUMNS[2:]),
     "msd": Quantity("the MSD", motion.mean_squared_displacement),
+    "cage_msd": Quantity("the cage-relative MSD", motion.relative_displacement),
     "vacf": Quantity("the VACF", motion.velocity_autocorrelation),
     "van_hove": Quantity("the van Hove function", motion.displacement_distribution),
     "alpha2": Quantity("alpha2", motion.non_gaussian_parameter),
     "f_s": Quantity("F_s", motion.scattering),
+    "overlap": Quantity("the overlap", motion.relaxation),
     "diffusion": Quantity("the diffusion coefficient", motion.diffusion),
-    "d2min": Quantity("D2min", rearrangement.nonaffine, D2MIN_COLUMNS[2:]),
+    "d2min": Quantity("D2min", rearrangement.nonaffine, _D2MIN_COLUMNS),
+    "cage": Quantity(
+        "the cage-relative displacement", rearrangement.cage_relative, ("cage_dx_px", "cage_dy_px")
+    ),
+    "hop": Quantity("p_hop", rearrangement.hopping, ("hop_px2", "hop_error_px2", "hopped")),
+    "neighbours": Quantity(
+        "the change of neighbours", rearrangement.neighbour_changes, NEIGHBOUR_COLUMNS[2:]
+    ),
+    "t1": Quantity("the search for T1 events", rearrangement.neighbour_exchanges),
+    "oscillation": Quantity("the oscillation", flow.oscillation),
+    "flow": Quantity("the mean flow", flow.flow_field),
+    "flow_residual": Quantity(
+        "the residual of the flow", flow.residual, ("flow_residual_dx_px", "flow_residual_dy_px")
+    ),
 }
 """Every quantity by the name that `--only` knows; `config.QUANTITIES` lists the same names."""
 
 NO_CURVES = Curve(*(np.zeros(0),) * 4, x_unit="", y_unit="").to_table("")
 
-TABLES: dict[str, tuple[str, ...]] = {}
+TABLES: dict[str, tuple[str, ...]] = {
+    "events": T1_COLUMNS,
+    "flow": ("frame", "x", "y", "vx_px", "vy_px"),
+    "drive": ("frame", "dx_px", "dy_px", "shear_strain"),
+}
 """Tables with rows of their own that the stage always writes, and their columns."""
 
 Parts = dict[str, dict[str, list[str]]]

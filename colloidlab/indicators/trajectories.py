@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,6 +61,14 @@ class Snapshots:
     particles: list[Integers]
     positions: list[Floats]
 
+    def table(self, columns: Mapping[str, Sequence[Floats]]) -> pd.DataFrame:
+        """One row a frame and particle, sorted by both, with one array a frame for each further column."""
+        keys = {
+            "frame": np.repeat(self.frames, [p.size for p in self.particles]),
+            "particle": np.concatenate([*self.particles, np.zeros(0, dtype=np.int64)]),
+        }
+        return pd.DataFrame(keys | {c: np.concatenate([*v, np.zeros(0)]) for c, v in columns.items()})
+
 
 def trajectories(tracks: pd.DataFrame) -> Trajectories:
     """Tracks as arrays sorted by particle, then frame.
@@ -98,6 +107,17 @@ def snapshots(tracks: pd.DataFrame) -> Snapshots:
     if frames.size == 0:
         return Snapshots(frames, [], [])
     return Snapshots(frames, np.split(particle[order], first[1:]), np.split(positions[order], first[1:]))
+
+
+def sorted_rows(tracks: pd.DataFrame, *, by: tuple[str, str]) -> Integers:
+    """Rows of the table in the order of `snapshots`, by=("frame", "particle"), or `trajectories`, the reverse.
+
+    Other columns of the tracks, such as localisation errors, are put beside the positions with it.
+    """
+    axes = ["x", "y"] + (["z"] if "z" in tracks.columns else [])
+    whole = np.flatnonzero(np.isfinite(tracks[axes].to_numpy(dtype=np.float64)).all(axis=1))
+    first, second = (tracks[c].to_numpy(dtype=np.int64)[whole] for c in by)
+    return whole[np.lexsort((second, first))]
 
 
 def _columns(tracks: pd.DataFrame) -> tuple[Integers, Integers, Floats]:

@@ -16,6 +16,8 @@ from colloidlab.progress import SILENT, Monitor
 from colloidlab.report import (
     figures_calibration,
     figures_dynamics,
+    figures_events,
+    figures_flow,
     figures_model,
     figures_rollout,
     figures_structure,
@@ -85,7 +87,10 @@ PARTS = (
         "Rearrangement, structure and motion",
         (
             Item("rearrangement", "Where particles rearrange", figures_structure.rearrangement),
+            Item("events", "Where neighbours are exchanged", figures_events.events),
+            Item("timeline", "When particles rearrange", figures_events.timeline),
             Item("hexatic", "Hexatic order", figures_structure.hexatic_order),
+            Item("flow", "Mean flow", figures_flow.flow),
             Item("curves", "Correlations and displacements", figures_structure.curves),
             Item("relaxation", "How places are left", figures_dynamics.relaxation),
             Item("spread", "How displacements are spread", figures_dynamics.displacements),

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from colloidlab.errors import InputError
 from colloidlab.report.figures_structure import COLUMNS, dress_curve
 from colloidlab.report.results import Results
-from colloidlab.report.style import BLUE, GREY, ORANGE, WIDTH, Plate, draw_band, new_figure
+from colloidlab.report.style import BLUE, GREY, ORANGE, WIDTH, Plate, draw_band, make_log_x, new_figure
 
 _RELAXATION = ("alpha2", "f_s", "overlap", "chi4")
 _HEIGHT = 2.9
@@ -29,7 +29,7 @@ def relaxation(results: Results) -> Plate:
         curve = table[table["quantity"] == name]
         draw_band(ax, curve, colour=BLUE)
         dress_curve(ax, name, curve)
-        ax.set_xscale("log")
+        make_log_x(ax, curve["x"])
     return Plate(
         figure,
         "How particles leave their places. The non-Gaussian parameter is zero where all move alike; the self-scattering "
@@ -59,7 +59,7 @@ def displacements(results: Results) -> Plate:
         dress_curve(ax, "van_hove", curve)
         ax.set_title(f"after {_frames(lag)}")
         if i == 0:
-            ax.legend(loc="upper left", fontsize=7.5)
+            ax.legend(loc="lower center", fontsize=7.5)
         else:
             ax.set_ylabel("")
     if distinct:

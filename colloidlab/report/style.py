@@ -11,6 +11,7 @@ import matplotlib.style
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
@@ -120,12 +121,23 @@ def make_log(ax: Axes, curve: pd.DataFrame, decades: float) -> None:
     top = shown["y"].max()
     bottom = max(0.5 * shown["y"].min(), top / 10**decades)
     ax.set_ylim(bottom, 3 * top)
-    for axis, span in ((ax.xaxis, shown["x"].max() / shown["x"].min()), (ax.yaxis, 3 * top / bottom)):
-        if span < 100:
-            # Less than two decades: powers of ten alone would leave the axis almost without numbers.
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter(FormatStrFormatter("%g"))
-        axis.set_minor_formatter(NullFormatter())
+    _name_decades(ax.xaxis, shown["x"].max() / shown["x"].min())
+    _name_decades(ax.yaxis, 3 * top / bottom)
+
+
+def make_log_x(ax: Axes, x: pd.Series) -> None:
+    """Logarithmic horizontal axis for values above zero."""
+    ax.set_xscale("log", nonpositive="clip")
+    if len(x) and x.min() > 0:
+        _name_decades(ax.xaxis, x.max() / x.min())
+
+
+def _name_decades(axis: Axis, span: float) -> None:
+    if span < 100:
+        # Less than two decades: powers of ten alone would leave the axis almost without numbers.
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def stamp(ax: Axes, text: str) -> None:

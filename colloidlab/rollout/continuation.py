@@ -23,8 +23,8 @@ import pandas as pd
 from scipy.linalg import expm
 from scipy.spatial import cKDTree
 
+from colloidlab.indicators.period import Period, find_period, red_noise, waves
 from colloidlab.rollout.boundary import Plan
-from colloidlab.rollout.period import Period, find_period, red_noise, waves
 
 _WIDTH = 0.35
 """Standard deviation of the weights over the cutoff: some half of the distance of neighbours."""

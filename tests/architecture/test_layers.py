@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 from architecture.source_tree import ROOT, Import, imports, modules
 
-FOUNDATION = ("errors", "progress", "units", "tables", "files", "option_text", "config", "run")
+FOUNDATION = (
+    "errors",
+    "progress",
+    "units",
+    "tables",
+    "files",
+    "option_text",
+    "option_sections",
+    "config",
+    "run",
+)
 
 LAYERS = (
     FOUNDATION,

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from colloidlab.benchmarks.rows import at_least, at_most
-from colloidlab.benchmarks.sample import _match, _require_the_video, _tracking, _true_laws, read_sample_folder
+from colloidlab.benchmarks.sample import _match, _tracking, _true_laws, read_sample_folder, require_the_video
 from colloidlab.dataset.recording import from_tracks, rectangle_edge_distance
 from colloidlab.errors import InputError
 from colloidlab.tables import read_parquet
@@ -85,5 +85,5 @@ def test_a_folder_without_the_truth_is_named(tmp_path: Path) -> None:
 def test_a_run_of_another_video_is_refused() -> None:
     run: Any = SimpleNamespace(record={"source": {"sha256": "0" * 64}})
     with pytest.raises(InputError, match="another video"):
-        _require_the_video(run, SAMPLES / "sheared_monolayer.mp4")
-    _require_the_video(run, SAMPLES / "absent.mp4")
+        require_the_video(run, SAMPLES / "sheared_monolayer.mp4")
+    require_the_video(run, SAMPLES / "absent.mp4")

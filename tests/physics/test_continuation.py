@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from colloidlab.indicators.period import find_period
 from colloidlab.rollout.boundary import Plan, between
 from colloidlab.rollout.continuation import continue_boundary, prolong
-from colloidlab.rollout.period import find_period
 
 PERIOD, AMPLITUDE, SIZE, CUTOFF = 37.3, 2.0, 200.0, 24.0
 

@@ -7,6 +7,8 @@ import pytest
 from simulated_tracks import brownian, ornstein_uhlenbeck, table
 
 from colloidlab.indicators import diffusion, step_correlation
+from colloidlab.indicators.drift import Drift
+from colloidlab.indicators.stride import free_diffusion
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,29 @@ def test_error_bars_of_d_are_calibrated(n_frames: int, n_particles: int, drop: f
     scores = np.array(scores)
     assert np.mean(np.abs(scores) < 2) >= 0.9
     assert 0.75 < scores.std() < 1.25 and abs(scores.mean()) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "n_particles", "sigma", "drop", "drift"),
+    [(40, 20, 0.15, 0.1, "mean"), (40, 20, 0.3, 0.05, "affine")],
+)
+def test_true_values_lie_in_the_intervals_of_200_recordings(
+    n_frames: int, n_particles: int, sigma: float, drop: float, drift: Drift
+) -> None:
+    rng = np.random.default_rng(8)
+    held = []
+    for _ in range(200):
+        steady = rng.normal(0, 0.5, 2) * np.arange(n_frames)[:, None, None]
+        wander = np.cumsum(rng.normal(0, 0.3, (n_frames, 1, 2)), axis=0)
+        moving = brownian(rng, n_frames, n_particles, d=0.1)
+        if drift == "affine":
+            shear = 0.002 * np.arange(n_frames)[:, None] * moving[0, :, 1]
+            moving[..., 0] += shear - shear.mean(axis=1, keepdims=True)
+        seen = moving + steady + wander + rng.normal(0, sigma, moving.shape)
+        found = free_diffusion(table(seen, drop=drop, rng=rng), drift=drift).estimate
+        off = found.d_px2_per_frame - 0.1, found.sigma_px - sigma
+        held.append([abs(off[0]) < 1.96 * found.d_error, abs(off[1]) < 1.96 * found.sigma_error])
+    assert (np.mean(held, axis=0) >= 0.9).all()
 
 
 def test_localisation_error_and_its_error_bar() -> None:

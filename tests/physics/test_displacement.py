@@ -30,6 +30,25 @@ def test_same_as_freud_for_every_lag() -> None:
     np.testing.assert_allclose(curve.y, peer.msd[1:33], rtol=1e-4)
 
 
+@pytest.mark.parametrize("drop", [0.0, 0.2])
+def test_motion_in_space_over_many_blocks_is_summed_as_by_hand(drop: float) -> None:
+    rng = np.random.default_rng(9)
+    paths = np.cumsum(rng.normal(0, 0.3, (150, 12, 3)), axis=0)
+    tracks = table(paths, drop=drop, rng=rng)
+    seen = np.full(paths.shape, np.nan)
+    seen[tracks.frame, tracks.particle] = tracks[["x", "y", "z"]]
+    curve, velocities = msd(tracks, max_lag=40), vacf(tracks, max_lag=40)
+    for lag, y in zip(curve.x.astype(int), curve.y):
+        assert y == pytest.approx(np.nanmean(np.sum((seen[lag:] - seen[:-lag]) ** 2, axis=2)), rel=1e-12)
+    steps = np.diff(seen, axis=0)
+    for lag, y in zip(velocities.x.astype(int), velocities.y):
+        products = np.sum(steps[lag:] * steps[: len(steps) - lag], axis=2)
+        assert y == pytest.approx(np.nanmean(products), rel=1e-10, abs=1e-12)
+    if drop == 0:
+        peer = freud.msd.MSD(mode="window").compute(paths - paths.mean(axis=0))
+        np.testing.assert_allclose(curve.y, peer.msd[curve.x.astype(int)], rtol=1e-4)
+
+
 def test_diffusion_with_localisation_error_through_gaps() -> None:
     rng = np.random.default_rng(3)
     tracks = table(brownian(rng, 300, 200, d=0.1, sigma=0.2), drop=0.3, rng=rng)

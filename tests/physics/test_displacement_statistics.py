@@ -50,6 +50,9 @@ def test_ballistic_gas_in_three_dimensions() -> None:
     scattered = self_scattering(tracks, q=Q, max_lag=4)
     np.testing.assert_allclose(scattered.y, np.exp(-0.5 * (Q * speed * scattered.x) ** 2), atol=0.01)
     assert np.abs(non_gaussian(tracks, max_lag=4).y).max() < 0.03
+    found = van_hove(tracks, lag=2)
+    exact = np.exp(-0.5 * (found.curve.x / (2 * speed)) ** 2) / (2 * speed * np.sqrt(2 * np.pi))
+    assert np.abs(found.curve.y - exact).max() < 0.03 * exact.max()
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.4])

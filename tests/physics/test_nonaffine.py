@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 from simulated_tracks import relaxed, table, triangular
 
+from colloidlab.errors import InputError
 from colloidlab.indicators import d2min, d2min_table
+from colloidlab.indicators.adjacency import adjacency_of
+from colloidlab.indicators.affine_fit import fit_affine
+from colloidlab.indicators.neighbours import pairs_within
 
 
 def _rotation(n_dim: int, angle: float) -> np.ndarray:
@@ -115,3 +119,67 @@ def test_table_takes_the_frame_a_lag_earlier_and_only_particles_in_both() -> Non
     nothing = d2min_table(tracks, lag_frames=50, cutoff_px=12)
     assert nothing.empty and list(nothing.columns) == list(found.columns)
     assert isinstance(nothing, pd.DataFrame) and nothing.frame.dtype == np.int64
+
+
+@pytest.mark.parametrize("n_dim", [2, 3])
+def test_far_from_the_origin_no_digits_are_lost(n_dim: int) -> None:
+    points = np.random.default_rng(5).uniform(0, 10, (200, n_dim))
+    far = 2.0**23 + np.round(points * 2**20) / 2**20  # whole multiples of 2^-20 stay exact out there
+    turned = (far - 2.0**23) @ np.diag([1.5, 0.75, 2.0][:n_dim]) + 2.0**23  # and so do these products
+    found = d2min(far, turned, cutoff=2.5)
+    solid = np.isfinite(found.d2min)
+    assert solid.sum() > 150
+    assert found.d2min[solid].max() < 1e-10
+    np.testing.assert_allclose(
+        found.gradient[solid],
+        np.broadcast_to(np.diag([1.5, 0.75, 2.0][:n_dim]), (solid.sum(), n_dim, n_dim)),
+        atol=1e-9,
+    )
+
+
+def test_neighbours_may_be_given_averaged_or_from_a_triangulation() -> None:
+    rng = np.random.default_rng(6)
+    before = triangular(12, 12) + rng.normal(0, 0.02, (144, 2))
+    after = before + rng.normal(0, 0.05, before.shape)
+    own = d2min(before, after, cutoff=1.3)
+    given = fit_affine(before, after, adjacency_of(pairs_within(before, 1.3), 144), mean=True)
+    known = np.isfinite(own.d2min)
+    np.testing.assert_allclose(
+        given.d2min[known] * own.n_neighbours[known], own.d2min[known], rtol=1e-12, atol=0
+    )
+    # In a nearly perfect lattice the Delaunay neighbours are those of the first shell, away from the edge.
+    mesh = d2min(before, after, neighbours="delaunay")
+    inside = ((before > 1.5) & (before < [10, 8])).all(axis=1)
+    assert inside.sum() > 50
+    np.testing.assert_allclose(mesh.d2min[inside], own.d2min[inside], rtol=1e-12)
+    np.testing.assert_allclose(
+        d2min(before, after, neighbours="delaunay", cutoff=1.3).d2min, own.d2min, rtol=1e-12
+    )
+    # Someone who left is no neighbour, but still keeps those on either side of him apart.
+    gone = after.copy()
+    gone[70] = np.nan
+    assert d2min(before, gone, neighbours="delaunay").n_neighbours[71] == mesh.n_neighbours[71] - 1
+    with pytest.raises(InputError, match="cutoff"):
+        d2min(before, after)
+    with pytest.raises(InputError, match="100 particles"):
+        fit_affine(before, after, adjacency_of(pairs_within(before[:100], 1.3), 100))
+
+
+def test_table_since_one_frame_and_in_three_dimensions() -> None:
+    rng = np.random.default_rng(7)
+    base = rng.uniform(0, 60, (150, 3))
+    shear = np.eye(3) + rng.normal(0, 0.02, (3, 3))
+    tracks = table(np.stack([base @ np.linalg.matrix_power(shear, k).T for k in range(4)]))
+    found = d2min_table(tracks, reference_frame=1, cutoff_px=16)
+    assert sorted(found.frame.unique()) == [0, 2, 3]
+    last = found[(found.frame == 3) & found.d2min_px2.notna()]
+    total = shear @ shear
+    strain = 0.5 * (total.T @ total - np.eye(3))
+    for name, (a, b) in {"xx": (0, 0), "xy": (0, 1), "yz": (1, 2), "xz": (0, 2), "zz": (2, 2)}.items():
+        np.testing.assert_allclose(last[f"strain_{name}"], strain[a, b], atol=1e-10)
+    assert found.d2min_error_px2.isna().all() and not found.rearranged.any()
+    assert not d2min_table(tracks, lag_frames=1, cutoff_px=16, sigma_px=1e-3).d2min_error_px2.isna().all()
+    with pytest.raises(InputError, match="not both"):
+        d2min_table(tracks, cutoff_px=16)
+    with pytest.raises(InputError, match="reference frame 9"):
+        d2min_table(tracks, reference_frame=9, cutoff_px=16)

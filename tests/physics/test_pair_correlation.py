@@ -26,6 +26,33 @@ def test_ideal_gas_is_one_in_every_bin_of_an_open_view(n_dim: int) -> None:
     assert abs(scores.mean()) < 1.0 and np.abs(scores).max() < 4.5 and 0.5 < scores.std() < 1.7
 
 
+@pytest.mark.parametrize("sides", [(30.0, 30.0), (90.0, 12.0), (14.0, 60.0), (20.0, 8.0, 12.0)])
+def test_ideal_gas_is_one_in_the_bins_that_reach_the_edge_of_the_view(sides: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(6)
+    shortest = min(sides)
+    frames = [rng.uniform(0, 1, (70, len(sides))) * sides for _ in range(600)]
+    curve = pair_correlation(
+        frames, r_max=0.999 * shortest, n_bins=10, region=(np.zeros(len(sides)), np.array(sides))
+    )
+    # The last bins hold pairs on opposite edges: hardly any ring around a particle is all in view.
+    assert np.abs(curve.y[-4:] - 1).max() < 0.05
+    assert np.abs(_standard_scores(curve)).max() < 4.5
+
+
+def test_same_as_freud_in_a_periodic_box_in_space() -> None:
+    rng = np.random.default_rng(7)
+    sides = np.array([9.0, 12.0, 10.0])
+    points = rng.uniform(0, 1, (300, 3)) * sides
+    curve = pair_correlation([points], r_max=4.4, n_bins=22, box=sides)
+    peer = freud.density.RDF(bins=22, r_max=4.4, normalization_mode="finite_size")
+    peer.compute((freud.box.Box(*sides), points - sides / 2))
+    edges = np.linspace(0, 4.4, 23)
+    np.testing.assert_allclose(curve.y, peer.rdf, rtol=2e-5, atol=1e-6)
+    assert curve.pairs_per_frame == pytest.approx(
+        300 * 299 / 2 * 4 / 3 * np.pi * np.diff(edges**3) / sides.prod()
+    )
+
+
 def test_particles_of_several_sizes_still_give_one_for_an_ideal_gas() -> None:
     rng = np.random.default_rng(2)
     frames = [rng.uniform(0, 30, (80, 2)) for _ in range(600)]

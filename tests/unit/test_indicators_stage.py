@@ -53,7 +53,7 @@ def test_a_full_recording_has_everything_in_calibrated_units(gas: pd.DataFrame) 
     first_msd = result.curves[result.curves.quantity == "msd"].iloc[0]
     assert first_msd.x == pytest.approx(0.1)
     assert first_msd.y == pytest.approx((4 * 0.02 + 4 * 0.05**2) * 0.25, rel=0.05)
-    assert {"D2min", "psi6", "g(r)", "indicators"} <= set(labels)
+    assert {"D2min", "p_hop", "g(r)", "indicators"} <= set(labels)
 
 
 def test_frames_before_the_lag_have_no_rearrangement(gas: pd.DataFrame) -> None:
@@ -65,7 +65,7 @@ def test_frames_before_the_lag_have_no_rearrangement(gas: pd.DataFrame) -> None:
     late = result.table[result.table.frame >= 7]
     assert late.d2min_px2.notna().mean() > 0.8
     assert "diffusion_px2_per_frame" in result.summary and "diffusion_um2_per_s" not in result.summary
-    assert set(result.curves.x_unit) == {"px", "frame"}
+    assert set(result.curves.x_unit) == {"px", "1/px", "frame"}
 
 
 def test_same_tracks_same_result_in_any_order(gas: pd.DataFrame) -> None:

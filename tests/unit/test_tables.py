@@ -150,10 +150,13 @@ def test_a_cut_file_is_damaged(tmp_path: Path) -> None:
 def test_every_unit_suffix_tells_the_truth() -> None:
     suffixes = {"_px": "px", "_um": "um", "_s": "s", "_rad": "rad", "_px2": "px^2"}
     for name, column in COLUMNS.items():
-        if name in ("temperature_px2", "vx_px", "vy_px"):  # per frame, as the contract's conventions say
+        # Per frame, as the contract's conventions say.
+        if name == "temperature_px2" or (name[0] == "v" and name.endswith("_px")):
             assert column.unit.endswith(("/frame", "/frame^2")), name
             continue
         for suffix, unit in suffixes.items():
-            if name.endswith(suffix):
+            if name.endswith(f"_per{suffix}"):
+                assert column.unit == f"{suffix[1:-1]}^-{suffix[-1]}", name
+            elif name.endswith(suffix):
                 assert column.unit == unit, name
         assert column.meaning and not column.meaning.endswith("."), name
