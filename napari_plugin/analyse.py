@@ -53,6 +53,8 @@ class Analyse(QWidget):
     ----------
     buttons : dict of str to QPushButton
         By title: those of the stages, and Cancel.
+    menu : QMenu
+        What "Copy as command line" offers, in the order of `STAGES`.
     problem : QLabel
         Why nothing can be run.
     message : QLabel
@@ -99,11 +101,11 @@ class Analyse(QWidget):
         self.form.changed.connect(self._refresh)
         self.load.clicked.connect(self._choose_load)
         self.save.clicked.connect(self._choose_save)
-        menu = QMenu(self)
+        self.menu = QMenu(self)
         for stage in STAGES:
             self.buttons[stage.title].clicked.connect(partial(self._start, stage))
-            menu.addAction(stage.title, partial(self._copy, stage))
-        self.copy.setMenu(menu)
+            self.menu.addAction(stage.title, partial(self._copy, stage))
+        self.copy.setMenu(self.menu)
         self.buttons["Cancel"].clicked.connect(self._cancel)
 
     def _refresh(self) -> None:
@@ -115,7 +117,7 @@ class Analyse(QWidget):
             button = self.buttons[stage.title]
             button.setEnabled(not why and self._job is None)
             button.setToolTip(why or f"The same as 'colloidlab {stage.command}'")
-        for action, stage in zip(self.copy.menu().actions(), STAGES, strict=True):
+        for action, stage in zip(self.menu.actions(), STAGES, strict=True):
             action.setEnabled(not self._why_not(stage))
         self.buttons["Cancel"].setEnabled(self._job is not None)
 
@@ -194,7 +196,8 @@ class Analyse(QWidget):
     def _copy(self, stage: Stage) -> None:
         with self._sentences():
             command = self._task(stage).command_line()
-            QApplication.clipboard().setText(command)
+            if (clipboard := QApplication.clipboard()) is not None:
+                clipboard.setText(command)
             self._say(f"copied: {command}")
 
     @contextmanager

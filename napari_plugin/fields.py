@@ -65,6 +65,10 @@ class Field(QObject):
         """Show a value of the option."""
         raise NotImplementedError
 
+    def mark(self, wrong: bool) -> None:
+        """Draw a red border around what is wrong."""
+        self.widget.setStyleSheet("QLineEdit { border: 1px solid #ff7b6b; }" if wrong else "")
+
 
 class Choice(Field):
     """One of a few words."""
@@ -202,8 +206,8 @@ def _whole_bounds(info: FieldInfo) -> tuple[int, int]:
 class _NoWheel(QObject):
     """Passes the wheel on: a form that is scrolled must not change what lies under the mouse."""
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():  # type: ignore[attr-defined]
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
             event.ignore()
             return True
         return False

@@ -91,6 +91,16 @@ class Form(QTabWidget):
         try:
             self.config = Config.model_validate({name: s.values() for name, s in self.sections.items()})
             self.problem = ""
+            self._mark(set())
         except ValidationError as error:
             self.problem = describe(error, advice="")
+            self._mark({item["loc"] for item in error.errors()})
         self.changed.emit()
+
+    def _mark(self, wrong: set[tuple[int | str, ...]]) -> None:
+        """Mark fields that are wrong and the tabs on which something is."""
+        for index, (name, section) in enumerate(self.sections.items()):
+            for option, field in section.fields.items():
+                field.mark((name, option) in wrong)
+            here = any(place[0] == name for place in wrong)
+            self.setTabText(index, name.capitalize() + (" !" if here else ""))
