@@ -230,9 +230,9 @@ class Analyse(QWidget):
         self._refresh()
 
     def _progress(self, label: str, done: int, total: int) -> None:
+        self.bar.setFormat(f"{label}: %v of %m" if total else label)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
-        self.bar.setFormat(f"{label}: %v of %m" if total else label)
 
     def _end(self, outcome: Outcome) -> None:
         self._viewer.window._update_task_status(self._known, Status.COMPLETED)

@@ -20,7 +20,8 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
     run = layers[0][1]["metadata"][NAMESPACE]["run"]
     recordings = {found["path"] for _, more, _ in layers if "path" in (found := more["metadata"][NAMESPACE])}
     old = [layer for layer in viewer.layers if _makes_room(layer, run, recordings)]
-    step, centre, zoom = viewer.dims.current_step, viewer.camera.center, viewer.camera.zoom
+    step, camera = viewer.dims.current_step, viewer.scene.camera
+    centre, zoom = camera.center, camera.zoom
     for layer in old:
         viewer.layers.remove(layer)
     for data in layers:
@@ -29,7 +30,7 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
             show_warning(note)
     if old:
         viewer.dims.set_current_step(0, step[0])
-        viewer.camera.center, viewer.camera.zoom = centre, zoom
+        camera.center, camera.zoom = centre, zoom
     else:
         viewer.dims.set_current_step(0, 0)
 
