@@ -16,7 +16,7 @@ from npe2._pytest_plugin import TestPluginManager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit, QSpinBox
-from recordings import QUICK_FIT, inertial
+from recordings import overdamped
 
 from colloidlab import cli
 from colloidlab.config import Config, load_config, to_toml_dict
@@ -133,24 +133,17 @@ def test_other_options_replace_the_layers_and_a_refused_fit_is_a_sentence(
     assert notification_manager.records[-1].message == window.message.text()
 
 
-@pytest.mark.slow
-def test_everything_ends_with_a_rollout_over_the_tracks(
+def test_everything_on_a_recording_that_the_fit_refuses_ends_with_a_report(
     window: Analyse, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enter(qtbot, window.places.recording, str(inertial(tmp_path / "tracks.csv")))
-    names = [flag.removeprefix("--").replace("-", "_") for flag in QUICK_FIT[::2]]
-    for name, value in zip(names, QUICK_FIT[1::2], strict=True):
-        option(window, "fit", name).set_value(int(value))
-    for name, value in {"ensemble": 2, "forecast_starts": 0, "rollout_frames": 6}.items():
-        option(window, "simulate", name).set_value(value)
+    enter(qtbot, window.places.recording, str(overdamped(tmp_path / "tracks.csv")))
     run_to_end(qtbot, window, "Everything")
     run = Run(tmp_path / "tracks_run")
-    assert run.has("rollout.zarr") and run.has("report.html"), window.message.text()
-    shown = {layer.metadata[NAMESPACE]["kind"] for layer in window.viewer.layers}  # type: ignore[attr-defined]
-    assert {"rollout", "tracks", "particles"} <= shown
+    assert run.facts("fit")["refused"] in window.message.text() and run.has("report.html")
+    assert rows(window, "tracks") == [len(run.read_table("tracks"))]
     opened: list[str] = []
     monkeypatch.setattr(
-        "napari_plugin.analyse.QDesktopServices.openUrl", lambda url: opened.append(url.path())
+        "napari_plugin.analyse.QDesktopServices.openUrl", lambda url: opened.append(url.toLocalFile())
     )
     run_to_end(qtbot, window, "Report")
     assert opened == [str(run.path / "report.html")]
