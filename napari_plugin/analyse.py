@@ -70,6 +70,7 @@ class Analyse(QWidget):
         self.problem, self.message = _sentence(), _sentence()
         self.problem.setStyleSheet(_RED)
         self.bar = QProgressBar()
+        self.step = QLabel()  # napari's style leaves the text inside of a bar out
         self.buttons = {stage.title: QPushButton(stage.title) for stage in STAGES}
         self.buttons["Cancel"] = QPushButton("Cancel")
         self.load, self.save = QPushButton("Load options…"), QPushButton("Save options…")
@@ -87,7 +88,7 @@ class Analyse(QWidget):
         column.addWidget(self.problem)
         column.addLayout(_row(self.load, self.save, self.copy))
         column.addLayout(_row(*(self.buttons[stage.title] for stage in STAGES)))
-        column.addLayout(_row(self.bar, self.buttons["Cancel"]))
+        column.addLayout(_row(self.step, self.bar, self.buttons["Cancel"]))
         column.addWidget(self.message)
         self.bar.setRange(0, 1)
         self.bar.setFormat("")
@@ -233,6 +234,7 @@ class Analyse(QWidget):
         self.bar.setFormat(f"{label}: %v of %m" if total else label)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
+        self.step.setText(f"{label}: {done} of {total}" if total else label)
 
     def _end(self, outcome: Outcome) -> None:
         self._viewer.window._update_task_status(self._known, Status.COMPLETED)
@@ -240,13 +242,14 @@ class Analyse(QWidget):
         self.bar.setRange(0, 1)
         self.bar.setValue(0)
         self.bar.setFormat("")
+        self.step.setText("")
         self._at_end(outcome)
         self._refresh()
 
     def _cancel(self) -> None:
         if self._job is not None:
             self._job.cancel()
-            self.bar.setFormat("stopping")
+            self.step.setText("stopping")
 
     def _done(self, task: Task, before: dict[str, Any], outcome: Outcome) -> None:
         """Say how a stage ended, and show what the run holds now."""
