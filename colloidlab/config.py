@@ -113,8 +113,8 @@ def _from_environment() -> dict[str, dict[str, Any]]:
     return found
 
 
-def describe(error: ValidationError) -> str:
-    """One sentence that names every wrong option."""
+def describe(error: ValidationError, advice: str = "; 'colloidlab run --help' lists every option") -> str:
+    """One sentence that names every wrong option, and where to read on."""
     problems = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
@@ -122,7 +122,7 @@ def describe(error: ValidationError) -> str:
             problems.append(f"unknown option {where}")
         else:
             problems.append(f"{where}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
-    return "; ".join(problems) + "; 'colloidlab run --help' lists every option"
+    return "; ".join(problems) + advice
 
 
 def to_toml_dict(config: Config) -> dict[str, dict[str, Any]]:

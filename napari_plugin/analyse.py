@@ -1,0 +1,309 @@
+"""The window "Analyse": from a recording to a simulated rollout without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from napari.utils.notifications import notification_manager, show_error, show_info
+from napari.utils.task_status import Status
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from colloidlab.config import load_config, to_toml_dict
+from colloidlab.errors import Cancelled, ColloidlabError
+from colloidlab.files import atomic_path
+from colloidlab.progress import Monitor
+from colloidlab.run import Run
+from napari_plugin.form import Form
+from napari_plugin.jobs import Job, Outcome
+from napari_plugin.layers import run_layers
+from napari_plugin.places import Places, place_of
+from napari_plugin.scene import LayerData
+from napari_plugin.showing import show_run, shows_run
+from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result
+
+_FILES = "Options (*.toml)"
+_RED = "color: #ff7b6b"
+
+
+class Analyse(QWidget):
+    """Choose a recording and options, run the stages, see the layers.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+
+    Attributes
+    ----------
+    buttons : dict of str to QPushButton
+        By title: those of the stages, and Cancel.
+    menu : QMenu
+        What "Copy as command line" offers, in the order of `STAGES`.
+    problem : QLabel
+        Why nothing can be run.
+    message : QLabel
+        How the last thing ended.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._job: Job | None = None
+        self.places = Places()
+        self.form = Form(load_config(None))
+        self.problem, self.message = _sentence(), _sentence()
+        self.problem.setStyleSheet(_RED)
+        self.bar = QProgressBar()
+        self.step = QLabel()  # napari's style leaves the text inside of a bar out
+        self.buttons = {stage.title: QPushButton(stage.title) for stage in STAGES}
+        self.buttons["Cancel"] = QPushButton("Cancel")
+        self.load, self.save = QPushButton("Load options…"), QPushButton("Save options…")
+        self.copy = QPushButton("Copy as command line")
+        self._arrange()
+        self._connect()
+        self._refresh()
+
+    # ---- the window -------------------------------------------------------------------------
+
+    def _arrange(self) -> None:
+        column = QVBoxLayout(self)
+        column.addWidget(self.places)
+        column.addWidget(self.form, 1)
+        column.addWidget(self.problem)
+        column.addLayout(_row(self.load, self.save, self.copy))
+        column.addLayout(_row(*(self.buttons[stage.title] for stage in STAGES)))
+        column.addLayout(_row(self.step, self.bar, self.buttons["Cancel"]))
+        column.addWidget(self.message)
+        self.bar.setRange(0, 1)
+        self.bar.setFormat("")
+        self.copy.setToolTip("Put the command that does the same in a terminal on the clipboard")
+        self.setMinimumWidth(400)
+
+    def _connect(self) -> None:
+        self.places.changed.connect(self._refresh)
+        self.places.folder_chosen.connect(self._take_run)
+        self.places.from_layer.clicked.connect(self._take_layer)
+        self.form.changed.connect(self._refresh)
+        self.load.clicked.connect(self._choose_load)
+        self.save.clicked.connect(self._choose_save)
+        self.menu = QMenu(self)
+        for stage in STAGES:
+            self.buttons[stage.title].clicked.connect(partial(self._start, stage))
+            self.menu.addAction(stage.title, partial(self._copy, stage))
+        self.copy.setMenu(self.menu)
+        self.buttons["Cancel"].clicked.connect(self._cancel)
+
+    def _refresh(self) -> None:
+        """Say what is wrong, and let those buttons be pressed that can do something."""
+        self.problem.setText(self.form.problem)
+        self.problem.setVisible(bool(self.form.problem))
+        for stage in STAGES:
+            why = self._why_not(stage)
+            button = self.buttons[stage.title]
+            button.setEnabled(not why and self._job is None)
+            button.setToolTip(why or f"The same as 'colloidlab {stage.command}'")
+        for action, stage in zip(self.menu.actions(), STAGES, strict=True):
+            action.setEnabled(not self._why_not(stage))
+        self.buttons["Cancel"].setEnabled(self._job is not None)
+
+    def _why_not(self, stage: Stage) -> str:
+        """Why a stage cannot be run; empty when it can."""
+        source, folder = self.places.paths()
+        if self.form.problem:
+            return self.form.problem
+        if stage.takes_recording and source is None:
+            return "Choose a recording"
+        if folder is None:
+            return "Choose a run folder"
+        if stage.needs and not (folder / stage.needs).exists():
+            return f"Press {stage.after} first"
+        return ""
+
+    def _say(self, sentence: str, *, error: bool = False) -> None:
+        sentence = sentence[:1].upper() + sentence[1:]
+        self.message.setText(sentence)
+        self.message.setStyleSheet(_RED if error else "")
+        self.message.setVisible(bool(sentence))
+        if error:
+            show_error(sentence)
+
+    # ---- recording, run and options ---------------------------------------------------------
+
+    def _take_layer(self) -> None:
+        with self._sentences():
+            path, run = place_of(self._viewer.layers.selection.active)
+            if run:
+                self.places.set_folder(run)
+            if path:
+                self.places.set_recording(path)
+
+    def _take_run(self) -> None:
+        """Show options and recording of a run that is there already."""
+        source, folder = self.places.paths()
+        if folder is None or not (folder / "run.toml").is_file():
+            return
+        with self._sentences():
+            recorded = str(Run(folder).record["source"].get("path", ""))
+            self.load_options(folder / "run.toml")
+            if source is None and recorded:
+                self.places.recording.setText(recorded)
+
+    def load_options(self, path: Path) -> None:
+        """Fill the form from a TOML file, or the record of a run."""
+        self.form.show_options(load_config(path))
+        self._say(f"options of {path}")
+
+    def save_options(self, path: Path) -> None:
+        """Write the form as a TOML file for `--config`."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(tomli_w.dumps(to_toml_dict(self.form.config)), encoding="utf-8")
+        self._say(f"options saved as {path}")
+
+    def _choose_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load options", "", _FILES)
+        if path:
+            with self._sentences():
+                self.load_options(Path(path))
+
+    def _choose_save(self) -> None:
+        if self.form.problem:
+            self._say(f"not saved: {self.form.problem}", error=True)
+            return
+        path, _ = QFileDialog.getSaveFileName(self, "Save options", "colloidlab.toml", _FILES)
+        if path:
+            with self._sentences():
+                self.save_options(Path(path))
+
+    def _task(self, stage: Stage) -> Task:
+        source, folder = self.places.paths()
+        return Task(stage, source or Path(), folder or Path(), self.form.config)
+
+    def _copy(self, stage: Stage) -> None:
+        with self._sentences():
+            command = self._task(stage).command_line()
+            if (clipboard := QApplication.clipboard()) is not None:
+                clipboard.setText(command)
+            self._say(f"copied: {command}")
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        """What goes wrong inside is said in the window."""
+        try:
+            yield
+        except (ColloidlabError, OSError) as error:
+            self._fail(error)
+
+    # ---- jobs -------------------------------------------------------------------------------
+
+    def _start(self, stage: Stage, checked: bool = False) -> None:
+        task = self._task(stage)
+        with self._sentences():
+            before = Run(task.folder).record["stages"]
+            self._say("")
+            self._begin(stage.title, task.run, partial(self._done, task, before))
+
+    def _begin(self, title: str, work: Callable[..., Any], end: Callable[[Outcome], None]) -> None:
+        """Work in a thread; closing the window stops it and waits for it."""
+        job = Job(work)
+        window = self._viewer.window
+        known = window._register_task_status("colloidlab", Status.BUSY, title, job.stop)
+        self.destroyed.connect(job.stop)
+        self._job, self._at_end, self._known = job, end, known
+        job.progressed.connect(self._progress)
+        job.ended.connect(self._end)
+        job.begin()
+        self._refresh()
+
+    def _progress(self, label: str, done: int, total: int) -> None:
+        self.bar.setFormat(f"{label}: %v of %m" if total else label)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.step.setText(f"{label}: {done} of {total}" if total else label)
+
+    def _end(self, outcome: Outcome) -> None:
+        self._viewer.window._update_task_status(self._known, Status.COMPLETED)
+        self._job = None
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)
+        self.bar.setFormat("")
+        self.step.setText("")
+        self._at_end(outcome)
+        self._refresh()
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self.step.setText("stopping")
+
+    def _done(self, task: Task, before: dict[str, Any], outcome: Outcome) -> None:
+        """Say how a stage ended, and show what the run holds now."""
+        if isinstance(outcome.error, Cancelled):
+            where = str(outcome.error).partition(";")[0]
+            self._say(f"{where}; what is complete is kept: press {task.stage.title} again to go on")
+        elif outcome.error is not None:
+            self._fail(outcome.error)
+        else:
+            self._say(describe_result(task.stage, outcome.result))
+            show_info(self.message.text())
+        if task.stage is REPORT and outcome.error is None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(outcome.result["report"]))
+        with self._sentences():
+            run = Run(task.folder)
+            changed = run.record["stages"] != before or not shows_run(self._viewer, str(run.path.resolve()))
+            if changed and run.has("tracks.parquet"):
+                self._begin("layers", partial(_read_layers, task.folder), self._show)
+
+    def _show(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._fail(outcome.error)
+        else:
+            show_run(self._viewer, outcome.result)
+
+    def _fail(self, error: Exception) -> None:
+        """Say what went wrong; what no one foresaw also with its traceback."""
+        if isinstance(error, ColloidlabError):
+            self._say(str(error), error=True)
+        elif isinstance(error, OSError):
+            where = f" ({error.filename})" if error.filename else ""
+            self._say(f"the system refused: {error.strerror}{where}; earlier results are intact", error=True)
+        else:
+            self._say(
+                f"this is a bug in colloidlab, please report it: {type(error).__name__}: {error}", error=True
+            )
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+def _read_layers(folder: Path, monitor: Monitor) -> list[LayerData]:
+    monitor.update("layers", 0, 0)
+    return run_layers(Run(folder))
+
+
+def _sentence() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.hide()
+    return label
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

@@ -1,0 +1,85 @@
+"""Long work beside the window: progress comes out, Cancel goes in, and closing waits for its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QThread, Signal
+
+from colloidlab.progress import Monitor
+
+_LEAST_PAUSE_S = 0.05
+"""Between two reports; a window cannot draw them faster."""
+
+_STACK_BYTES = 16 * 2**20
+"""As large as a main thread's; some systems give other threads a thirtieth, too little for compilers."""
+
+_RUNNING: set[Job] = set()
+"""Jobs outlive whoever started them: destroying a thread that runs ends the program."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How work ended: with a result or with an error."""
+
+    result: Any = None
+    error: Exception | None = None
+
+
+class Job(QThread):
+    """Work in its own thread.
+
+    Parameters
+    ----------
+    work : callable(Monitor) -> object
+
+    Attributes
+    ----------
+    progressed : Signal(str, int, int)
+        Label, steps done, and of how many (0 where that is not known).
+    ended : Signal(object)
+        The `Outcome`; emitted in any case.
+    """
+
+    progressed = Signal(str, int, int)
+    ended = Signal(object)
+
+    def __init__(self, work: Callable[[Monitor], Any]) -> None:
+        super().__init__()
+        self._work = work
+        self._cancelled = False
+        self._last = ("", 0.0)
+        self.setStackSize(_STACK_BYTES)
+        self.finished.connect(lambda: _RUNNING.discard(self))
+
+    def begin(self) -> None:
+        """Start, and live until the end."""
+        _RUNNING.add(self)
+        self.start()
+
+    def run(self) -> None:
+        """Called by Qt in the new thread."""
+        try:
+            outcome = Outcome(result=self._work(Monitor(self._report, lambda: self._cancelled)))
+        except Exception as error:
+            outcome = Outcome(error=error)
+        self.ended.emit(outcome)
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next step."""
+        self._cancelled = True
+
+    def stop(self) -> None:
+        """Cancel, and wait until nothing of the work goes on."""
+        self.cancel()
+        self.wait()
+
+    def _report(self, label: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        before, when = self._last
+        if label != before or now - when > _LEAST_PAUSE_S or (total and done >= total):
+            self._last = (label, now)
+            self.progressed.emit(label, done, total)

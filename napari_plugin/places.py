@@ -1,0 +1,112 @@
+"""Where a recording is and where its results go: two paths, chosen by hand or from the selected layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QPushButton, QToolButton, QWidget
+
+from colloidlab.errors import UsageError
+from napari_plugin.scene import NAMESPACE
+
+
+class Places(QWidget):
+    """Recording and run folder.
+
+    Attributes
+    ----------
+    changed : Signal
+        Any of the two, at every key.
+    folder_chosen : Signal
+        The run folder was entered or chosen.
+    """
+
+    changed = Signal()
+    folder_chosen = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recording = _line("video, folder of images, or table of positions")
+        self.folder = _line("made when it is not there")
+        self.from_layer = QPushButton("From the selected image layer")
+        self.from_layer.setToolTip("The recording of the layer that is selected in the list of layers")
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(QLabel("recording"), 0, 0)
+        grid.addWidget(self.recording, 0, 1)
+        grid.addWidget(_button("Choose a recording", self._choose_recording), 0, 2)
+        grid.addWidget(self.from_layer, 1, 1, 1, 2)
+        grid.addWidget(QLabel("run folder"), 2, 0)
+        grid.addWidget(self.folder, 2, 1)
+        grid.addWidget(_button("Choose the folder of the results", self._choose_folder), 2, 2)
+        self.recording.textChanged.connect(lambda _: self.changed.emit())
+        self.folder.textChanged.connect(lambda _: self.changed.emit())
+        self.recording.editingFinished.connect(self._propose_folder)
+        self.folder.editingFinished.connect(self.folder_chosen)
+
+    def set_recording(self, path: str) -> None:
+        """Choose a recording, and a folder beside it where none was chosen."""
+        self.recording.setText(path)
+        self._propose_folder()
+
+    def set_folder(self, path: str) -> None:
+        """Choose a run folder."""
+        self.folder.setText(path)
+        self.folder_chosen.emit()
+
+    def paths(self) -> tuple[Path | None, Path | None]:
+        """Recording and run folder; None for an empty line."""
+        texts = [line.text().strip() for line in (self.recording, self.folder)]
+        source, folder = [Path(text).expanduser() if text else None for text in texts]
+        return source, folder
+
+    def _propose_folder(self) -> None:
+        source, folder = self.paths()
+        if source is not None and folder is None:
+            self.set_folder(str(source.with_name(f"{source.stem}_run")))
+
+    def _choose_recording(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a recording", self.recording.text())
+        if path:
+            self.set_recording(path)
+
+    def _choose_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Choose the folder of the results", self.folder.text())
+        if path:
+            self.set_folder(path)
+
+
+def place_of(layer: Any) -> tuple[str, str]:
+    """Recording and run folder of a layer, as text; empty where it has none.
+
+    Raises
+    ------
+    UsageError
+        It has neither.
+    """
+    ours = {} if layer is None else layer.metadata.get(NAMESPACE, {})
+    path = str(ours.get("path") or "")
+    if layer is not None and not path and "run" not in ours:
+        path = str(getattr(layer.source, "path", None) or "")
+    if not path and "run" not in ours:
+        raise UsageError(
+            "the selected layer comes from no file; select the layer of a recording, or choose a file"
+        )
+    return path, str(ours.get("run", ""))
+
+
+def _line(hint: str) -> QLineEdit:
+    line = QLineEdit()
+    line.setPlaceholderText(hint)
+    line.setToolTip(hint.capitalize())
+    return line
+
+
+def _button(tip: str, action: Any) -> QToolButton:
+    button = QToolButton()
+    button.setText("…")
+    button.setToolTip(tip)
+    button.clicked.connect(action)
+    return button
