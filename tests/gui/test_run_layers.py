@@ -39,7 +39,17 @@ def kinds(layers: list[LayerData]) -> list[str]:
 def test_everything_is_there_and_one_coloured_layer_is_seen(run: Run) -> None:
     layers = run_layers(run)
     assert set(kinds(layers)) == {
-        *("preview", "map", "coloured", "displacement", "tracks", "particles", "rollout", "rollout tracks")
+        *(
+            "preview",
+            "map",
+            "coloured",
+            "displacement",
+            "tracks",
+            "particles",
+            "events",
+            "rollout",
+            "rollout tracks",
+        )
     }
     four = {"temperature_px2", "entropy", "d2min_px2", "psi6"}
     assert set(by_kind(layers, "coloured")) == four
@@ -142,7 +152,7 @@ def test_what_the_fit_does_not_identify_is_called_so_and_not_shown_first(unident
 
 def test_a_run_of_tracks_alone_shows_its_particles(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "track", Invented(calibration=Calibration()))
-    run.remove("indicators.parquet")
+    run.remove("indicators.parquet", "events.parquet")
     layers = run_layers(run)
     assert kinds(layers) == ["preview", "displacement", "tracks", "particles"]
     assert [layer[1].get("visible", True) for layer in layers] == [True, False, False, True]
