@@ -76,11 +76,19 @@ def load_config(
     from_file = {} if path is None else _read_toml(path)
     for layer in (recorded or {}, from_file, _from_environment(), overrides or {}):
         for section, options in layer.items():
-            values.setdefault(section, {}).update(options)
+            known = values.setdefault(section, {})
+            for option, value in options.items():
+                if value:
+                    known.pop(_RIVALS.get((section, option), ""), None)
+            known.update(options)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise UsageError(describe(error)) from None
+
+
+_RIVALS = {("indicators", "lag_frames"): "lag_period", ("indicators", "lag_period"): "lag_frames"}
+"""Two ways to say the same: the one that is given later counts."""
 
 
 def _read_toml(path: Path) -> dict[str, dict[str, Any]]:

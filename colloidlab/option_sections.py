@@ -161,6 +161,10 @@ class IndicatorsConfig(Section):
     neighbours: Literal["cutoff", "delaunay"] = Field(
         "cutoff", description="Who counts as a neighbour for D2min, p_hop and cage-relative displacement"
     )
+    drift: Literal["mean", "affine", "none"] = Field(
+        "mean",
+        description="Common motion taken out of displacements: that of the mean, with rotation and strain, or nothing",
+    )
     hop_frames: int | None = Field(
         None, ge=2, description="Frames on either side that p_hop compares [the lag, at least 5]"
     )

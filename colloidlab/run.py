@@ -202,13 +202,19 @@ class Run:
                 self._forget(dependent)
         self._write_record()
 
-    def forget(self, stage: str) -> None:
-        """Remove a stage whose inputs have changed, and those that follow from it."""
-        self._forget(stage)
+    def keep_options(self, section: str, options: Mapping[str, Any] | None) -> None:
+        """Record these options of a section as the run's own; none where it had none."""
+        self.record["config"].pop(section, None)
+        if options is not None:
+            self.record["config"][section] = dict(options)
+        self._write_record()
+
+    def save(self) -> None:
+        """Write the record, after headline numbers of a stage have changed outside of it."""
         self._write_record()
 
     def _forget(self, stage: str) -> None:
-        """As `forget`, without writing the record: a stale product beside new ones would mislead."""
+        """Remove a stage whose inputs have changed: a stale product beside new ones would mislead."""
         if stage not in self.record["stages"]:
             return
         self.summarise(stage, {})

@@ -140,6 +140,7 @@ def _track(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generato
             "polarity": "bright",
             "search_range_px": 2.5,
             "sigma_px": 0.06,
+            "diffusion_free": True,
             "localisation_error_px": 0.058,
             f"diffusion_{pair[0]}2_per_{pair[1]}": 0.4123,
             f"diffusion_{pair[0]}2_per_{pair[1]}_error": 0.0142,
@@ -181,6 +182,7 @@ def _indicators(layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator) ->
     table["psi6"] = np.clip(0.9 - 0.5 * _hot(layer, later) + rng.normal(0, 0.1, n), 0, 1)
     table["psi6_angle_rad"] = rng.uniform(-0.5, 0.5, n)
     table["hop_px2"] = rng.lognormal(0, 1, n)
+    table["hop_error_px2"] = 0.2
     table["hopped"] = table["hop_px2"] > 8
     edge = (later["x"] < SPACING_PX).to_numpy()
     table.loc[edge, ["d2min_px2", "psi6"]] = np.nan

@@ -7,6 +7,9 @@ from colloidlab.indicators.flow_residual import flow_residual_table
 from colloidlab.indicators.mean_flow import RADIUS_SPACINGS, mean_flow
 from colloidlab.indicators.scene import Part, Scene
 
+_LEAST_FRAMES = 16
+"""A period has four frames at least, and in fewer than four of them chance looks like one."""
+
 _FIELDS_A_PERIOD = 8
 """Of a drive: enough to see it turn, few enough to average over noise."""
 
@@ -16,7 +19,12 @@ def oscillation(scene: Scene) -> Part:
     part = Part(tables={"drive": strain_series(scene.tracks)})
     found = scene.oscillation
     if found is None:
-        part.notes.append("the common motion of all particles is not periodic: no drive was detected")
+        span = int(scene.tracks["frame"].max() - scene.tracks["frame"].min()) + 1
+        part.notes.append(
+            "the common motion of all particles is not periodic: no drive was detected"
+            if span >= _LEAST_FRAMES
+            else f"{span} frames are too few to see whether a drive is periodic"
+        )
         return part
     k = found.components.index(found.reference)
     part.notes.append(str(found))

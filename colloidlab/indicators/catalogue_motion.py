@@ -17,6 +17,9 @@ from colloidlab.indicators.stride import free_diffusion
 from colloidlab.indicators.van_hove import van_hove
 from colloidlab.indicators.van_hove_distinct import van_hove_distinct
 
+_CARRIED = 0.8
+"""Share of the MSD that is left without the common strain, below which the strain matters."""
+
 _REACH_SPACINGS, _BINS_A_SPACING = 4.0, 20
 """Distances of the distinct van Hove function, and bins, in distances of neighbours."""
 
@@ -32,14 +35,33 @@ def mean_squared_displacement(scene: Scene) -> Part:
             f"the mean motion of all particles, ({text}) px/frame, was taken out of everything about displacements"
         )
     curve = msd(scene.tracks, max_lag=scene.longest_lag, drift=scene.drift)
+    part.notes += _carried(scene, curve)
     part.curves.append(("msd", curve.calibrated(scene.calibration, x=(0, 1), y=(2, 0))))
     return part
+
+
+def _carried(scene: Scene, curve: Curve) -> list[str]:
+    """What to say where a flow that is more than a drift moves the particles."""
+    if scene.drift != "mean":
+        return []
+    rest = msd(scene.tracks, max_lag=scene.longest_lag, drift="affine")
+    if scene.oscillation is None and not rest.y[-1] < _CARRIED * curve.y[-1]:
+        return []
+    return [
+        "a flow carries the particles: MSD, VACF, van Hove functions, alpha2, F_s, overlap and chi4 contain it "
+        f"(without the common strain the MSD over {curve.x[-1]:.0f} frames is {rest.y[-1]:.3g} instead of "
+        f"{curve.y[-1]:.3g} px^2); cage_msd and flow_residual do not, and drift = affine takes the strain out of all"
+    ]
 
 
 def relative_displacement(scene: Scene) -> Part:
     """MSD relative to the neighbours."""
     curve = cage_msd(
-        scene.tracks, lags=choose_lags(scene.longest_lag), cutoff_px=scene.cutoff, monitor=scene.monitor
+        scene.tracks,
+        lags=choose_lags(scene.longest_lag),
+        cutoff_px=scene.cutoff,
+        neighbours=scene.config.neighbours,
+        monitor=scene.monitor,
     )
     return Part(curves=[("cage_msd", curve.calibrated(scene.calibration, x=(0, 1), y=(2, 0)))])
 
@@ -63,7 +85,16 @@ def diffusion(scene: Scene) -> Part:
     else:
         part.notes.append("the diffusion coefficient has no error: too few particles and frames")
     part.summary["localisation_error_px"] = estimate.sigma_px
-    if not result.free:
+    if np.isfinite(estimate.sigma_error):
+        part.summary["localisation_error_px_error"] = estimate.sigma_error
+    part.summary["diffusion_free"] = result.free
+    if result.axes:
+        along = ", ".join(f"{value:.3g}" for value in result.axes)
+        part.notes.append(
+            f"displacements differ between the axes (diffusion coefficients {along} px^2/frame): a flow, a wall or a "
+            "field moves particles, and the diffusion coefficient and localisation error are only nominal"
+        )
+    elif not result.free:
         part.notes.append(
             f"displacements two frames apart are correlated ({result.memory:+.2f}): "
             "this is not free diffusion, and the diffusion coefficient and localisation error are only nominal"
@@ -117,7 +148,7 @@ def _distinct(scene: Scene, lag: int) -> Curve:
         r_max=r_max,
         n_bins=max(int(r_max / scene.spacing * _BINS_A_SPACING), 1),
         region=scene.corners,
-        drift="mean" if scene.drift == "mean" else "none",
+        drift="none" if scene.drift == "none" else "mean",
         monitor=scene.monitor,
     )
 

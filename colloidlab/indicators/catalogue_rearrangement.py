@@ -32,17 +32,20 @@ def nonaffine(scene: Scene) -> Part:
         false_positive_rate=config.false_positive_rate,
         monitor=scene.monitor,
     )
-    part = Part(table, summary={"d2min_lag_frames": scene.lag, "neighbour_cutoff_px": scene.cutoff})
-    if since is not None:
+    part = Part(table, summary={"neighbour_cutoff_px": scene.cutoff})
+    if since is None:
+        part.summary["d2min_lag_frames"] = scene.lag
+    else:
+        part.summary["d2min_reference_frame"] = since
         part.notes.append(
             f"D2min and local strain are since frame {since}; all else about lags is over {scene.lag}"
         )
-    if scene.lag_choice.reason:
+    if since is None and scene.lag_choice.reason:
         part.notes.append(f"D2min: {scene.lag_choice.reason}")
     if not table["d2min_px2"].notna().any():
         part.notes.append(
             f"D2min is nowhere known: nobody keeps {4 - scene.planar} neighbours within {scene.cutoff:.1f} px "
-            f"for {scene.lag} frames"
+            + (f"over a lag of {scene.lag} in frames" if since is None else f"since frame {since}")
         )
     elif table["d2min_error_px2"].notna().any():
         part.summary["rearranged_fraction"] = float(table["rearranged"].mean())
@@ -64,7 +67,7 @@ def cage_relative(scene: Scene) -> Part:
 def hopping(scene: Scene) -> Part:
     """p_hop over the lag on either side, and where particles have left the space of their cage."""
     config = scene.config
-    half = config.hop_frames or max(scene.lag, _LEAST_HOP_FRAMES)
+    half = config.hop_frames or max(scene.cage_lag, _LEAST_HOP_FRAMES)
     least = (_CAGE_SPACINGS * scene.spacing) ** 2
     table = hop_table(
         scene.tracks,
@@ -76,9 +79,17 @@ def hopping(scene: Scene) -> Part:
         monitor=scene.monitor,
     )
     part = Part(table, summary={"hop_frames": half, "least_hop_px2": least})
-    if table["hop_px2"].notna().any():
-        part.summary["hops_per_particle_frame"] = float(
-            table["hopped"].sum() / table["hop_px2"].notna().sum()
+    judged = table["hop_error_px2"].notna()
+    if judged.any():
+        part.summary["hops_per_particle_frame"] = float(table["hopped"].sum() / judged.sum())
+    elif table["hop_px2"].notna().any():
+        part.notes.append(
+            "no hop is flagged, because the tracks state no localisation errors (sigma_x_px, sigma_y_px): column hopped "
+            "says nothing here"
+        )
+    else:
+        part.notes.append(
+            f"p_hop is nowhere known: nobody is seen with neighbours in enough of {half} frames on either side"
         )
     return part
 

@@ -197,8 +197,22 @@ class Scene:
                     "the common motion is not periodic, so that there is no period to compare over; give lag_frames"
                 )
             period = self.oscillation.period.frames
-            return LagChoice(max(round(period), 1), f"lag of one period of the drive, {period:.4g} frames")
-        return default_lag(self.tracks, spacing_px=self.spacing, cutoff_px=self.cutoff)
+            return LagChoice(
+                max(round(period), 1),
+                f"lag of {round(period)} frames, the period of the drive being {period:.4g}",
+            )
+        return self._lag_of_cages
+
+    @cached_property
+    def _lag_of_cages(self) -> LagChoice:
+        return default_lag(
+            self.tracks, spacing_px=self.spacing, cutoff_px=self.cutoff, neighbours=self.config.neighbours
+        )
+
+    @property
+    def cage_lag(self) -> int:
+        """Frames in which cages begin to give way: the lag, but never the period of a drive."""
+        return self.config.lag_frames or self._lag_of_cages.lag_frames
 
     @cached_property
     def oscillation(self) -> Oscillation | None:
@@ -216,7 +230,7 @@ class Scene:
     @property
     def drift(self) -> Drift:
         """Common motion that displacements are freed of; one particle alone cannot show any."""
-        return "mean" if self.paths.n_tracks > 1 else "none"
+        return self.config.drift if self.paths.n_tracks > 1 else "none"
 
     @property
     def longest_lag(self) -> int:

@@ -19,6 +19,7 @@ from colloidlab.indicators.bond_order import PSI6_COLUMNS, Region
 from colloidlab.indicators.curve import Curve
 from colloidlab.indicators.local_density import LOCAL_DENSITY_COLUMNS
 from colloidlab.indicators.neighbour_changes import NEIGHBOUR_COLUMNS
+from colloidlab.indicators.oscillation import find_oscillation
 from colloidlab.indicators.pair_entropy import PAIR_ENTROPY_COLUMNS
 from colloidlab.indicators.scene import Part, Scene, observed_region
 from colloidlab.indicators.t1_events import T1_COLUMNS
@@ -94,7 +95,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 """Tables with rows of their own that the stage always writes, and their columns."""
 
-Parts = dict[str, dict[str, list[str]]]
+Parts = dict[str, dict[str, Any]]
 """By quantity, what of the results is its own: names of `columns`, `curves`, `tables`, `summary`, and its `notes`."""
 
 
@@ -167,6 +168,34 @@ def compute(
     rows = _rows(scene)
     wanted = monitor.track(config.quantities, "indicators", len(config.quantities))
     return _join(rows, {name: _measure(name, scene) for name in wanted})
+
+
+def refuse_impossible(tracks: pd.DataFrame, config: IndicatorsConfig) -> None:
+    """Raise where the options ask for frames that the recording does not have, or for the period of no drive.
+
+    Raises
+    ------
+    InputError
+    """
+    frames = tracks["frame"].to_numpy()
+    if frames.size == 0:
+        return
+    first, last = int(frames.min()), int(frames.max())
+    if config.reference_frame is not None and not (frames == config.reference_frame).any():
+        raise InputError(
+            f"reference_frame = {config.reference_frame} holds no particle; the tracks go from frame {first} to {last}"
+        )
+    for name, reach in (("lag_frames", 1), ("hop_frames", 2)):
+        value = getattr(config, name)
+        if value is not None and reach * value > last - first:
+            raise InputError(
+                f"{name} = {value} does not fit a recording of {last - first + 1} frames; give at most "
+                f"{(last - first) // reach}"
+            )
+    if config.lag_period and config.lag_frames is None and find_oscillation(tracks) is None:
+        raise InputError(
+            "the common motion is not periodic, so that there is no period to compare over; give --lag-frames"
+        )
 
 
 def _measure(name: str, scene: Scene) -> Part:

@@ -17,6 +17,7 @@ _LEAST_SPANS = 12
 """A recording must hold this many strides, or the average is over too few independent stretches."""
 
 _NEGLIGIBLE = 0.02
+_UNLIKE_ERRORS, _UNLIKE_SHARE = 3.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,19 @@ class FreeDiffusion:
         Per frame; the error is one standard error.
     stride_frames : int
     free : bool
-        False when displacements keep a memory at every stride, or are pulled back by a cage; the estimate is then that of
-        single frames, and only nominal.
+        False when displacements keep a memory at every stride, or are pulled back by a cage (the estimate is then that of
+        single frames), or where they are not the same along all axes; the estimate is then only nominal.
     memory : float
         Correlation of displacements two strides apart, at the stride used.
+    axes : tuple of float
+        Coefficients along x, y[, z] where they differ, px²/frame; empty where they do not, or no stride was free.
     """
 
     estimate: Diffusion
     stride_frames: int
     free: bool
     memory: float
+    axes: tuple[float, ...] = ()
 
 
 def free_diffusion(tracks: pd.DataFrame, *, drift: Drift = "mean") -> FreeDiffusion:
@@ -48,6 +52,9 @@ def free_diffusion(tracks: pd.DataFrame, *, drift: Drift = "mean") -> FreeDiffus
     rattling make displacements remember the one before the last. The estimator of `diffusion`
     is unbiased only without such a memory, so displacements are taken over the smallest number of frames at which
     those two strides apart are uncorrelated (within two standard errors, or below 0.02).
+
+    Free diffusion is the same along all axes. Where it is not, a flow, a wall or a field moves particles along one of them:
+    a shear can have too little memory to be told by it, and doubles the coefficient.
 
     All starting frames are used. Displacements that begin at different frames overlap, so the error is that of one
     starting frame alone, which is on the safe side.
@@ -75,12 +82,29 @@ def free_diffusion(tracks: pd.DataFrame, *, drift: Drift = "mean") -> FreeDiffus
         free = not abs(memory.c2) > noise
         found = FreeDiffusion(_per_frame(estimate, stride), stride, free, memory.c2)
         if free:
-            return found
+            axes = _unlike_axes(part, stride)
+            return replace(found, free=not axes, axes=axes)
         first = first or found
         if memory.c2 < -noise:
             break  # a cage pulls back: longer strides would only hide it
     assert first is not None
     return first
+
+
+def _unlike_axes(part: pd.DataFrame, stride: int) -> tuple[float, ...]:
+    """Coefficients along each axis, if two of them differ by three standard errors and a fifth; else nothing."""
+    names = [name for name in "xyz" if name in part]
+    # The estimator averages over axes: with the same coordinate for all of them it is that of one.
+    each = [
+        _per_frame(diffusion(part.assign(**{other: part[name] for other in names}), drift="none"), stride)
+        for name in names
+    ]
+    d = np.array([one.d_px2_per_frame for one in each])
+    error = np.array([one.d_error for one in each])
+    apart = np.abs(d[:, None] - d)
+    significant = apart > _UNLIKE_ERRORS * np.hypot(error[:, None], error)
+    unlike = significant & (apart > _UNLIKE_SHARE * np.abs(d).mean())
+    return tuple(float(value) for value in d) if unlike.any() else ()
 
 
 def _without_drift(tracks: pd.DataFrame, drift: Drift) -> pd.DataFrame:

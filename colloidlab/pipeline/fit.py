@@ -16,7 +16,6 @@ from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.errors import FitRefused, InputError
-from colloidlab.indicators.association import held_out_pairs, summarise_association
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.distributed import CPU, Machine, machine
 from colloidlab.model.forms import Guess
@@ -27,6 +26,7 @@ from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit
 from colloidlab.model.trained_parts import move
 from colloidlab.model.uncertainty import Uncertainty
+from colloidlab.pipeline.association import association
 from colloidlab.pipeline.training import (
     Training,
     choose_device,
@@ -168,10 +168,7 @@ def _fit(
         summary["isothermal_steps"] = options.isothermal_steps
         if options.entropy != "isothermal":
             summary["filter_steps"] = options.filter_steps
-        if "d2min" in run.facts("indicators").get("parts", {}):
-            summary |= summarise_association(
-                held_out_pairs(thermal.state, run.read_table("indicators"), split.test)
-            )
+        summary |= association(run, thermal.state, split.test)
         run.summarise("fit", summary)
     training.checkpoint.remove()
     return summary | {"skipped": False}

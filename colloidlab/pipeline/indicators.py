@@ -10,19 +10,15 @@ import pandas as pd
 
 from colloidlab.config import QUANTITIES, Config
 from colloidlab.indicators import IndicatorResult, compute
-from colloidlab.indicators.stage import Parts
+from colloidlab.indicators.stage import Parts, refuse_impossible
+from colloidlab.pipeline.association import refresh_association
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
 from colloidlab.units import Calibration
 
-_OF_ROLLOUTS = ("neighbour_cutoff_px", "d2min_lag_frames")
-"""Headline numbers with which rollouts are compared to the experiment."""
-
 
 def run_indicators(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
-    """Measure what the options ask for.
-
-    What else has been measured in the same tracks with the same options is kept.
+    """Measure what the options ask for; what else has been measured in the same tracks is kept as it is.
 
     Returns
     -------
@@ -32,28 +28,33 @@ def run_indicators(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[
     Raises
     ------
     InputError
-        The run has no tracks.
+        The run has no tracks, or the options ask for what these tracks cannot have; nothing is touched then.
     """
     run.require("track")
     skipped = has_indicators(run, config)
     if not skipped:
         tracks, region = run.read_table("tracks"), run.facts("track")["region"]
+        refuse_impossible(tracks, config.indicators)
         write_indicators(run, config, measure(tracks, run.calibration, config, region, monitor))
     return run.stage_summary("indicators") | {"skipped": skipped}
 
 
 def has_indicators(run: Run, config: Config) -> bool:
-    """Is everything that the options ask for there?"""
-    parts = run.facts("indicators").get("parts", {})
-    return run.is_current("indicators", indicators_key(run, config)) and set(
-        config.indicators.quantities
-    ) <= set(parts)
+    """Is everything that the options ask for there, measured with these options?"""
+    parts, options = run.facts("indicators").get("parts", {}), _options(config)
+    return run.is_current("indicators", indicators_key(run)) and all(
+        parts.get(name, {}).get("options") == options for name in config.indicators.quantities
+    )
 
 
-def indicators_key(run: Run, config: Config) -> str:
-    """What the indicators depend on, whichever of them are asked for."""
-    options = config.indicators.model_dump(exclude={"only"})
-    return digest({"tracks": run.output_hash("track"), "indicators": options})
+def indicators_key(run: Run) -> str:
+    """What every indicator depends on; the options that each was measured with stand beside it."""
+    return digest({"tracks": run.output_hash("track")})
+
+
+def _options(config: Config) -> dict[str, Any]:
+    """Options of one measurement, those left to estimation absent."""
+    return config.indicators.model_dump(exclude={"only"}, exclude_none=True)
 
 
 def measure(
@@ -72,23 +73,25 @@ def measure(
 
 
 def write_indicators(run: Run, config: Config, result: IndicatorResult) -> None:
-    """Write the results of the stage, beside what else is there of the same tracks and options."""
-    key = indicators_key(run, config)
+    """Write the results of the stage, beside what else is there of the same tracks."""
+    key = indicators_key(run)
+    for part in result.parts.values():
+        part["options"] = _options(config)
     parts = run.facts("indicators").get("parts")
     if parts and run.is_current("indicators", key):
         result = _beside(run, parts, result)
-    before = run.stage_summary("indicators")
-    # What was asked for this time is no setting: the run's next command measures what it is asked for itself.
-    every = config.model_copy(update={"indicators": config.indicators.model_copy(update={"only": None})})
-    with run.stage("indicators", key, every, every.indicators.model_dump()) as facts:
+    # What was asked for of some quantities is no setting of the run.
+    kept = run.record["config"].get("indicators")
+    with run.stage("indicators", key, config, config.indicators.model_dump()) as facts:
         facts["parts"] = result.parts
         run.write_table("indicators", result.table)
         run.write_table("curves", result.curves)
         for name, table in result.tables.items():
             run.write_table(name, table)
         run.summarise("indicators", result.summary)
-    if any(before.get(name) != result.summary.get(name, before.get(name)) for name in _OF_ROLLOUTS):
-        run.forget("simulate")
+    if config.indicators.only is not None:
+        run.keep_options("indicators", kept)
+    refresh_association(run)
 
 
 def _beside(run: Run, parts: Parts, new: IndicatorResult) -> IndicatorResult:

@@ -42,7 +42,8 @@ def simulate_key(run: Run, config: Config) -> str:
     """What the result of the stage depends on."""
     options, drive = config.simulate.model_dump(), config.simulate.drive
     signal = sha256(drive) if drive is not None and drive.is_file() else ""
-    return digest({"fit": run.output_hash("fit"), "simulate": options, "drive": signal})
+    compared = [run.summary.get(name) for name in ("neighbour_cutoff_px", "d2min_lag_frames")]
+    return digest({"fit": run.output_hash("fit"), "simulate": options, "drive": signal, "compared": compared})
 
 
 def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:

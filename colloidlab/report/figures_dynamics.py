@@ -18,6 +18,7 @@ _HEIGHT = 2.9
 
 def relaxation(results: Results) -> Plate:
     """alpha2, F_s, overlap and chi4 against the lag."""
+    results.need_quantity("alpha2", "f_s", "overlap")
     table = results.table("curves", COLUMNS)
     present = [name for name in _RELAXATION if (table["quantity"] == name).any()]
     if not present:
@@ -41,6 +42,7 @@ def relaxation(results: Results) -> Plate:
 
 def displacements(results: Results) -> Plate:
     """Self and distinct van Hove functions."""
+    results.need_quantity("van_hove")
     table = results.table("curves", COLUMNS)
     lags = _lags(table, "van_hove")
     if not lags:

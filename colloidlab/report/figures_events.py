@@ -112,21 +112,44 @@ def timeline(results: Results) -> Plate:
     )
 
 
+_COMPONENTS = {
+    "shear_xy": "shear_strain",
+    "strain_xx": "gradient_xx",
+    "strain_yy": "gradient_yy",
+    "rotation_xy": "rotation_rad",
+}
+"""Columns of the table of the drive that hold the components of an oscillation, where the names differ."""
+
+
 def _draw_drive(axes: np.ndarray, drive: pd.DataFrame, results: Results) -> str:
-    ax = axes[-1]
-    ax.plot(drive["frame"], drive["shear_strain"], color=INK, linewidth=1.2)
-    ax.set_ylabel("shear strain")
-    period = results.summary.get("oscillation_period_frames")
+    """The component that oscillates, else the shear strain, and a line at each of its maxima."""
+    ax, summary = axes[-1], results.summary
+    period, phase = summary.get("oscillation_period_frames"), summary.get("oscillation_phase_rad", 0.0)
+    component = str(summary.get("oscillation_component", "shear_xy"))
+    column = _COMPONENTS.get(component, component)
+    spoken = column.replace("_", " ").removesuffix(" px").removesuffix(" rad")
+    spoken += " (px)" if column.endswith("_px") else ""
+    ax.plot(drive["frame"], drive[column], color=INK, linewidth=1.2)
+    ax.set_ylabel(spoken)
     if not period:
-        return " Below: the common shear strain of all particles; no period stands out of it."
+        return f" Below: the common {spoken} of all particles; no period was found in it."
     first, last = float(drive["frame"].min()), float(drive["frame"].max())
-    for k in np.arange(first, last, float(period)):
+    # A cos(2 pi t/P + phi) is largest where its argument is a multiple of 2 pi.
+    peak = -float(phase) / (2 * np.pi) * float(period)
+    peaks = peak + float(period) * np.arange(
+        np.ceil((first - peak) / period), np.floor((last - peak) / period) + 1
+    )
+    for k in peaks:
         for one in axes:
             one.axvline(k, color=GREY, linewidth=0.7, linestyle=":")
-    return f" Below: the common shear strain of all particles; dotted lines are one period ({period:.1f} frames) apart."
+    return (
+        f" Below: the common {spoken} of all particles; dotted lines are at the maxima of its wave, one period "
+        f"({period:.1f} frames) apart."
+    )
 
 
 def _events(results: Results) -> pd.DataFrame:
+    results.need_quantity("t1")
     try:
         return results.table("events", ["frame", "x", "y", *_FOUR])
     except InputError:
@@ -135,7 +158,7 @@ def _events(results: Results) -> pd.DataFrame:
         why = (
             "no exchange of neighbours lasted."
             if "n_t1_events" in results.summary
-            else "they were not looked for; the notes below say why, unless they were not asked for."
+            else "they could not be looked for; the notes below say why."
         )
         raise InputError(f"There are no T1 events: {why}") from None
 
@@ -154,7 +177,8 @@ def _hops(results: Results) -> tuple[str, pd.Series, str] | None:
     indicators = results.table("indicators", ["frame"])
     if "hopped" not in indicators:
         return None
-    share = indicators[indicators["hop_px2"].notna()].groupby("frame")["hopped"].mean()
+    # Without a localisation error nothing is flagged, which is not to say that nothing hops.
+    share = indicators[indicators["hop_error_px2"].notna()].groupby("frame")["hopped"].mean()
     return None if share.empty else ("share of particles\nthat hop", share, GREEN)
 
 

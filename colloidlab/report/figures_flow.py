@@ -15,6 +15,7 @@ _SPEEDS = ["vx_px", "vy_px"]
 
 def flow(results: Results) -> Plate:
     """Velocity as arrows and shear rate in colour, of the window in which the flow is fastest."""
+    results.need_quantity("flow")
     try:
         table = results.table("flow", ["frame", "x", "y", *_SPEEDS, "shear_rate_per_frame", "vx_error_px"])
     except InputError:

@@ -79,9 +79,15 @@ def rearrangement(results: Results) -> Plate:
     view.dress(left, f"frame {frame}")
     view.dress(right, f"frame {frame}")
     right.set_ylabel("")
-    lag = results.summary.get("d2min_lag_frames")
+    lag, fixed = (results.summary.get(f"d2min_{key}") for key in ("lag_frames", "reference_frame"))
     since = (
-        "" if lag is None else " since the frame before" if lag == 1 else f" over the {lag:.0f} frames before"
+        f" since frame {fixed}"
+        if fixed is not None
+        else ""
+        if lag is None
+        else " since the frame before"
+        if lag == 1
+        else f" over the {lag:.0f} frames before"
     )
     return Plate(
         figure,
@@ -136,6 +142,7 @@ _NAMES = {"g_r": "g(r)", "s_q": "S(q)", "msd": "MSD", "vacf": "VACF"}
 
 def curves(results: Results) -> Plate:
     """g(r), S(q), MSD and VACF with their bands."""
+    results.need_quantity(*_NAMES)
     table = results.table("curves", COLUMNS)
     present = [name for name in _NAMES if (table["quantity"] == name).any()]
     if not present:
@@ -211,12 +218,15 @@ def _draw_slopes(ax: Axes, curve: pd.DataFrame) -> None:
 
 
 def _draw_noise_floor(ax: Axes, results: Results) -> str:
-    """Line at 4 sigma^2, what localisation error adds to an MSD in two dimensions; gives its sentence."""
-    sigma = results.summary.get("localisation_error_px", results.summary.get("sigma_px"))
+    """Line at 2 D sigma^2, what localisation error adds to an MSD in D dimensions; gives its sentence."""
+    # The error that the motion itself tells is one only where the motion is free diffusion.
+    told = results.summary.get("localisation_error_px") if results.summary.get("diffusion_free") else None
+    sigma = told or results.summary.get("sigma_px")
     if not sigma:
         return ""
-    floor = 4 * float(sigma) ** 2 * results.calibration.factor(length=2)
+    axes = 3 if "z" in results.table("tracks", ["x"]) else 2
+    floor = 2 * axes * float(sigma) ** 2 * results.calibration.factor(length=2)
     ax.axhline(floor, color=ORANGE, linestyle=":", linewidth=1)
     bottom, top = ax.get_ylim()
     ax.set_ylim(min(bottom, 0.7 * floor), top)
-    return " The dotted line is what localisation error alone would give (4σ²)."
+    return f" The dotted line is what localisation error alone would give ({2 * axes}σ²)."

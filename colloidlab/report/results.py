@@ -128,6 +128,14 @@ class Results:
             raise InputError(f"{name}.parquet holds no rows: there was nothing to show here.")
         return table
 
+    def need_quantity(self, *names: str) -> None:
+        """Raise unless one of these indicators was measured: that they were not asked for is not that they failed."""
+        parts = self.run.facts("indicators").get("parts")
+        if parts is not None and not set(names) & set(parts):
+            raise InputError(
+                f"Not asked for; run 'colloidlab indicators {self.run.path} --only {','.join(names)}' to measure it."
+            )
+
     def at_frame(self, name: str, frame: int, columns: Sequence[str]) -> pd.DataFrame:
         """Rows of one frame of table `name`, with the particle's radius where the tracks know it."""
         table = self.table(name, ["frame", *columns])

@@ -136,8 +136,14 @@ def diffusion(results: Results) -> str:
                 noise = f", with a localisation error of {number(sigma)} px found along with it"
             elif sigma is not None:
                 noise = "; a localisation error could not be told from the motion"
+            # Where the motion is no free diffusion, a note says why.
+            name = (
+                "Diffusion coefficient"
+                if results.summary.get("diffusion_free", True)
+                else "Nominal diffusion coefficient"
+            )
             return (
-                f"Diffusion coefficient {with_error(float(value), error)} {unit} (covariance estimator, one "
+                f"{name} {with_error(float(value), error)} {unit} (covariance estimator, one "
                 f"standard error){noise}."
             )
     return ""

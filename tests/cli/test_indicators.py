@@ -56,21 +56,49 @@ def test_more_is_put_beside_it_and_equals_all_at_once(
     assert again.code == 0 and "nothing to do" in again.out
 
 
-def test_other_options_leave_nothing_of_before(command: Command, tracked: Path) -> None:
+def test_other_options_of_some_leave_the_others_as_they_are(command: Command, tracked: Path) -> None:
+    psi6 = Run(tracked).read_table("indicators")["psi6"]
     assert command("indicators", tracked, "--only", "d2min", "--lag-frames", "2").code == 0
     run = Run(tracked)
-    assert list(run.facts("indicators")["parts"]) == ["d2min"]
-    assert "psi6" not in run.read_table("indicators") and "psi6_mean" not in run.summary
+    parts = run.facts("indicators")["parts"]
+    assert list(parts) == ["g_r", "psi6", "d2min"]
+    assert parts["d2min"]["options"]["lag_frames"] == 2 and "lag_frames" not in parts["psi6"]["options"]
+    pd.testing.assert_series_equal(run.read_table("indicators")["psi6"], psi6)
+    assert "psi6_mean" in run.summary and run.summary["d2min_lag_frames"] == 2
+    # It was asked for once, and is no setting of the run: everything comes back with the run's own options.
+    assert command("indicators", tracked, "--only", "d2min").code == 0
+    assert "lag_frames" not in Run(tracked).facts("indicators")["parts"]["d2min"]["options"]
 
 
-def test_rollouts_stay_where_they_are_compared_over_the_same_lag(command: Command, copy_of_run: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--reference-frame", "9999"), "holds no particle"),
+        (("--lag-frames", "9999"), "does not fit a recording"),
+        (("--hop-frames", "100000"), "does not fit a recording"),
+        (("--lag-period",), "not periodic"),
+    ],
+)
+def test_what_the_recording_does_not_have_is_refused_before_anything_is_written(
+    command: Command, tracked: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    before = contents(tracked)
+    refused = command("indicators", tracked, *options)
+    assert refused.code == 4 and sentence in refused.err
+    assert contents(tracked) == before
+
+
+def test_rollouts_stay_and_are_compared_anew_over_another_lag(command: Command, copy_of_run: Path) -> None:
     run = Run(copy_of_run)
-    lag = int(run.summary["d2min_lag_frames"])
-    # Each as its own, with whatever the run had been asked for.
-    assert command("indicators", copy_of_run, "--only", "psi6", "--lag-frames", str(lag)).code == 0
-    assert run.has("rollout.zarr") and not run.has("report.html")
+    lag, old = int(run.summary["d2min_lag_frames"]), run.summary["d2min_entropy_correlation"]
+    assert command("indicators", copy_of_run, "--only", "psi6").code == 0
+    assert run.has("rollout.zarr")
     assert command("indicators", copy_of_run, "--only", "d2min", "--lag-frames", str(lag + 1)).code == 0
-    assert not run.has("rollout.zarr") and run.has("model")
+    assert run.has("rollout.zarr") and not run.has("report.html")
+    # What the fit said of the old D2min is said of the new one.
+    assert Run(copy_of_run).summary["d2min_entropy_correlation"] != old
+    again = command("simulate", copy_of_run)
+    assert again.code == 0 and "nothing to do" not in again.out
 
 
 def test_wrong_names_and_folders_are_refused(command: Command, tracked: Path, tmp_path: Path) -> None:

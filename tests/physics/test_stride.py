@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from colloidlab.indicators.stride import free_diffusion
+from colloidlab.synthetic.crystal import as_tracks
 
 D_TRUE = 0.3
 N_PARTICLES, N_FRAMES = 120, 200
@@ -60,3 +61,13 @@ def test_ballistic_motion_is_never_called_free() -> None:
     tracks = pd.DataFrame({**columns, "x": path[..., 0].ravel(), "y": path[..., 1].ravel()})
     result = free_diffusion(tracks)
     assert not result.free and result.stride_frames == 1
+
+
+def test_a_shear_is_not_free_diffusion_whatever_its_memory() -> None:
+    """Steps along x of twice the variance of those along y: no memory, but no one coefficient."""
+    rng = np.random.default_rng(3)
+    steps = rng.normal(0, 1, (80, 200, 2)) * [2**0.5, 1.0]
+    unlike = free_diffusion(as_tracks(np.cumsum(steps, axis=0)), drift="none")
+    assert not unlike.free and unlike.axes == pytest.approx((1.0, 0.5), rel=0.1)
+    alike = free_diffusion(as_tracks(np.cumsum(rng.normal(0, 1, (80, 200, 2)), axis=0)), drift="none")
+    assert alike.free and alike.axes == ()

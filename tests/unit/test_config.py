@@ -146,3 +146,14 @@ def test_roi() -> None:
 def test_wrong_roi(text: str) -> None:
     with pytest.raises(ValueError, match="roi"):
         parse_roi(text)
+
+
+def test_the_later_of_two_ways_to_give_a_lag_counts() -> None:
+    kept = {"indicators": {"lag_frames": 4, "lag_period": False}}
+    assert (
+        load_config(None, {"indicators": {"lag_period": True}}, recorded=kept).indicators.lag_frames is None
+    )
+    changed = load_config(
+        None, {"indicators": {"lag_frames": 5}}, recorded={"indicators": {"lag_period": True}}
+    )
+    assert changed.indicators.lag_frames == 5 and not changed.indicators.lag_period
