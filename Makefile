@@ -21,7 +21,7 @@ help:
 	@echo "make demo       install, analyse the sample video and write $(DEMO)/report.html"
 	@echo "make test       install, then lint, type check and test everything"
 	@echo "make test-full  the same, then the learner against gases of known law (an hour)"
-	@echo "make test-gui   install napari into $(VENV)-gui, then test the plugin in it"
+	@echo "make test-gui   install, then test the napari plugin only"
 	@echo "make lint       ruff and mypy only"
 	@echo "make format     let ruff rewrite the layout of the code"
 	@echo "make sample     make the sample videos again, with their ground truth"
@@ -42,10 +42,9 @@ test: $(VENV)/.installed-test
 test-full: test
 	$(BIN)/colloidlab benchmark learner
 
-# In an environment of its own: ovito, with which the other tests compare, brings another build of Qt.
-test-gui: $(VENV)-gui/.installed
+test-gui: $(VENV)/.installed-test
 	@.ci/display-packages
-	$(VENV)-gui/bin/python -m pytest tests/gui
+	$(BIN)/python -m pytest tests/gui
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -79,15 +78,9 @@ $(VENV)/.installed-test: $(PINNED)
 	@.ci/system-libraries $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
-$(VENV)-gui/.installed: $(PINNED)
-	@.ci/virtual-environment $(VENV)-gui
-	$(VENV)-gui/bin/python -m pip install $(PIP_ARGS) -c constraints.txt -e ".[test-gui]"
-	@.ci/system-libraries $(VENV)-gui/bin/python
-	@touch $@
-
 clean:
 	rm -rf build dist colloidlab.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage $(DEMO)
 	find colloidlab tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean
-	rm -rf $(VENV) $(VENV)-gui
+	rm -rf $(VENV)

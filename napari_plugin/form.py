@@ -25,7 +25,7 @@ class SectionForm(QScrollArea):
     def __init__(self, section: type[Section]) -> None:
         super().__init__()
         inside = QWidget()
-        rows = QFormLayout(inside)
+        self._rows = rows = QFormLayout(inside)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         about = QLabel((section.__doc__ or "").partition("\n")[0])
@@ -43,6 +43,10 @@ class SectionForm(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def add_panel(self, panel: QWidget, *, above: bool = False) -> None:
+        """Put something that belongs to this section below its fields, or above the first one."""
+        self._rows.insertRow(1 if above else self._rows.rowCount(), panel)
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, not validated."""

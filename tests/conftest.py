@@ -10,7 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: as many test processes as cores, so one thread each, and for what they start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The tests of the plugin need napari, which `make test-gui` installs beside; without it the others still run.
+# The tests of the plugin need napari, an extra; without it the others still run.
 collect_ignore = [] if find_spec("napari") else ["gui"]
 
 # Other packages may bring another Qt along.

@@ -275,9 +275,12 @@ def test_an_option_of_the_indicators_does_not_track_again(
     before = finished(copy_of_run)
     assert command("track", inertial_csv, "-o", copy_of_run, "--lag-frames", "7").code == 0
     after = finished(copy_of_run)
-    assert set(after) == {"track", "indicators", "fit"}
+    assert set(after) == {"track", "indicators", "fit", "simulate"}, "the page showed the earlier indicators"
     assert {s for s in after if after[s] != before[s]} == {"indicators"}
     assert Run(copy_of_run).summary["d2min_lag_frames"] == 7
+    # The rollouts that are there were compared over another lag; the next simulation is not skipped.
+    again = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4", "--json")
+    assert json.loads(again.out)["skipped"] is False
 
 
 def test_an_option_of_the_tracking_removes_everything_after_it(
