@@ -234,6 +234,12 @@ class FitConfig(Section):
     sigma_px: float | None = Field(
         None, ge=0, description="Localisation error for all particles, px [from the tracks]"
     )
+    sigma_scale: float | None = Field(
+        None,
+        gt=0,
+        description="Part of the tracks' localisation errors that is new in every frame, a factor on each; the rest "
+        "stays as long as the neighbourhood does [fitted with the laws]",
+    )
     fit_seed: int = Field(0, ge=0, description="Seed of the training")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",

@@ -25,6 +25,7 @@ from colloidlab.model.curves import learned_functions
 from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.laws import Laws
+from colloidlab.model.localisation import LocalisationError
 from colloidlab.model.scores import free_parameters
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train import Evaluation, TrainOptions, fit_isothermal
@@ -113,7 +114,7 @@ def _case(
     yield at_least(f"{name}: points of the true curves in the 95 % bands", inside, _IN_BANDS)
     yield Row(f"{name}: width of the bands, median of upper / lower", width)
     yield from _without_bars(deviation_rows(f"{name}, likelihood alone", before[0], _BAR))
-    if found.error is not None:
+    if isinstance(found.error, LocalisationError):
         fitted = float(found.error.variance.sqrt())
         yield at_most(f"{name}: error found / true - 1", abs(fitted / sigma - 1), _BAR)
         return

@@ -53,6 +53,8 @@ class Recording:
         Periodic lengths of a simulation; positions go on beyond them, so that nobody jumps.
     sigma_stated : bool
         False where nothing is known of the localisation errors, and `sigma` is 0.
+    sigma_new : bool
+        False where errors of successive frames may have something in common, so that only a part of `sigma` is noise.
     """
 
     first: int
@@ -68,6 +70,7 @@ class Recording:
     bad_frames: frozenset[int] = field(default_factory=frozenset)
     box: np.ndarray | None = None
     sigma_stated: bool = True
+    sigma_new: bool = True
 
     @property
     def mean_radius(self) -> float:
@@ -88,6 +91,7 @@ def from_tracks(
     edge_distance: EdgeDistance | None,
     *,
     sigma_px: float | None = None,
+    sigma_scale: float | None = 1.0,
     bad_frames: frozenset[int] = frozenset(),
     box: np.ndarray | None = None,
 ) -> Recording:
@@ -105,6 +109,8 @@ def from_tracks(
         See `EdgeDistance`; None in a periodic box.
     sigma_px : float, optional
         Localisation error for all, instead of the columns.
+    sigma_scale : float, optional
+        How much of the columns' errors is new in every frame; None where that is not known.
     box : float array, shape (D,), px, optional
         Periodic lengths of a simulated recording, which has no edge.
     """
@@ -119,7 +125,7 @@ def from_tracks(
         raise InputError("a particle appears twice in one frame of the tracks; link the features again")
     particles, code = np.unique(table["particle"].to_numpy(), return_inverse=True)
     radius = _radius(table, code, len(particles))
-    filled = _fill_gaps(table, code, sigma_px)
+    filled = _fill_gaps(table, code, sigma_px, 1.0 if sigma_scale is None else sigma_scale)
     order = np.lexsort((filled["particle"], filled["frame"]))
     filled = {name: values[order] for name, values in filled.items()}
     first, stop = int(filled["frame"][0]), int(filled["frame"][-1]) + 1
@@ -145,6 +151,7 @@ def from_tracks(
         bad_frames=bad_frames,
         box=box,
         sigma_stated=sigma_px is not None or _states_sigma(tracks),
+        sigma_new=sigma_px is not None or sigma_scale is not None,
     )
 
 
@@ -160,14 +167,16 @@ def _radius(table: pd.DataFrame, code: np.ndarray, n: int) -> np.ndarray:
     return np.where(np.isfinite(per_track) & (per_track > 0), per_track, np.nanmedian(per_track))
 
 
-def _fill_gaps(table: pd.DataFrame, code: np.ndarray, sigma_px: float | None) -> dict[str, np.ndarray]:
+def _fill_gaps(
+    table: pd.DataFrame, code: np.ndarray, sigma_px: float | None, sigma_scale: float
+) -> dict[str, np.ndarray]:
     frame = table["frame"].to_numpy(dtype=np.int64)
     axes = [axis for axis in ("x", "y", "z") if axis in table]
     position = table[axes].to_numpy(dtype=float)
     if sigma_px is not None:
         sigma = np.full_like(position, sigma_px)
     elif "sigma_x_px" in table:
-        sigma = table[[f"sigma_{axis}_px" for axis in axes]].to_numpy(dtype=float)
+        sigma = sigma_scale * table[[f"sigma_{axis}_px" for axis in axes]].to_numpy(dtype=float)
         typical = np.nanmedian(sigma) if np.isfinite(sigma).any() else 0.0
         sigma = np.where(np.isfinite(sigma), sigma, typical)
     else:

@@ -24,39 +24,25 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from colloidlab.dataset.windows import Window
 from colloidlab.model import brackets
 from colloidlab.model.entropy import EntropyInference, StepOutcome
 from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
+from colloidlab.model.localisation import FittedError
 from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.response import LinearResponse
-from colloidlab.model.tensors import dot, float64
+from colloidlab.model.tensors import dot
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
 _SIGMA2_FLOOR = 1e-12
 """Variance added to every localisation error, px^2: keeps exact positions of particles at rest finite."""
 
-_LEAST_SIGMA = 1e-4
-"""Where the search for an unknown localisation error begins at the least, px."""
-
 _ORDER = 5
 """Terms of the series in time of a particle's mean motion: relative velocities of a pair may decay twice as fast as those
 of a particle among neighbours at rest, and with the second term alone friction came out several per cent too high."""
-
-
-class LocalisationError(nn.Module):
-    """One localisation error for all, px, where the recording states none: fitted like the laws."""
-
-    def __init__(self, sigma: float) -> None:
-        super().__init__()
-        self.log_sigma = nn.Parameter(torch.log(float64(max(sigma, _LEAST_SIGMA))))
-
-    @property
-    def variance(self) -> Tensor:
-        return (2 * self.log_sigma).exp()
 
 
 @dataclass(frozen=True)
@@ -93,8 +79,8 @@ class Filter:
         Where entropies come from.
     velocity_variance : float
         Prior variance of a velocity component of a particle just seen, (px/frame)^2.
-    error : LocalisationError, optional
-        Adds to the errors that the recording states.
+    error : LocalisationError or ErrorScale, optional
+        What is fitted of the localisation errors; without it those that the recording states are new in every frame.
     """
 
     def __init__(
@@ -102,7 +88,7 @@ class Filter:
         laws: Laws,
         inference: EntropyInference,
         velocity_variance: float,
-        error: LocalisationError | None = None,
+        error: FittedError | None = None,
     ) -> None:
         self.laws = laws
         self.inference = inference
@@ -168,9 +154,9 @@ class Filter:
         return brackets.evaluate(self.laws, pairs, S, volume=volume)
 
     def localisation_variance(self, window: Window) -> Tensor:
-        """Variance of the localisation error of every particle in every frame, px^2, shape (n_frames, n, D)."""
+        """Variance of the localisation error that is new in every frame, px^2, shape (n_frames, n, D)."""
         stated = window.sigma2 + _SIGMA2_FLOOR
-        return stated if self.error is None else stated + self.error.variance
+        return stated if self.error is None else self.error.of(stated)
 
     def _meet(self, state: FilterState, window: Window, k: int) -> FilterState:
         """Start following particles that have just come into view."""

@@ -17,10 +17,11 @@ from colloidlab.model.batch_loss import Batch, BatchLoss
 from colloidlab.model.checkpoint import State
 from colloidlab.model.distributed import Machine
 from colloidlab.model.entropy import ConstantEntropy
-from colloidlab.model.filter import Filter, LocalisationError
+from colloidlab.model.filter import Filter
 from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.journal import Evaluation, Journal
+from colloidlab.model.localisation import ErrorScale, FittedError, LocalisationError
 from colloidlab.model.loop import Loop, Phase, steps_between
 from colloidlab.model.scoring import block_likelihood, score_steps
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
@@ -67,7 +68,7 @@ class IsothermalTrainer:
         machine: Machine,
         correct: Correction | None = None,
     ) -> None:
-        error = _unknown_error(windows.recording, guess)
+        error = _fitted_error(windows.recording, guess)
         self.filter = Filter(isothermal_laws(guess), ConstantEntropy(), guess.temperature, error=error)
         move(self.filter, machine.device, machine.dtype)
         self._windows, self._split, self._options, self._machine = windows, split, options, machine
@@ -173,8 +174,8 @@ class IsothermalTrainer:
         set_weights(self.filter, state["weights"])
 
 
-def _unknown_error(recording: Recording, guess: Guess) -> LocalisationError | None:
-    """A localisation error to be fitted, where the recording states none."""
-    if recording.sigma_stated:
-        return None
-    return LocalisationError(_FIRST_SIGMA * math.sqrt(guess.temperature))
+def _fitted_error(recording: Recording, guess: Guess) -> FittedError | None:
+    """What is to be fitted of the localisation error: all of it, how much of it is new in every frame, or nothing."""
+    if not recording.sigma_stated:
+        return LocalisationError(_FIRST_SIGMA * math.sqrt(guess.temperature))
+    return None if recording.sigma_new else ErrorScale()

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from colloidlab.errors import InputError
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
-from colloidlab.model.filter import Filter, LocalisationError
+from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.localisation import ErrorScale, FittedError, LocalisationError
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:
@@ -52,7 +53,7 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
         "entropy": inference.form,
         "initial_entropy": inference.initial,
         "encoder_initial_entropy": None if start is None else start.initial,
-        "fitted_sigma_px": None if thermal.error is None else float(thermal.error.variance.sqrt()),
+        "fitted_error": _describe_error(thermal.error),
         **facts,
     }
     (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
@@ -82,8 +83,7 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
             thermal = thermal_laws(isothermal)
             _load(thermal, "thermal", tensors)
         velocity = float(description["velocity_variance"])
-        sigma = description.get("fitted_sigma_px")
-        unknown = None if sigma is None else LocalisationError(float(sigma)).requires_grad_(False)
+        fitted = _error(description["fitted_error"])
     except FileNotFoundError:
         raise InputError(f"{folder} holds no model; run 'colloidlab fit' first") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -91,10 +91,27 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
     for module in (isothermal, thermal, inference):
         module.requires_grad_(False)
     if thermal is isothermal:
-        alone = Filter(isothermal, inference, velocity, unknown)
+        alone = Filter(isothermal, inference, velocity, fitted)
         return alone, alone, description
-    plain = Filter(isothermal, ConstantEntropy(), velocity, unknown)
-    return plain, Filter(thermal, inference, velocity, unknown), description
+    plain = Filter(isothermal, ConstantEntropy(), velocity, fitted)
+    return plain, Filter(thermal, inference, velocity, fitted), description
+
+
+def _describe_error(error: FittedError | None) -> dict[str, float] | None:
+    if error is None:
+        return None
+    if isinstance(error, ErrorScale):
+        return {"scale": float(error.scale)}
+    return {"sigma_px": float(error.variance.sqrt())}
+
+
+def _error(description: dict[str, float] | None) -> FittedError | None:
+    """What `_describe_error` described."""
+    if description is None:
+        return None
+    if "scale" in description:
+        return ErrorScale(float(description["scale"])).requires_grad_(False)
+    return LocalisationError(float(description["sigma_px"])).requires_grad_(False)
 
 
 def _inference(description: dict[str, Any]) -> EntropyInference:

@@ -9,7 +9,7 @@ Fisher's information. With hundreds of particles a few frames suffice; no second
 | g_ik | scores | derivative of ln p of particle i in frame k, whole past of the filter included |
 | H = sum g_ik g_ik^T | information | curvature of the log-likelihood |
 | J = sum g_ik (g_ik + sum_j g_jk)^T | variation | variance of the summed score; neighbours j share a kick |
-| phi >= 1 | overdispersion | how much more whole stretches scatter than J says |
+| phi >= 1 | overdispersion | how much more whole stretches scatter than J says; directions far beyond the others have their own |
 | G | gradient | summed score, less what it is expected to be |
 | d = (H + 1)^-1 G | shift | Newton's step to the optimum |
 
@@ -50,6 +50,8 @@ _STRETCHES = 2
 _STRETCH_FRAMES = 13
 _PARTS = 4
 """Of the training block, at the least, from whose scatter the overdispersion is found."""
+_APART = 5.0
+"""Times the median scatter; of ten windows and twenty directions that are alike, one in a few hundred exceeds it."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,8 @@ def estimate_uncertainty(
     extend = torch.cat([one, response[:, None]], dim=1)
     information, variation = (extend @ m @ extend.T for m in (information, variation))
     scores, gradient = scores @ extend.T, extend @ gradient
-    spread = _overdispersion(scores, counts, variation / total)
-    inside, shift = _sandwich(information, (1 + share) * variation, gradient)
+    spread, inflated = _overdispersion(scores, counts, variation / total)
+    inside, shift = _sandwich(information, (1 + share) * total * inflated, gradient)
     return Uncertainty(
         covariance=spread * inside + torch.outer(shift, shift),
         entropy_response=response,
@@ -195,8 +197,11 @@ def _entropy_response(information: Tensor) -> Tensor:
     return -information[:-1, -1] / level if float(level) > 0 else torch.zeros_like(information[:-1, -1])
 
 
-def _overdispersion(scores: Tensor, counts: Tensor, variation: Tensor) -> float:
+def _overdispersion(scores: Tensor, counts: Tensor, variation: Tensor) -> tuple[float, Tensor]:
     """Scatter of the scores of whole windows over what independent frames would give; 1 at least.
+
+    A rare event, such as one close encounter, may have a score in one direction that outweighs all others together.
+    That says nothing of the other directions: what scatters several times as much as they do is told apart.
 
     Parameters
     ----------
@@ -205,17 +210,29 @@ def _overdispersion(scores: Tensor, counts: Tensor, variation: Tensor) -> float:
         Number of predictions in each.
     variation : tensor, shape (p, p)
         Variance of the score of one prediction.
+
+    Returns
+    -------
+    phi : float
+        Of all directions that scatter alike.
+    inflated : tensor, shape (p, p)
+        `variation`, with directions apart larger by as much as they scatter beyond phi.
     """
     used = counts > 0.5 * counts.max()
     scores, counts = scores[used], counts[used]
     if len(counts) < 3:
-        return 1.0
+        return 1.0, variation
     centred = (scores - counts[:, None] * (scores.sum(0) / counts.sum())) / counts[:, None].sqrt()
     values, vectors = torch.linalg.eigh(variation)
     # Directions that the data do not see hold numerical noise only.
     seen = values > 1e-6 * values.max()
     white = centred @ vectors[:, seen] / values[seen].sqrt()
-    return max(1.0, float((white**2).sum() / ((len(counts) - 1) * int(seen.sum()))))
+    ratio = (white**2).sum(0) / (len(counts) - 1)
+    alike = ratio <= _APART * ratio.median()
+    phi = max(1.0, float(ratio[alike].mean()))
+    excess = torch.where(alike, torch.ones_like(ratio), (ratio / phi).clamp_min(1.0))
+    own = vectors[:, seen]
+    return phi, variation + (own * (values[seen] * (excess - 1))) @ own.T
 
 
 def _sandwich(information: Tensor, variation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:

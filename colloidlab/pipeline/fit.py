@@ -21,6 +21,7 @@ from colloidlab.model.distributed import CPU, Machine, machine
 from colloidlab.model.forms import Guess
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
+from colloidlab.model.localisation import ErrorScale, LocalisationError
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit
@@ -165,6 +166,8 @@ def _fit(
         run.write_table("likelihood", comparison.table)
         run.write_table("functions", _functions(fit, thermal, uncertainty, run))
         summary = _summary(comparison, regime, subject.guess.cutoff)
+        if isinstance(found := fit.thermal.error, ErrorScale):
+            summary["sigma_scale"] = float(found.scale)
         summary["isothermal_steps"] = options.isothermal_steps
         if options.entropy != "isothermal":
             summary["filter_steps"] = options.filter_steps
@@ -195,7 +198,14 @@ def load_recording(run: Run, config: Config) -> Recording:
         raise FitRefused("the positions are three-dimensional; the laws are those of a monolayer")
     frames = run.read_table("frames")
     bad = frozenset(int(f) for f in frames.loc[frames["status"].isin(["missing", "damaged"]), "frame"])
-    return from_tracks(tracks, edge_distance(run), sigma_px=config.fit.sigma_px, bad_frames=bad)
+    options = config.fit
+    return from_tracks(
+        tracks,
+        edge_distance(run),
+        sigma_px=options.sigma_px,
+        sigma_scale=options.sigma_scale,
+        bad_frames=bad,
+    )
 
 
 def _cutoff(recording: Recording, config: Config) -> tuple[float, str]:
@@ -227,8 +237,9 @@ def _record_refusal(run: Run, config: Config, key: str, regime: Regime | None, s
 
 def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:
     sigma = float(np.median(recording.sigma[recording.observed]))
-    if fit.isothermal.error is not None:
-        sigma = float(fit.isothermal.error.variance.sqrt())
+    error = fit.isothermal.error
+    if isinstance(error, LocalisationError):
+        sigma = float(error.variance.sqrt())
     return {
         **facts,
         "frame_interval_s": None if calibration.fps is None else 1 / calibration.fps,

@@ -238,8 +238,8 @@ def _look(
     at = order[at]
     seen = (identity[at] == plan.particles[wanted]) & recording.observed[rows][at]
     wanted, at = wanted[seen], at[seen]
-    extra = 0.0 if filter_.error is None else float(filter_.error.variance.detach())
-    sigma = np.sqrt(recording.sigma[rows][at] ** 2 + extra)
+    variance = torch.as_tensor(recording.sigma[rows][at] ** 2)
+    sigma = (variance if filter_.error is None else filter_.error.of(variance).detach()).sqrt().numpy()
     predicted = members[:, wanted]
     predicted = predicted + sigma * rng.normal(size=predicted.shape)
     r, v = plan.r[0, wanted], plan.v[0, wanted]
