@@ -9,7 +9,7 @@ Fisher's information. With hundreds of particles a few frames suffice; no second
 | g_ik | scores | derivative of ln p of particle i in frame k, whole past of the filter included |
 | H = sum g_ik g_ik^T | information | curvature of the log-likelihood |
 | J = sum g_ik (g_ik + sum_j g_jk)^T | variation | variance of the summed score; neighbours j share a kick |
-| phi >= 1 | overdispersion | how much more whole stretches scatter than J says; directions far beyond the others have their own |
+| phi >= 1 | overdispersion | how much more stretches scatter than J says; outliers have their own |
 | G | gradient | summed score, less what it is expected to be |
 | d = (H + 1)^-1 G | shift | Newton's step to the optimum |
 
@@ -51,7 +51,8 @@ _STRETCH_FRAMES = 13
 _PARTS = 4
 """Of the training block, at the least, from whose scatter the overdispersion is found."""
 _APART = 5.0
-"""Times the median scatter; of ten windows and twenty directions that are alike, one in a few hundred exceeds it."""
+"""Times the median scatter: of directions that are alike one in a hundred exceeds it in four windows, one in two thousand
+in seven."""
 
 
 @dataclass(frozen=True)
