@@ -64,6 +64,7 @@ class ColourForm(QWidget):
         self._titles: list[str] = []
         self._arrange()
         self.quantity.activated.connect(self._choose)
+        self.quantity.line.returnPressed.connect(self._search)
         self.quantity.line.editingFinished.connect(self._settle)
         self.colours.activated.connect(lambda _: self._edited())
         self.low.editingFinished.connect(self._edited)
@@ -123,13 +124,20 @@ class ColourForm(QWidget):
     def _choose(self, index: int) -> None:
         self.chosen.emit(self.quantity.itemData(index))
 
+    def _search(self) -> None:
+        """The first quantity in which the typed text occurs."""
+        box = self.quantity
+        found = box.findText(box.currentText(), Qt.MatchFlag.MatchContains)
+        if box.currentText() and found >= 0 and box.itemData(found) is not None:
+            changed = found != box.currentIndex()
+            box.setCurrentIndex(found)
+            if changed:
+                self.chosen.emit(box.itemData(found))
+        self._settle()
+
     def _settle(self) -> None:
         """Text that is no quantity gives way to the one that is chosen."""
         box = self.quantity
-        found = box.findText(box.currentText(), Qt.MatchFlag.MatchFixedString)
-        if found >= 0 and found != box.currentIndex():
-            box.setCurrentIndex(found)
-            self.chosen.emit(box.itemData(found))
         box.setEditText(box.itemText(box.currentIndex()))
         box.line.setCursorPosition(0)
         box.setToolTip(box.currentText())

@@ -132,7 +132,7 @@ def _bond(table: pd.DataFrame, one: int, other: int, frames: np.ndarray) -> pd.D
     axes = [axis for axis in ("x", "y", "z") if axis in table]
     near = table[table["frame"].isin(frames)]
     ends = [near[near["particle"] == int(p)].set_index("frame")[axes] for p in (one, other)]
-    both = ends[0].join(ends[1], how="inner", rsuffix="_end")
+    both = ends[0].join(ends[1].add_suffix("_end"), how="inner")
     for axis in axes:
         both[f"along_{axis}"] = both.pop(f"{axis}_end") - both[axis]
     return both.reset_index()
