@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from napari import Viewer
+from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -27,7 +29,13 @@ RETURN = Qt.Key.Key_Return
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
+def viewer() -> ViewerModel:
+    """A viewer without a picture, which is all that most of the window needs."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[..., Any]) -> Any:
     opened = make_napari_viewer(show=True)
     opened.window._qt_window.resize(1300, 900)
     return opened
@@ -35,7 +43,12 @@ def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
 
 def explore(viewer: Any, qtbot: QtBot, *runs: Run) -> Explore:
     widget = Explore(viewer)
-    viewer.window.add_dock_widget(widget, name="Explore")
+    if isinstance(viewer, Viewer):
+        viewer.window.add_dock_widget(widget, name="Explore")
+    else:
+        qtbot.addWidget(widget)
+        widget.resize(400, 900)
+        widget.show()
     for run in runs:
         show_run(viewer, layers_of(run))
     qtbot.waitUntil(lambda: widget.note.isVisible() or widget.body.isVisible(), timeout=5000)
@@ -140,8 +153,9 @@ def test_choosing_a_quantity_its_colours_and_its_range(viewer: Any, qtbot: QtBot
 
 
 def test_particles_that_are_clicked_on_are_plotted_and_plot_and_slider_go_together(
-    viewer: Any, qtbot: QtBot, run: Run
+    window: Any, qtbot: QtBot, run: Run
 ) -> None:
+    viewer = window
     widget = explore(viewer, qtbot, run)
     viewer.dims.set_current_step(0, 20)
     viewer.reset_view()
