@@ -23,7 +23,13 @@ from colloidlab.report.words import label
 from colloidlab.units import Calibration
 from napari_plugin.quantities import describe
 
-FILTERS = ("all frames", "frames in the plot", "current frame", "selected particles")
+ALL, IN_PLOT, IN_FRAME, OF_SELECTED = (
+    "all T1 events",
+    "T1 events in the plot's frames",
+    "T1 events in this frame",
+    "T1 events of the selected",
+)
+FILTERS = (ALL, IN_PLOT, IN_FRAME, OF_SELECTED)
 
 _FOUR = ("particle_a", "particle_b", "particle_c", "particle_d")
 _SORT = Qt.ItemDataRole.UserRole
@@ -108,8 +114,8 @@ class EventList(QWidget):
         self.filter = QComboBox()
         self.filter.addItems(FILTERS)
         self.filter.setToolTip("Which events are listed")
-        self.plot_four = QCheckBox("plot its particles")
-        self.plot_four.setToolTip("Select the four particles of the event that is gone to")
+        self.plot_four = QCheckBox("plot its four")
+        self.plot_four.setToolTip("Select the four particles of the event that is clicked on")
         self.plot_four.setChecked(True)
         self.count, self.note = QLabel(), QLabel()
         self.note.setWordWrap(True)
@@ -117,14 +123,14 @@ class EventList(QWidget):
         self._events: pd.DataFrame | None = None
         self.view = _view(self._proxy)
         above = QHBoxLayout()
-        for widget in (QLabel("T1 events:"), self.filter, self.count, self.plot_four):
+        for widget in (self.filter, self.count, self.plot_four):
             above.addWidget(widget)
-        above.insertStretch(3)
+        above.insertStretch(2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(above)
-        column.addWidget(self.note)
-        column.addWidget(self.view, 1)
+        column.addWidget(self.note, 1, Qt.AlignmentFlag.AlignTop)
+        column.addWidget(self.view, 10)
         self.filter.activated.connect(lambda _: self.filter_changed.emit())
         self.view.clicked.connect(self._choose)
         self.view.activated.connect(self._choose)
@@ -141,7 +147,8 @@ class EventList(QWidget):
             self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.note.setText(note)
         self.note.setVisible(bool(note))
-        self.view.setVisible(not note)
+        for widget in (self.view, self.filter, self.count, self.plot_four):
+            widget.setVisible(not note)
 
     def narrow(self, span: tuple[float, float], frame: int, particles: tuple[int, ...]) -> None:
         """List those events that the filter lets through.
@@ -158,11 +165,11 @@ class EventList(QWidget):
         events = self._model.events
         wanted = np.ones(len(events), dtype=bool)
         which = self.filter.currentText()
-        if which == "frames in the plot":
+        if which == IN_PLOT:
             wanted = events["frame"].between(*span).to_numpy()
-        elif which == "current frame":
+        elif which == IN_FRAME:
             wanted = (events["frame"] == frame).to_numpy()
-        elif which == "selected particles" and len(events):
+        elif which == OF_SELECTED and len(events):
             wanted = takes_part(events, particles)
         self._proxy.want(wanted)
         total = len(events)
@@ -196,7 +203,7 @@ def _columns(events: pd.DataFrame, calibration: Calibration) -> dict[str, tuple[
             found[name] = ([f"{a:.0f} – {b:.0f}" for a, b in zip(one, other, strict=True)], one)
     if "persistence_frames" in events:
         values = events["persistence_frames"].to_numpy()
-        found["lasted (frames)"] = ([f"{v:.0f}" for v in values], values)
+        found["frames kept"] = ([f"{v:.0f}" for v in values], values)
     known = {"frame", "x", "y", "z", *_FOUR, "persistence_frames"}
     for column in events.select_dtypes("number").columns.difference(known, sort=False):
         values = events[column].to_numpy(dtype=np.float64)
@@ -209,7 +216,7 @@ def _meaning(heading: str) -> str:
         "frame": "the first frame with the new contact",
         "parted": "neighbours before the event, not after it",
         "met": "neighbours from the event on",
-        "lasted (frames)": "frames that the new contact is known to have lasted",
+        "frames kept": "frames that the new contact is known to have lasted",
     }.get(heading, "centre of the four particles" if heading[:1] in "xyz" else heading)
 
 
@@ -226,5 +233,6 @@ def _view(model: QSortFilterProxyModel) -> QTableView:
         rows.hide()
         rows.setDefaultSectionSize(22)
     if (columns := view.horizontalHeader()) is not None:
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        columns.setStretchLastSection(True)
     return view

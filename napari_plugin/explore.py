@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLay
 from napari_plugin import marks
 from napari_plugin.appearance import follow
 from napari_plugin.colour_form import ColourForm
-from napari_plugin.event_list import EventList, takes_part
+from napari_plugin.event_list import IN_FRAME, EventList, takes_part
 from napari_plugin.listening import Listening, on_click
 from napari_plugin.recolouring import (
     Choice,
@@ -108,7 +108,7 @@ class Explore(QWidget):
     def _arrange(self) -> None:
         upper, self.body = QWidget(), QSplitter(Qt.Orientation.Vertical)
         above = QVBoxLayout(upper)
-        above.setContentsMargins(0, 0, 0, 0)
+        above.setContentsMargins(0, 0, 0, 6)
         for widget in (self.about, self.colours, self.doubt):
             above.addWidget(widget)
         above.addWidget(self.plot, 1)
@@ -341,7 +341,7 @@ class Explore(QWidget):
         self.plot.set_frame(frame)
         self.values.setText(readout(self.plot.curves, frame, self.shown, self._mine.choice))
         self.values.show()
-        if event is None or self.events.filter.currentText() == "current frame":
+        if event is None or self.events.filter.currentText() == IN_FRAME:
             self._narrow()
 
     # ---- events -----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from napari.layers import Layer
 
@@ -152,15 +153,22 @@ def _discs(viewer: Any, shown: ShownRun, choice: Choice) -> Any:
     own = [layer for layer in shown.of("coloured") if about(layer)["quantity"] == choice.column]
     if own:
         return own[0]
+    data, arguments, kind = drawn.coloured(scene, quantity, visible=False)
+    # As numbers: of a few whole ones napari would take each for a class of its own.
+    features = arguments["features"].astype({choice.column: np.float64})
     shared = [layer for layer in shown.of("coloured") if about(layer).get("shared")]
     if not shared:
-        data, arguments, kind = drawn.coloured(scene, quantity, visible=False)
-        # With all columns, so that the next choice needs no new features.
-        arguments["features"] = scene.table[["particle", *colourable(scene.table)]]
-        shared = [_insert(viewer, shown, Layer.create(data, arguments, kind), ("coloured", "map"))]
-    layer = shared[0]
-    about(layer).update(shared=True, **scene.about(quantity))
-    layer.name = scene.title(quantity)
+        layer = Layer.create(data, {**arguments, "features": features}, kind)
+        about(layer)["shared"] = True
+        return _insert(viewer, shown, layer, ("coloured", "map"))
+    [layer] = shared
+    before = about(layer)["quantity"]
+    # The colours must not lose their column before they have another one.
+    layer.features = features.assign(**{before: layer.features[before]})
+    layer.face_color = choice.column
+    layer.features = features
+    about(layer).update(scene.about(quantity))
+    layer.name = arguments["name"]
     return layer
 
 

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 
 from colloidlab.run import Run
 from napari_plugin.colour_form import COLOUR_MAPS
-from napari_plugin.event_list import FILTERS
+from napari_plugin.event_list import FILTERS, IN_FRAME, IN_PLOT, OF_SELECTED
 from napari_plugin.explore import Explore
 from napari_plugin.layers import run_layers
 from napari_plugin.run_words import NO_RUN
@@ -244,13 +244,13 @@ def test_the_list_of_events_leads_to_frame_and_place(viewer: Any, qtbot: QtBot, 
         assert widget.events.filter.currentText() == which
         return sorted(listed(widget))
 
-    assert narrow("current frame") == [21] and widget.events.count.text() == "1 of 4"
+    assert narrow(IN_FRAME) == [21] and widget.events.count.text() == "1 of 4"
     viewer.dims.set_current_step(0, 9)
     assert listed(widget) == [9]
     widget.select((four[0],))
-    assert narrow("selected particles") == [9]
+    assert narrow(OF_SELECTED) == [9]
     widget.select(())
-    assert narrow("frames in the plot") == [4, 9, 21, 25]
+    assert narrow(IN_PLOT) == [4, 9, 21, 25]
     middle = QPointF(at_frame(widget, 22))
     for _ in range(4):
         wheel = QWheelEvent(

@@ -62,10 +62,15 @@ def seen(viewer: ViewerModel) -> list[str]:
 
 
 def test_every_choice_colours_each_particle_by_its_value(run: Run) -> None:
+    counted = run.read_table("indicators")
+    run.write_table("indicators", counted.assign(n_neighbours=4 + counted["particle"] % 5))
     viewer = ViewerModel()
     shown = shown_in(viewer, run)
     n_layers, shared = len(viewer.layers), None
-    for choice in (Choice("hop_px2"), Choice("psi6"), Choice("strain_xy"), Choice("error_px", ROLLOUT)):
+    drawn = [
+        Choice(c) for c in ("n_neighbours", "hop_px2", "psi6", "strain_xy", "track_length", "n_neighbours")
+    ]
+    for choice in (*drawn, Choice("error_px", ROLLOUT)):
         shown = shown_runs(viewer)[shown.path]
         look = choose(viewer, shown, choice)
         [name] = seen(viewer)
@@ -77,7 +82,7 @@ def test_every_choice_colours_each_particle_by_its_value(run: Run) -> None:
         scaled = np.clip((value - look.low) / (look.high - look.low), 0, 1)[known]
         np.testing.assert_allclose(layer.face_color[known], colormaps[look.colours](scaled), atol=0.02)
         assert not layer.face_color[~known, 3].any()
-        if choice.column in ("hop_px2", "strain_xy"):
+        if choice.column not in ("psi6", "error_px"):
             assert shared is None or layer is shared
             shared = layer
     # What has no layer of its own shares one.
