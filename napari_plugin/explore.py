@@ -18,6 +18,8 @@ from napari_plugin.colour_form import ColourForm
 from napari_plugin.event_list import IN_FRAME, EventList, takes_part
 from napari_plugin.listening import Listening, on_click
 from napari_plugin.recolouring import (
+    PARTICLES,
+    ROLLOUT,
     Choice,
     Look,
     choice_of,
@@ -58,6 +60,8 @@ class Memory:
         Colours and ranges that are not the usual ones.
     scene : Scene
         Of the layers that were seen last.
+    coloured : napari.layers.Points
+        The layer that was coloured last.
     """
 
     choice: Choice
@@ -66,6 +70,7 @@ class Memory:
     particles: tuple[int, ...] = ()
     looks: dict[Choice, Look] = field(default_factory=dict)
     scene: Scene | None = None
+    coloured: Any = None
 
 
 class Explore(QWidget):
@@ -202,10 +207,12 @@ class Explore(QWidget):
         usual = seen if seen in self._choices else self._choices[0]
         memory = self._memory.setdefault(shown.path, Memory(usual, smooth=has_map(shown)))
         was_replaced = memory.scene is not None and memory.scene is not shown.scene
+        # Another member of the ensemble may have taken the place of the one that was coloured.
+        was_replaced |= memory.choice.source == ROLLOUT and memory.coloured not in shown.layers
         memory.scene = shown.scene
         if memory.choice not in self._choices or not memory.explicit:
             memory.choice, memory.explicit = usual, False
-        elif was_replaced and seen != memory.choice:
+        elif was_replaced:
             self._colour()
         self._listening.to_selections(shown.of(*_SELECTABLE), self._take_selection)
         missing = missing_stages(shown)
@@ -221,7 +228,7 @@ class Explore(QWidget):
         groups = [group(choice)[0] for choice in self._choices]
         self.colours.show_choices(titles, groups, self._choices.index(mine.choice))
         self.colours.show_look(self._look())
-        self.colours.smooth.setEnabled(mine.choice.source == "particles" and shown.scene.n_space == 2)
+        self.colours.smooth.setEnabled(mine.choice.source == PARTICLES and shown.scene.n_space == 2)
         self.colours.smooth.setChecked(mine.smooth)
         self._say_doubt()
         self._plot()
@@ -261,7 +268,10 @@ class Explore(QWidget):
 
     def _colour(self) -> None:
         with self._by_myself():
-            show_choice(self._viewer, self._run, self._mine.choice, self._look(), smooth=self._mine.smooth)
+            mine = self._mine
+            mine.coloured = show_choice(
+                self._viewer, self._run, mine.choice, self._look(), smooth=mine.smooth
+            )
 
     def _say_doubt(self) -> None:
         sentence = self.colours.problem or doubt(self._run, self._mine.choice)

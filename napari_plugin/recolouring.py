@@ -103,7 +103,7 @@ def choice_of(layer: Any) -> Choice | None:
     return None
 
 
-def show_choice(viewer: Any, shown: ShownRun, choice: Choice, look: Look, *, smooth: bool) -> None:
+def show_choice(viewer: Any, shown: ShownRun, choice: Choice, look: Look, *, smooth: bool) -> Any:
     """Colour a run by a quantity: that layer is seen, the run's other coloured ones are not.
 
     Parameters
@@ -115,6 +115,11 @@ def show_choice(viewer: Any, shown: ShownRun, choice: Choice, look: Look, *, smo
     look : Look
     smooth : bool
         Show the smooth map too.
+
+    Returns
+    -------
+    napari.layers.Points
+        The layer that was coloured.
     """
     active = viewer.layers.selection.active
     layer = _rollout(shown, choice) if choice.source == ROLLOUT else _discs(viewer, shown, choice)
@@ -131,6 +136,7 @@ def show_choice(viewer: Any, shown: ShownRun, choice: Choice, look: Look, *, smo
             other.visible = other in seen
     # A new layer is selected by napari; who was selecting particles in another one goes on there.
     viewer.layers.selection.active = active
+    return layer
 
 
 def colour_points(layer: Any, column: str, look: Look) -> None:
@@ -186,7 +192,7 @@ def _map(viewer: Any, shown: ShownRun, choice: Choice) -> Any:
 
 
 def _rollout(shown: ShownRun, choice: Choice) -> Any:
-    layer = shown.of("rollout")[0]
+    layer = shown.rollout_layer()
     about(layer)["quantity"] = choice.column
     which = f"rollout {about(layer)['member'] + 1} of {about(layer)['n_members']}"
     layer.name = f"{which}, {shown.scene.title(choice.quantity)}"

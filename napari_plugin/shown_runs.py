@@ -39,11 +39,16 @@ class ShownRun:
 
     def rollout(self) -> pd.DataFrame | None:
         """The rollout with the future behind it, as `rollouts.Rollout.table`; None where there is none."""
-        parts = [
-            layer.features.assign(**from_napari(layer.data)[["x", "y"]])
-            for layer in self.of("rollout", "future")
-        ]
-        return pd.concat(parts, ignore_index=True) if self.of("rollout") else None
+        shown = self.rollout_layer()
+        if shown is None:
+            return None
+        beyond = [x for x in self.of("future") if about(x)["member"] == about(shown)["member"]]
+        parts = [x.features.assign(**from_napari(x.data)[["x", "y"]]) for x in (shown, *beyond[-1:])]
+        return pd.concat(parts, ignore_index=True)
+
+    def rollout_layer(self) -> Any:
+        """The layer of the rollout, that in front where there are several members; None where there is none."""
+        return next(iter(self.of("rollout")[::-1]), None)
 
 
 def about(layer: Any) -> dict[str, Any]:

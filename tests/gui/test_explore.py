@@ -10,6 +10,7 @@ import pytest
 from matplotlib import colormaps
 from napari import Viewer
 from napari.components import ViewerModel
+from napari.layers import Layer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -146,6 +147,15 @@ def test_choosing_a_quantity_its_colours_and_its_range(viewer: Any, qtbot: QtBot
     enter(qtbot, form.quantity.line, "spread of the ensemble")
     assert names.text == "rollout 1 of 2, spread of the ensemble per axis (px)"
     assert not form.smooth.isEnabled() and "The rollout is in frames 24 to 29." in widget.values.text()
+    # Another member in place of the first one is coloured in the same way.
+    viewer.layers.remove(viewer.layers[names.text])
+    for layer in run_layers(run, member=1):
+        if layer[1]["metadata"]["colloidlab"]["kind"] == "rollout":
+            viewer.add_layer(Layer.create(*layer))
+    other = "rollout 2 of 2, spread of the ensemble per axis (px)"
+    qtbot.waitUntil(lambda: names.text == other, timeout=2000)
+    spread = viewer.layers[other].features["spread_px"]
+    assert tuple(viewer.layers[other].face_contrast_limits) == pytest.approx(np.percentile(spread, (1, 99)))
     # A layer that is selected in the list brings its quantity.
     viewer.layers.selection.active = viewer.layers["ψ6"]
     qtbot.waitUntil(lambda: form.quantity.currentText() == "ψ6", timeout=2000)
