@@ -203,7 +203,7 @@ def _columns(events: pd.DataFrame, calibration: Calibration) -> dict[str, tuple[
             found[name] = ([f"{a:.0f} – {b:.0f}" for a, b in zip(one, other, strict=True)], one)
     if "persistence_frames" in events:
         values = events["persistence_frames"].to_numpy()
-        found["frames kept"] = ([f"{v:.0f}" for v in values], values)
+        found["kept"] = ([f"{v:.0f}" for v in values], values)
     known = {"frame", "x", "y", "z", *_FOUR, "persistence_frames"}
     for column in events.select_dtypes("number").columns.difference(known, sort=False):
         values = events[column].to_numpy(dtype=np.float64)
@@ -216,7 +216,7 @@ def _meaning(heading: str) -> str:
         "frame": "the first frame with the new contact",
         "parted": "neighbours before the event, not after it",
         "met": "neighbours from the event on",
-        "frames kept": "frames that the new contact is known to have lasted",
+        "kept": "frames that the new contact is known to have lasted",
     }.get(heading, "centre of the four particles" if heading[:1] in "xyz" else heading)
 
 
