@@ -27,7 +27,9 @@ _USUAL_DIAMETER_PX = 8.0
 def outlines(scene: Scene, *, visible: bool) -> LayerData:
     """Every particle as an empty circle with all that is known of it: to select, colour and repair."""
     table = scene.table
-    arguments = scene.arguments("particles", "particles", visible=visible, track_key=scene.track_key)
+    arguments = scene.arguments(
+        "particles", "particles", visible=visible, track_key=scene.track_key, scene=scene
+    )
     arguments |= {
         "features": table,
         "feature_defaults": defaults(table),

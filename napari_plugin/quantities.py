@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,8 @@ def describe(column: str) -> Quantity:
 
     >>> describe("d2min_px2").label
     'D²min (px²)'
+    >>> describe("psi6_angle_rad").label
+    'psi6 angle (rad)'
     """
     known = COLUMNS.get(column)
     title, unit = DERIVED.get(column, ("", known.unit if known else ""))
@@ -119,7 +122,7 @@ def describe(column: str) -> Quantity:
     kind = next((kind for stem, kind in _MAPS.items() if column.startswith(stem)), "")
     return Quantity(
         column=column,
-        title=_TITLES.get(column) or title or column.removesuffix("_px").replace("_", " "),
+        title=_TITLES.get(column) or title or re.sub(r"_(px2?|rad)$", "", column).replace("_", " "),
         unit=unit,
         meaning=known.meaning if known else title,
         colours=MAPS["strain"] if signed else MAPS.get(kind, MAPS["speed"]),

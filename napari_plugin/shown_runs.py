@@ -1,0 +1,103 @@
+"""The runs that a viewer shows: their layers, and the tables that these were drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from napari_plugin.coordinates import from_napari
+from napari_plugin.scene import NAMESPACE, Scene
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """One run in a viewer.
+
+    Parameters
+    ----------
+    path : str
+        The run folder, absolute.
+    scene : Scene
+    layers : tuple of napari.layers.Layer
+        All that belong to the run, from the bottom up.
+    """
+
+    path: str
+    scene: Scene
+    layers: tuple[Any, ...]
+
+    def of(self, *kinds: str) -> list[Any]:
+        """Layers of some kinds, from the bottom up."""
+        return [layer for layer in self.layers if about(layer).get("kind") in kinds]
+
+    def events(self) -> pd.DataFrame | None:
+        """The T1 events; None where the viewer has none of this run."""
+        marks = self.of("events")
+        return marks[0].features if marks else None
+
+    def rollout(self) -> pd.DataFrame | None:
+        """The rollout with the future behind it, as `rollouts.Rollout.table`; None where there is none."""
+        shown = self.rollout_layer()
+        if shown is None:
+            return None
+        beyond = [x for x in self.of("future") if about(x)["member"] == about(shown)["member"]]
+        parts = [x.features.assign(**from_napari(x.data)[["x", "y"]]) for x in (shown, *beyond[-1:])]
+        return pd.concat(parts, ignore_index=True)
+
+    def rollout_layer(self) -> Any:
+        """The layer of the rollout, that in front where there are several members; None where there is none."""
+        return next(iter(self.of("rollout")[::-1]), None)
+
+
+def about(layer: Any) -> dict[str, Any]:
+    """What a layer of ours says of itself; empty for those of others."""
+    found: dict[str, Any] = layer.metadata.get(NAMESPACE, {})
+    return found
+
+
+def shown_runs(viewer: Any) -> dict[str, ShownRun]:
+    """Runs of a viewer by their path, in the order of their layers; without those whose `particles` were removed."""
+    layers: dict[str, list[Any]] = {}
+    for layer in viewer.layers:
+        if "run" in about(layer):
+            layers.setdefault(about(layer)["run"], []).append(layer)
+    runs = {}
+    for path, own in layers.items():
+        scenes = [about(layer)["scene"] for layer in own if "scene" in about(layer)]
+        if scenes:
+            runs[path] = ShownRun(path, scenes[-1], tuple(own))
+    return runs
+
+
+def followed_run(viewer: Any, last: str) -> ShownRun | None:
+    """The run of the selected layer; else the one that was followed before, else the first one.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    last : str
+        Path of the run that was followed before; may be empty.
+    """
+    runs = shown_runs(viewer)
+    active = viewer.layers.selection.active
+    for path in ("" if active is None else about(active).get("run", ""), last):
+        if path in runs:
+            return runs[path]
+    return next(iter(runs.values()), None)
+
+
+def frame_axis(viewer: Any, shown: ShownRun) -> int:
+    """Which of the viewer's axes counts the frames of a run: layers of more dimensions put theirs in front."""
+    return int(viewer.dims.ndim) - 1 - shown.scene.n_space
+
+
+def current_frame(viewer: Any, shown: ShownRun) -> int:
+    """Frame on which the slider stands."""
+    return round(viewer.dims.point[frame_axis(viewer, shown)])
+
+
+def go_to_frame(viewer: Any, shown: ShownRun, frame: int) -> None:
+    """Move the slider; it stops at its ends."""
+    viewer.dims.set_point(frame_axis(viewer, shown), frame)
