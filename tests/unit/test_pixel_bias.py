@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rendered_scenes import expose, gaussian_image
+from scipy.spatial import cKDTree
 from scipy.special import j1
 
 from colloidlab.features import locate
@@ -35,10 +36,18 @@ def test_a_disc_that_is_too_small_is_biased_and_a_wide_one_is_not() -> None:
     true = np.column_stack([x.ravel(), y.ravel()]) * 24.0 + 20.0 + rng.uniform(-2, 2, (400, 2))
     clean = gaussian_image((500, 500), true, np.full(400, 2.5), np.full(400, 150.0), 30)
     image = expose(clean, rng, read=1.0, gain=0.02)
-    small, wide = (locate(image, d, method="centroid", minmass=100.0, separation_px=12.0) for d in (3, 13))
-    assert len(small) == len(wide) == 400
-    assert pixel_bias(small[["x", "y"]].to_numpy()).amplitude_px > 0.1
-    assert not pixel_bias(wide[["x", "y"]].to_numpy()).matters
+    small, middling, wide = (
+        locate(image, d, method="centroid", minmass=100.0, separation_px=12.0)[["x", "y"]].to_numpy()
+        for d in (7, 9, 13)
+    )
+    assert len(small) == len(middling) == len(wide) == 400
+    assert pixel_bias(small).amplitude_px > 0.1 and not pixel_bias(wide).matters
+    # As far as the positions are from the truth.
+    error = middling - true[cKDTree(true).query(middling)[1]]
+    wave = np.sin(2 * np.pi * (middling - error))
+    amplitude = -float((error * wave).sum() / (wave**2).sum())
+    found = pixel_bias(middling)
+    assert found.matters and amplitude == pytest.approx(found.amplitude_px, abs=4 * found.error_px)
 
 
 def test_without_positions_nothing_is_known() -> None:
