@@ -146,8 +146,7 @@ class Estimator:
         bright, found = self._found(invert, diameter, separation, monitor)
         least, faintest, kept = _kept(found, diameter, minmass, minsignal)
         reasons["minmass"], reasons["minsignal"] = least.reason, faintest.reason
-        monitor.update("method", 0, 0)
-        chosen, template, reasons["method"] = _method(bright, kept, diameter, method)
+        chosen, template, reasons["method"] = _method(bright, kept, diameter, method, monitor)
         if chosen == "centroid":
             reasons["method"] += _warning(diameter, kept)
         return LocateParameters(
@@ -250,13 +249,13 @@ def _kept(
 
 
 def _method(
-    bright: list[np.ndarray], kept: list[pd.DataFrame], diameter: int, method: Method
+    bright: list[np.ndarray], kept: list[pd.DataFrame], diameter: int, method: Method, monitor: Monitor
 ) -> tuple[Method, Template | None, str]:
     if method == "centroid":
         return method, None, _GIVEN
     if method == "joint":
-        return method, learn(bright, kept, diameter), _GIVEN
-    choice = choose_method(bright, kept, diameter)
+        return method, learn(bright, kept, diameter, monitor), _GIVEN
+    choice = choose_method(bright, kept, diameter, monitor)
     return choice.method, choice.template, choice.reason
 
 

@@ -71,3 +71,19 @@ def pixel_bias(positions: np.ndarray) -> PixelBias:
         return PixelBias(float("nan"), float("nan"))
     mean = float(np.cos(2 * np.pi * parts).mean())
     return PixelBias(round(mean / np.pi, 12), float(1 / np.sqrt(2 * len(parts)) / np.pi))
+
+
+def subpixel_shares(positions: np.ndarray, n_bins: int = 10) -> tuple[np.ndarray, float]:
+    """How evenly the sub-pixel parts of positions are spread.
+
+    Returns
+    -------
+    shares : float array, shape (2, n_bins)
+        Number of positions in each tenth of a pixel relative to an even spread, along x and y.
+    spread : float
+        Two standard deviations of a share by counting alone.
+    """
+    parts = np.asarray(positions, dtype=float).reshape(-1, 2) % 1
+    expected = max(len(parts) / n_bins, 1e-9)
+    counts = [np.histogram(part, bins=n_bins, range=(0, 1))[0] for part in parts.T]
+    return np.array(counts) / expected, float(2 * np.sqrt((1 - 1 / n_bins) / expected))

@@ -15,9 +15,9 @@ import pandas as pd
 from colloidlab import features
 from colloidlab.config import Config
 from colloidlab.errors import InputError
+from colloidlab.features.selection import LEAST_FRAMES, Selection, select, wishes
 from colloidlab.pipeline.checkpoint import Checkpoint
-from colloidlab.pipeline.found import LEAST_FRAMES, Found
-from colloidlab.pipeline.selection import Selection, select, wishes
+from colloidlab.pipeline.found import Found
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.units import Calibration
 from colloidlab.video import Frame, Video, statistics

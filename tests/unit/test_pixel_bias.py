@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from scipy.special import j1
 
 from colloidlab.features import locate
-from colloidlab.features.pixel_bias import pixel_bias
+from colloidlab.features.pixel_bias import pixel_bias, subpixel_shares
 
 
 def test_an_even_spread_has_no_bias_within_its_error() -> None:
@@ -52,3 +52,10 @@ def test_a_disc_that_is_too_small_is_biased_and_a_wide_one_is_not() -> None:
 
 def test_without_positions_nothing_is_known() -> None:
     assert not pixel_bias(np.empty((0, 2))).matters
+
+
+def test_shares_are_counts_over_an_even_spread() -> None:
+    shares, spread = subpixel_shares(np.array([[3.05, 4.95], [7.05, 1.55], [0.25, -0.05], [9.05, 2.55]]))
+    np.testing.assert_allclose(shares[0], [7.5, 0, 2.5, *[0] * 7])
+    np.testing.assert_allclose(shares[1], [*[0] * 5, 5, 0, 0, 0, 5])
+    assert spread == pytest.approx(2 * np.sqrt(0.9 / 0.4))

@@ -16,9 +16,9 @@ from diffusing_film import N_PARTICLES, SIDE, write_film
 from colloidlab import features
 from colloidlab.config import TrackConfig, VideoConfig, load_config
 from colloidlab.errors import Cancelled, InputError, UsageError
+from colloidlab.features.preview import Preview
+from colloidlab.features.selection import wishes
 from colloidlab.pipeline import run_track
-from colloidlab.pipeline.preview import Preview
-from colloidlab.pipeline.selection import wishes
 from colloidlab.progress import Monitor
 from colloidlab.run import Run
 
@@ -134,9 +134,7 @@ def test_an_estimator_says_the_same_whatever_it_was_asked_before(film: Path) -> 
 def test_nothing_is_estimated_twice(preview: Preview, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     exact = features.Estimator.estimate
-    monkeypatch.setattr(
-        features.Estimator, "estimate", lambda self, **k: calls.append(k) or exact(self, **k)
-    )
+    monkeypatch.setattr(features.Estimator, "estimate", lambda self, **k: calls.append(k) or exact(self, **k))
     for memory in (2, 5):  # an option of linking
         for frame in (0, 9):
             preview.locate(frame, TrackConfig(memory=memory))

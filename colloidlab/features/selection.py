@@ -14,9 +14,11 @@ import pandas as pd
 from colloidlab.config import TrackConfig, VideoConfig
 from colloidlab.errors import InputError
 from colloidlab.option_text import parse_frames, parse_roi
-from colloidlab.pipeline.found import LEAST_FRAMES
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.video import Correction, Region, Video, every, open_video, used_range
+
+LEAST_FRAMES = 2
+"""A single frame shows no motion."""
 
 _ESTIMATION_FRAMES = 6
 

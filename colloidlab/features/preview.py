@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from colloidlab import features
 from colloidlab.config import TrackConfig, VideoConfig
 from colloidlab.errors import InputError
 from colloidlab.features.centroid import find_centroids
+from colloidlab.features.estimation import Estimator
+from colloidlab.features.frames import locate_frames
 from colloidlab.features.images import usable
-from colloidlab.pipeline.selection import select, wishes
-from colloidlab.pipeline.track import TABLE_SUFFIXES
+from colloidlab.features.parameters import LocateParameters
+from colloidlab.features.selection import select, wishes
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.tables import TABLE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class FramePreview:
     status: str
     reason: str
     features: pd.DataFrame
-    parameters: features.LocateParameters
+    parameters: LocateParameters
 
 
 class Preview:
@@ -67,8 +69,8 @@ class Preview:
         with ExitStack() as opening:
             self._selection = opening.enter_context(select(source, options))
             self._open = opening.pop_all()
-        self._estimator: features.Estimator | None = None
-        self._known: dict[str, features.LocateParameters] = {}
+        self._estimator: Estimator | None = None
+        self._known: dict[str, LocateParameters] = {}
         self._image: tuple[int, str, str, np.ndarray | None] = (-1, "", "", None)
 
     def close(self) -> None:
@@ -80,7 +82,7 @@ class Preview:
         number, rest = divmod(file_frame, self._selection.video.stride)
         return number if not rest and number in self._selection.used else None
 
-    def parameters(self, options: TrackConfig, monitor: Monitor = SILENT) -> features.LocateParameters:
+    def parameters(self, options: TrackConfig, monitor: Monitor = SILENT) -> LocateParameters:
         """What the options resolve to; nothing is estimated where all of them are given."""
         wished = wishes(options)
         if (given := _given(wished)) is not None:
@@ -88,7 +90,7 @@ class Preview:
         key = repr(wished)
         if key not in self._known:
             if self._estimator is None:
-                self._estimator = features.Estimator(self._selection.examples(monitor))
+                self._estimator = Estimator(self._selection.examples(monitor))
             self._known[key] = self._estimator.estimate(**wished, monitor=monitor)
         return self._known[key]
 
@@ -98,7 +100,7 @@ class Preview:
         _, status, reason, image = self._prepared(frame)
         if image is None:
             return FramePreview(frame, status, reason, pd.DataFrame(), parameters)
-        [(_, table)] = features.locate_frames([(frame, image)], parameters)
+        [(_, table)] = locate_frames([(frame, image)], parameters)
         table = self._selection.in_view(table).assign(frame=frame)
         table = table.sort_values(["y", "x"], kind="stable").reset_index(drop=True)
         return FramePreview(frame, status, reason, table, parameters)
@@ -129,7 +131,7 @@ class Preview:
         return self._image
 
 
-def _given(wished: dict[str, Any]) -> features.LocateParameters | None:
+def _given(wished: dict[str, Any]) -> LocateParameters | None:
     """Options that leave nothing to estimation; None where something is to be estimated.
 
     The joint fit learns its template, and circles their outline, from the recording.
@@ -137,7 +139,7 @@ def _given(wished: dict[str, Any]) -> features.LocateParameters | None:
     values = {name: value for name, value in wished.items() if name != "radii_px"}
     if wished["method"] != "centroid" or wished["polarity"] == "auto" or None in values.values():
         return None
-    return features.LocateParameters(
+    return LocateParameters(
         wished["diameter_px"],
         wished["minmass"],
         wished["separation_px"],
