@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QSizePolicy
 
@@ -80,8 +80,10 @@ class Histograms(FigureCanvasQTAgg):  # type: ignore[misc]
             0.3, 1.06, "grey: chance", transform=self.subpixel.transAxes, fontsize=_FONT, color=text
         )
         self.mass.set_xscale("log")
-        self.mass.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
+        self.mass.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        self.mass.xaxis.set_minor_locator(NullLocator())
         self.size.xaxis.set_major_locator(MaxNLocator(4))
+        self.subpixel.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
 
     def show_features(self, features: pd.DataFrame, candidates: pd.DataFrame, minmass: float) -> None:
         """Show a frame.
@@ -123,6 +125,7 @@ class Histograms(FigureCanvasQTAgg):  # type: ignore[misc]
         self._threshold.set_xdata([minmass, minmass])
         self._threshold.set_visible(minmass > 0)
         _fit(self.mass, np.maximum(self._all.get_data()[0], self._kept.get_data()[0]), edges)
+        self.mass.xaxis.set_major_locator(FixedLocator(_ticks(edges[0], edges[-1])))
         left_out = max(len(everything) - len(kept), 0)
         line = f"   dashed: minmass {minmass:.4g}" if minmass > 0 else ""
         self._legend.set_text(f"blue: {len(kept)} particles   grey: {left_out} left out{line}")
@@ -146,6 +149,14 @@ def _edges(values: np.ndarray) -> np.ndarray:
     low, high = np.percentile(values, _TAIL) if len(values) else (0.0, 1.0)
     margin = 0.05 * (high - low) or 0.5
     return np.linspace(low - margin, high + margin, _BINS + 1)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """A few round numbers on a logarithmic axis."""
+    steps = (1, 2, 3, 4, 5, 6, 8) if high < 8 * low else (1, 3) if high < 1000 * low else (1,)
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _fit(ax: Axes, counts: np.ndarray, edges: np.ndarray) -> None:

@@ -11,9 +11,6 @@ from colloidlab.errors import Cancelled
 from colloidlab.progress import Monitor
 from napari_plugin.jobs import Job, Outcome
 
-_PAUSE_MS = 15
-"""What is asked for within this time is asked for once: keys and sliders come in bursts."""
-
 Work = Callable[[Monitor], Any]
 Then = Callable[[Outcome], None]
 
@@ -38,7 +35,7 @@ class Latest(QObject):
         self._then: Then | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_PAUSE_MS)
+        self._timer.setInterval(0)  # after what is going on now: fields are filled in bursts
         self._timer.timeout.connect(self._begin)
 
     def ask(self, work: Work, then: Then) -> None:
@@ -56,9 +53,9 @@ class Latest(QObject):
             job.cancel()
 
     @property
-    def is_waiting(self) -> bool:
-        """Has something newer been asked for than what runs?"""
-        return self._waiting is not None
+    def is_busy(self) -> bool:
+        """Is there something that runs or waits?"""
+        return bool(self.running) or self._waiting is not None
 
     def _begin(self) -> None:
         if self._waiting is None or self.running:

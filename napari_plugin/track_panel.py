@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from colloidlab.config import Config
 from colloidlab.errors import ColloidlabError
 from napari_plugin.appearance import follow
 from napari_plugin.form import Form
@@ -31,7 +33,18 @@ from napari_plugin.trial import (
 if TYPE_CHECKING:
     from colloidlab.features import LocateParameters  # its compiler is slow to import
 
+_IDLE_MS = 80
 _RED, _AMBER = "color: #ff7b6b", "color: #ffb454"
+
+_DOING = {
+    "open": "opening the recording",
+    "read": "reading six frames",
+    "blobs": "looking for blobs",
+    "features": "looking at six frames",
+    "template": "learning what a particle looks like",
+    "estimate": "estimating",
+}
+"""What the person reads for the labels of a monitor."""
 
 
 class TrackPanel(QWidget):
@@ -58,6 +71,11 @@ class TrackPanel(QWidget):
         super().__init__()
         self._viewer, self._form, self._places = viewer, form, places
         self._session, self._latest = Session(), Latest(self)
+        self._seen: tuple[Path, Config, Any] | None = None
+        self._idle = QTimer(self)
+        self._idle.setSingleShot(True)
+        self._idle.setInterval(_IDLE_MS)
+        self._idle.timeout.connect(self._look_closer)
         self.live = QCheckBox("Live preview")
         self.live.setToolTip(
             "Show what Track would find on this frame, with every option of the tabs Video and Track"
@@ -115,6 +133,7 @@ class TrackPanel(QWidget):
             self.refresh()
             return
         self._latest.forget()
+        self._idle.stop()
         self.estimate.setEnabled(True)
         hide_trial(self._viewer)
         self.histograms.hide()
@@ -128,9 +147,10 @@ class TrackPanel(QWidget):
         follow(self._viewer)
         for data in outcome.result:
             self._viewer.add_layer(Layer.create(*data))
+        self._viewer.dims.set_current_step(0, 0)
         self.refresh()
 
-    def _show(self, source: Path, where: Place, options: Any, outcome: Outcome) -> None:
+    def _show(self, source: Path, where: Place, options: Config, outcome: Outcome) -> None:
         if not self.live.isChecked():
             return
         if outcome.error is not None:
@@ -144,9 +164,8 @@ class TrackPanel(QWidget):
             found = outcome.result
             show_trial(self._viewer, where, found.features)
             self._describe(where, found)
-            if not self._latest.is_waiting:
-                work = partial(look_for_candidates, self._session, source, options, found)
-                self._latest.ask(work, partial(self._show_histograms, found))
+            self._seen = (source, options, found)
+            self._idle.start()
 
     def _describe(self, where: Place, found: Any) -> None:
         n = len(found.features)
@@ -158,6 +177,13 @@ class TrackPanel(QWidget):
             self.hint,
             _bias(found) if n else "Nothing was found: a smaller minmass or another polarity may help.",
         )
+
+    def _look_closer(self) -> None:
+        """Nothing has moved for a moment: time for the histograms, whose drawing the window waits for."""
+        if self.live.isChecked() and not self._latest.is_busy and self._seen is not None:
+            source, options, found = self._seen
+            work = partial(look_for_candidates, self._session, source, options, found)
+            self._latest.ask(work, partial(self._show_histograms, found))
 
     def _show_histograms(self, found: Any, outcome: Outcome) -> None:
         if self.live.isChecked() and outcome.error is None:
@@ -183,13 +209,8 @@ class TrackPanel(QWidget):
         self._form.sections["track"].fields["minmass"].set_value(f"{value:.4g}")
 
     def _tell_progress(self, label: str, done: int, total: int) -> None:
-        words = {"blobs": "looking for blobs", "read": "reading frames", "features": "looking at six frames"}
-        words |= {
-            "template": "learning what a particle looks like",
-            "estimate": "estimating",
-            "open": "opening the recording",
-        }
-        _say(self.busy, f"{words[label]} …" if label in words else "")
+        words = _DOING.get(label, "")
+        _say(self.busy, f"{words} …" if words else "")
 
     # ---- estimation -------------------------------------------------------------------------
 
@@ -200,17 +221,17 @@ class TrackPanel(QWidget):
             return
         self.estimate.setEnabled(False)
         _say(self.found, "")
-        work = partial(estimate, self._session, source, self._form.config)
-        self._latest.ask(work, self._fill)
+        options = self._form.config
+        self._latest.ask(partial(estimate, self._session, source, options), partial(self._fill, options))
 
-    def _fill(self, outcome: Outcome) -> None:
+    def _fill(self, options: Config, outcome: Outcome) -> None:
         if outcome.error is not None:
             self.estimate.setEnabled(True)
             self._fail(outcome.error)
             return
         found: LocateParameters = outcome.result
         fields = self._form.sections["track"].fields
-        for name, value in _values(found).items():
+        for name, value in _values(found, options.track.method).items():
             fields[name].set_value(value)
         self.found.setToolTip(_reasons(found))
         _say(self.found, f"Estimated: {_resolved(found)}. {_first_reason(found)}")
@@ -231,14 +252,14 @@ def _end(running: list[Job], session: Session) -> None:
     session.close()
 
 
-def _values(found: LocateParameters) -> dict[str, Any]:
+def _values(found: LocateParameters, method: str) -> dict[str, Any]:
     """Parameters as options, to four digits.
 
-    The joint fit stays a choice of the program: with the template that it learned it also chose whether cores
-    decide, which no option says.
+    The joint fit stays the choice of the program that it was: with its template it also chose whether the cores
+    of particles decide, which no option says.
     """
     return {
-        "method": "auto" if found.method == "joint" else found.method,
+        "method": method if found.method == "joint" else found.method,
         "polarity": "dark" if found.invert else "bright",
         "diameter_px": found.diameter_px,
         "minmass": f"{found.minmass:.4g}",

@@ -20,6 +20,9 @@ KIND = "trial"
 """Name of the layer, and what `metadata["colloidlab"]` calls it."""
 
 
+_FEATURES = ("mass", "size", "ecc", "signal", "radius_px", "sigma_x_px", "sigma_y_px")
+
+
 @dataclass(frozen=True)
 class Place:
     """The frame that is looked at.
@@ -83,9 +86,9 @@ def look_for_candidates(
 
 
 def estimate(session: Session, source: Path, options: Config, monitor: Monitor) -> Any:
-    """`LocateParameters` as a run finds them that is told nothing but the radii of circles."""
+    """`LocateParameters` as a run finds them that is told nothing but the method, and the radii of circles."""
     monitor.update("estimate", 0, 0)
-    told = {"method", "radius_min_px", "radius_max_px"} if options.track.method == "circles" else set()
+    told = {"method", "radius_min_px", "radius_max_px"}
     free = type(options.track).model_validate(options.track.model_dump(include=told))
     return session.open(source, options.video).parameters(free, monitor)
 
@@ -120,12 +123,12 @@ def show_trial(viewer: Any, where: Place, table: pd.DataFrame) -> None:
             **there,
         )
         viewer.layers.selection.active = active
-    with layer.events.blocker_all():
+    with layer._block_refresh():  # once for all of it
         layer.selected_data = set()
-    layer.data = to_napari(table.assign(frame=where.frame)) if len(table) else layer.data[:0]
-    if len(table):
-        layer.features = table
-        layer.size = diameters(table)
+        layer.data = to_napari(table.assign(frame=where.frame)) if len(table) else layer.data[:0]
+        if len(table):
+            layer.features = table[[name for name in _FEATURES if name in table]]
+            layer.size = diameters(table)
 
 
 def trial_layer(viewer: Any) -> Any:
