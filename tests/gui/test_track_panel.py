@@ -30,7 +30,7 @@ from napari_plugin.trial import trial_layer
 
 N_FRAMES, BLANK = 12, 7
 QUICK = {"indicators": {"only": "msd"}}
-WAIT_MS = 60_000
+WAIT_MS = 120_000
 
 
 @pytest.fixture(scope="module")
