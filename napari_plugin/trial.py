@@ -123,12 +123,13 @@ def show_trial(viewer: Any, where: Place, table: pd.DataFrame) -> None:
             **there,
         )
         viewer.layers.selection.active = active
-    with layer._block_refresh():  # once for all of it
+    with layer._block_refresh():
         layer.selected_data = set()
         layer.data = to_napari(table.assign(frame=where.frame)) if len(table) else layer.data[:0]
         if len(table):
             layer.features = table[[name for name in _FEATURES if name in table]]
             layer.size = diameters(table)
+    layer.refresh()  # once for all of it
 
 
 def trial_layer(viewer: Any) -> Any:

@@ -71,6 +71,13 @@ def shown(window: Analyse) -> pd.DataFrame:
     return pd.DataFrame() if layer is None else from_napari(layer.data)
 
 
+def yellow(viewer: Any, qtbot: QtBot) -> int:
+    """Pixels of the canvas that have the colour of outlines."""
+    qtbot.wait(50)
+    picture = np.asarray(viewer.screenshot(canvas_only=True, flash=False)).astype(int)
+    return int(((picture[..., 0] > 150) & (picture[..., 1] > 120) & (picture[..., 2] < 80)).sum())
+
+
 def as_a_run(film: Path, folder: Path, config: Config, frame: int) -> pd.DataFrame:
     """What `track` writes for a frame."""
     run = Run(folder)
@@ -96,6 +103,7 @@ def test_the_preview_is_what_track_writes_and_follows_options_and_slider(
     assert config.track.method == "centroid"
     pd.testing.assert_frame_equal(shown(window), as_a_run(film, tmp_path / "a", config, 0))
     assert f"<b>{len(shown(window))} particles</b> in frame 0: bright, diameter" in trial.sentence.text()
+    assert yellow(viewer, qtbot) > 20 * N_PARTICLES
 
     # Options of both tabs, typed; another frame.
     qtbot.keyClicks(line(window, "track", "minmass"), "700")
@@ -115,6 +123,7 @@ def test_the_preview_is_what_track_writes_and_follows_options_and_slider(
     there = as_a_run(film, tmp_path / "b", config, 9)
     pd.testing.assert_frame_equal(shown(window), there)
     assert 20 < len(there) < N_PARTICLES and there["x"].min() > 14.5
+    assert yellow(viewer, qtbot) > 20 * len(there)
     layer = trial_layer(viewer)
     np.testing.assert_allclose(layer.size, 2 * layer.features["radius_px"])
 
