@@ -23,6 +23,9 @@ from colloidlab.units import Calibration
 
 METADATA_KEY = b"colloidlab"
 
+TABLE_SUFFIXES = {".csv", ".txt", ".parquet"}
+"""Files that hold positions instead of images."""
+
 _LARGEST_INDEX = 2**53
 """Beyond it a float does not tell one whole number from the next."""
 

@@ -37,6 +37,7 @@ from napari_plugin.places import Places, place_of
 from napari_plugin.scene import LayerData
 from napari_plugin.showing import show_run, shows_run
 from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result
+from napari_plugin.track_panel import TrackPanel
 
 _FILES = "Options (*.toml)"
 _RED = "color: #ff7b6b"
@@ -67,6 +68,8 @@ class Analyse(QWidget):
         self._job: Job | None = None
         self.places = Places()
         self.form = Form(load_config(None))
+        self.trial = TrackPanel(napari_viewer, self.form, self.places)
+        self.form.sections["track"].add_panel(self.trial, above=True)
         self.problem, self.message = _sentence(), _sentence()
         self.problem.setStyleSheet(_RED)
         self.bar = QProgressBar()
@@ -213,6 +216,8 @@ class Analyse(QWidget):
 
     def _start(self, stage: Stage, checked: bool = False) -> None:
         task = self._task(stage)
+        if stage.takes_recording:
+            self.trial.rest()
         with self._sentences():
             before = Run(task.folder).record["stages"]
             self._say("")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from napari import current_viewer
+
+from napari_plugin.frame_strip import attach_strip
 from napari_plugin.scene import NAMESPACE
 
 _FOLLOWED: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -13,7 +16,7 @@ _COLOURED = ("coloured", "map", "rollout", "displacement")
 
 
 def follow(viewer: Any) -> None:
-    """Keep colour bars, names and the scale bar of a viewer in step with the layers of ours that are visible.
+    """Keep colour bars, names, the scale bar and the strip of frames in step with the layers of ours.
 
     Parameters
     ----------
@@ -22,10 +25,17 @@ def follow(viewer: Any) -> None:
     """
     if viewer not in _FOLLOWED:
         _FOLLOWED.add(viewer)
+        attach_strip(viewer)
         viewer.layers.events.inserted.connect(lambda event: _take(viewer, event.value))
         viewer.layers.events.removed.connect(lambda event: dress(viewer))
     for layer in viewer.layers:
         _take(viewer, layer)
+
+
+def follow_current() -> None:
+    """`follow` the viewer that is open, where there is one."""
+    if (viewer := current_viewer()) is not None:
+        follow(viewer)
 
 
 def dress(viewer: Any) -> None:

@@ -55,6 +55,7 @@ class Field(QObject):
     def __init__(self, widget: QWidget, description: str, parent: QObject) -> None:
         super().__init__(parent)
         self.widget = widget
+        self._wrong = False
         widget.setToolTip(f"<qt>{description}</qt>")
 
     def value(self) -> Any:
@@ -67,6 +68,9 @@ class Field(QObject):
 
     def mark(self, wrong: bool) -> None:
         """Draw a red border around what is wrong."""
+        if wrong == self._wrong:
+            return  # Qt works out a style anew even where nothing has changed: milliseconds a field
+        self._wrong = wrong
         self.widget.setStyleSheet("QLineEdit { border: 1px solid #ff7b6b; }" if wrong else "")
 
 

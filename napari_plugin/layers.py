@@ -104,7 +104,7 @@ def _layers(run: Run, scene: Scene, member: int) -> list[LayerData | None]:
 
 def _background(run: Run, scene: Scene, recording: Recording | None, note: str) -> LayerData | None:
     """The recording, or the preview in its own frame where that is not there."""
-    more: dict[str, Any] = {"run": scene.path, "note": note}
+    more: dict[str, Any] = {"run": scene.path, "note": note, "frames": recorded_frames(run)}
     if recording is not None:
         return video_layer(recording, scene.calibration, health=recorded_health(run), **more)
     if not run.has("preview.png"):
@@ -138,6 +138,12 @@ def recorded_health(run: Run) -> dict[int, tuple[str, str]]:
         int(k): (str(status), str(reason))
         for k, status, reason in zip(spoilt["frame"], spoilt["status"], reasons, strict=True)
     }
+
+
+def recorded_frames(run: Run) -> tuple[int, int]:
+    """First frame of a run, and the one after its last."""
+    frames = run.read_table("frames")["frame"]
+    return (int(frames.min()), int(frames.max()) + 1) if len(frames) else (0, 0)
 
 
 def grey_limits(image: np.ndarray) -> tuple[float, float]:

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari import current_viewer
 from napari.utils.notifications import show_warning
 
 from colloidlab.run import Run
 from colloidlab.video.images import IMAGE_SUFFIXES
 from colloidlab.video.open import READERS
-from napari_plugin.appearance import follow
+from napari_plugin.appearance import follow_current
 from napari_plugin.layers import run_layers, video_layers
 from napari_plugin.scene import NAMESPACE, LayerData
 
@@ -41,8 +40,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 def read_run(path: str | list[str]) -> list[LayerData]:
     """Layers of a run folder; a warning where its recording has moved. The open viewer explains their colours."""
-    if (viewer := current_viewer()) is not None:
-        follow(viewer)
+    follow_current()
     layers = run_layers(Run(_folder(_one(path))))
     for _, arguments, _ in layers:
         if note := arguments["metadata"][NAMESPACE].get("note"):
@@ -51,7 +49,8 @@ def read_run(path: str | list[str]) -> list[LayerData]:
 
 
 def read_video(path: str | list[str]) -> list[LayerData]:
-    """Layer of a recording."""
+    """Layer of a recording. The open viewer marks its damaged frames."""
+    follow_current()
     return video_layers(_one(path))
 
 

@@ -37,6 +37,8 @@ class Recording(Images):
     ----------
     health : dict of int to (str, str)
         Status and reason of the frames seen so far that are not "ok".
+    seen : bool array, shape (n_frames,)
+        Frames of which that is known.
     n_decoded : int
         Frames decoded so far, beforehand or on demand.
     """
@@ -47,6 +49,7 @@ class Recording(Images):
         self.health: dict[int, tuple[str, str]] = {}
         self.n_decoded = 0
         self.shape = (video.n_frames, *video.shape)
+        self.seen = np.zeros(video.n_frames, dtype=bool)
         self.dtype = video.dtype
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._room = max(4, cache_bytes // max(1, int(np.prod(video.shape)) * video.dtype.itemsize))
@@ -112,6 +115,7 @@ class Recording(Images):
         self.n_decoded += 1
         if found.status != "ok":
             self.health[index] = (found.status, found.reason)
+        self.seen[index] = True
         image = self._image(found)
         self._cache[index] = image
         self._cache.move_to_end(index)

@@ -10,6 +10,7 @@ import platformdirs
 import colloidlab
 from colloidlab.synthetic.sample import write_sample
 from colloidlab.units import Calibration
+from napari_plugin.appearance import follow_current
 from napari_plugin.layers import video_layers
 from napari_plugin.progress import progress_bar
 from napari_plugin.scene import LayerData
@@ -45,6 +46,7 @@ def sample_video(name: str, cache: Path | None = None) -> Path:
 
 
 def _sample(name: str) -> list[LayerData]:
+    follow_current()
     video = sample_video(name)
     parameters = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))["parameters"]
     scale, fps = parameters.get("um_per_px"), parameters.get("fps")

@@ -1,7 +1,7 @@
 """Finding particles in images: positions, apparent radii and believable localisation errors."""
 
 from colloidlab.features.circles import CircleSearch
-from colloidlab.features.estimation import estimate
+from colloidlab.features.estimation import Estimator, estimate
 from colloidlab.features.frames import locate_frames
 from colloidlab.features.joint_choice import MethodChoice, choose_method
 from colloidlab.features.localisation_error import calibrate_sigma
@@ -12,6 +12,7 @@ from colloidlab.features.template import Template
 __all__ = [
     "FEATURE_COLUMNS",
     "CircleSearch",
+    "Estimator",
     "LocateParameters",
     "Method",
     "MethodChoice",

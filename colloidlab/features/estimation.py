@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from colloidlab.features.parameters import LocateParameters, Method, default_sep
 from colloidlab.features.scales import Blobs, Neighbours, diameter_from_scale, diameter_in_contact, find_blobs
 from colloidlab.features.template import Template
 from colloidlab.features.template_learning import learn
+from colloidlab.progress import SILENT, Monitor
 
 Polarity = Literal["auto", "bright", "dark"]
 
@@ -76,45 +77,134 @@ def estimate(
     UsageError
         The diameter is not odd, the polarity or the method is unknown, or circles lack their radii.
     """
-    if method not in get_args(Method):
-        raise UsageError(f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}")
-    if polarity not in ("auto", "bright", "dark"):
-        raise UsageError(f"polarity {polarity!r} is unknown; choose auto, bright or dark")
-    frames = _spread([usable(image, invert=False).image for image in images])
-    if method == "circles":
-        return _circles(frames, polarity, diameter_px, separation_px, radii_px)
-    reasons: dict[str, str] = {}
-    invert, blobs = _polarity(frames, polarity, must_show=diameter_px is None, reasons=reasons)
-    neighbours = blobs.neighbours
-    if diameter_px is not None:
-        diameter, reasons["diameter_px"] = check_diameter(diameter_px), _GIVEN
-    else:
-        wide = diameter_from_scale(blobs.scale)
-        diameter = diameter_in_contact(wide, neighbours.contact_px)
-        reasons["diameter_px"] = f"blobs of width {blobs.scale:.2g} px respond most; three widths and 5 px"
-        if diameter < wide:
-            reasons["diameter_px"] += f", but neighbours are {neighbours.contact_px:.2g} px apart"
-    if separation_px is not None:
-        separation, reasons["separation_px"] = float(separation_px), _GIVEN
-    else:
-        separation, reasons["separation_px"] = _separation(diameter, neighbours)
-    bright = [usable(image, invert=invert).image for image in frames]
-    found = [find_centroids(i, diameter, minmass=0.0, separation_px=separation) for i in bright]
-    least, faintest, kept = _kept(found, diameter, minmass, minsignal)
-    reasons["minmass"], reasons["minsignal"] = least.reason, faintest.reason
-    chosen, template, reasons["method"] = _method(bright, kept, diameter, method)
-    if chosen == "centroid":
-        reasons["method"] += _warning(diameter, kept)
-    return LocateParameters(
-        diameter,
-        least.minmass,
-        separation,
-        invert,
-        chosen,
-        template,
-        minsignal=faintest.minsignal,
-        reasons=reasons,
+    return Estimator(images).estimate(
+        polarity=polarity,
+        diameter_px=diameter_px,
+        minmass=minmass,
+        separation_px=separation_px,
+        method=method,
+        radii_px=radii_px,
+        minsignal=minsignal,
     )
+
+
+class Estimator:
+    """Some frames of a recording, of which options are estimated for one wish after the other.
+
+    What does not depend on what has changed is not computed again: blobs of a polarity, and features of a
+    diameter and separation.
+
+    Parameters
+    ----------
+    images : sequence of array, shape (height, width)
+        As for `estimate`.
+    """
+
+    def __init__(self, images: Sequence[np.ndarray]) -> None:
+        self._frames = _spread([usable(image, invert=False).image for image in images])
+        self._blobs: dict[bool, Blobs] = {}
+        self._features: tuple[Any, list[np.ndarray], list[pd.DataFrame]] = (None, [], [])
+
+    def estimate(
+        self,
+        *,
+        polarity: Polarity = "auto",
+        diameter_px: int | None = None,
+        minmass: float | None = None,
+        separation_px: float | None = None,
+        method: Method = "auto",
+        radii_px: tuple[float, float] | None = None,
+        minsignal: float | None = None,
+        monitor: Monitor = SILENT,
+    ) -> LocateParameters:
+        """As the function `estimate`; `monitor` is asked between the steps."""
+        if method not in get_args(Method):
+            raise UsageError(f"method {method!r} is unknown; choose one of {', '.join(get_args(Method))}")
+        if polarity not in ("auto", "bright", "dark"):
+            raise UsageError(f"polarity {polarity!r} is unknown; choose auto, bright or dark")
+        if method == "circles":
+            return _circles(self._frames, polarity, diameter_px, separation_px, radii_px)
+        reasons: dict[str, str] = {}
+        invert, blobs = self._polarity(
+            polarity, must_show=diameter_px is None, reasons=reasons, monitor=monitor
+        )
+        neighbours = blobs.neighbours
+        if diameter_px is not None:
+            diameter, reasons["diameter_px"] = check_diameter(diameter_px), _GIVEN
+        else:
+            wide = diameter_from_scale(blobs.scale)
+            diameter = diameter_in_contact(wide, neighbours.contact_px)
+            reasons["diameter_px"] = (
+                f"blobs of width {blobs.scale:.2g} px respond most; three widths and 5 px"
+            )
+            if diameter < wide:
+                reasons["diameter_px"] += f", but neighbours are {neighbours.contact_px:.2g} px apart"
+        if separation_px is not None:
+            separation, reasons["separation_px"] = float(separation_px), _GIVEN
+        else:
+            separation, reasons["separation_px"] = _separation(diameter, neighbours)
+        bright, found = self._found(invert, diameter, separation, monitor)
+        least, faintest, kept = _kept(found, diameter, minmass, minsignal)
+        reasons["minmass"], reasons["minsignal"] = least.reason, faintest.reason
+        chosen, template, reasons["method"] = _method(bright, kept, diameter, method, monitor)
+        if chosen == "centroid":
+            reasons["method"] += _warning(diameter, kept)
+        return LocateParameters(
+            diameter,
+            least.minmass,
+            separation,
+            invert,
+            chosen,
+            template,
+            minsignal=faintest.minsignal,
+            reasons=reasons,
+        )
+
+    def _polarity(
+        self, polarity: Polarity, *, must_show: bool, reasons: dict[str, str], monitor: Monitor
+    ) -> tuple[bool, Blobs]:
+        """Are the particles dark? And the blobs of that polarity, of which there `must_show` some."""
+        if polarity == "auto":
+            bright, dark = self._found_blobs(False, monitor), self._found_blobs(True, monitor)
+            if bright.energy == dark.energy == 0:
+                raise InputError("the frames hold nothing like a particle; give --diameter-px and --polarity")
+            invert = dark.energy > bright.energy
+            ratio = max(dark.energy, bright.energy) / max(min(dark.energy, bright.energy), 1e-300)
+            more = f"{ratio:.1f} times" if ratio < 1000 else "far"
+            words = ("dark", "bright") if invert else ("bright", "dark")
+            reasons["polarity"] = (
+                f"{words[0]}: round {words[0]} blobs hold {more} more energy than {words[1]} ones"
+            )
+            return invert, dark if invert else bright
+        reasons["polarity"] = _GIVEN
+        invert = polarity == "dark"
+        blobs = self._found_blobs(invert, monitor)
+        if must_show and blobs.energy == 0:
+            raise InputError(
+                f"the frames hold nothing like a {polarity} particle; give --diameter-px or --polarity"
+            )
+        return invert, blobs
+
+    def _found_blobs(self, dark: bool, monitor: Monitor) -> Blobs:
+        if dark not in self._blobs:
+            monitor.update("blobs", len(self._blobs), 2)
+            looked_at = self._frames[:: max(1, len(self._frames) // _SCALE_FRAMES)][:_SCALE_FRAMES]
+            self._blobs[dark] = find_blobs(looked_at, dark=dark)
+        return self._blobs[dark]
+
+    def _found(
+        self, invert: bool, diameter_px: int, separation_px: float, monitor: Monitor
+    ) -> tuple[list[np.ndarray], list[pd.DataFrame]]:
+        """The frames with bright particles, and all features of each of them."""
+        key, bright, found = self._features
+        if key != (invert, diameter_px, separation_px):
+            bright = [usable(image, invert=invert).image for image in self._frames]
+            found = [
+                find_centroids(image, diameter_px, minmass=0.0, separation_px=separation_px)
+                for image in monitor.track(bright, "features")
+            ]
+            self._features = ((invert, diameter_px, separation_px), bright, found)
+        return bright, found
 
 
 def _separation(diameter_px: int, neighbours: Neighbours) -> tuple[float, str]:
@@ -159,13 +249,13 @@ def _kept(
 
 
 def _method(
-    bright: list[np.ndarray], kept: list[pd.DataFrame], diameter: int, method: Method
+    bright: list[np.ndarray], kept: list[pd.DataFrame], diameter: int, method: Method, monitor: Monitor
 ) -> tuple[Method, Template | None, str]:
     if method == "centroid":
         return method, None, _GIVEN
     if method == "joint":
-        return method, learn(bright, kept, diameter), _GIVEN
-    choice = choose_method(bright, kept, diameter)
+        return method, learn(bright, kept, diameter, monitor), _GIVEN
+    choice = choose_method(bright, kept, diameter, monitor)
     return choice.method, choice.template, choice.reason
 
 
@@ -207,30 +297,3 @@ def _spread(frames: list[np.ndarray]) -> list[np.ndarray]:
         raise InputError("no image to estimate the options from; the recording has no usable frame")
     chosen = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).astype(int))
     return [frames[i] for i in chosen]
-
-
-def _polarity(
-    frames: list[np.ndarray], polarity: Polarity, *, must_show: bool, reasons: dict[str, str]
-) -> tuple[bool, Blobs]:
-    """Are the particles dark? And the blobs of that polarity, of which there `must_show` some."""
-    looked_at = frames[:: max(1, len(frames) // _SCALE_FRAMES)][:_SCALE_FRAMES]
-    if polarity == "auto":
-        bright, dark = find_blobs(looked_at, dark=False), find_blobs(looked_at, dark=True)
-        if bright.energy == dark.energy == 0:
-            raise InputError("the frames hold nothing like a particle; give --diameter-px and --polarity")
-        invert = dark.energy > bright.energy
-        ratio = max(dark.energy, bright.energy) / max(min(dark.energy, bright.energy), 1e-300)
-        more = f"{ratio:.1f} times" if ratio < 1000 else "far"
-        words = ("dark", "bright") if invert else ("bright", "dark")
-        reasons["polarity"] = (
-            f"{words[0]}: round {words[0]} blobs hold {more} more energy than {words[1]} ones"
-        )
-        return invert, dark if invert else bright
-    reasons["polarity"] = _GIVEN
-    invert = polarity == "dark"
-    blobs = find_blobs(looked_at, dark=invert)
-    if must_show and blobs.energy == 0:
-        raise InputError(
-            f"the frames hold nothing like a {polarity} particle; give --diameter-px or --polarity"
-        )
-    return invert, blobs

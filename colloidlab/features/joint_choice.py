@@ -16,6 +16,7 @@ from colloidlab.features.joint_kernels import SCALE
 from colloidlab.features.parameters import Method
 from colloidlab.features.template import Template
 from colloidlab.features.template_learning import learn
+from colloidlab.progress import SILENT, Monitor
 
 _LEAST_SHARE = 0.7
 """The fit must describe particles with at least this share of the mass."""
@@ -36,7 +37,10 @@ class MethodChoice:
 
 
 def choose_method(
-    images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter_px: int
+    images: Sequence[np.ndarray],
+    tables: Sequence[pd.DataFrame],
+    diameter_px: int,
+    monitor: Monitor = SILENT,
 ) -> MethodChoice:
     """Learn a template from a recording and judge on the frame with most particles how well it describes them.
 
@@ -51,8 +55,10 @@ def choose_method(
         From `find_centroids`, without features below the least mass.
     diameter_px : int
         Odd.
+    monitor : Monitor
+        Asked while a template is learned.
     """
-    template = learn(images, tables, diameter_px) if any(len(table) for table in tables) else None
+    template = learn(images, tables, diameter_px, monitor) if any(len(table) for table in tables) else None
     if template is None:
         return MethodChoice(
             "centroid", None, "centroids, for the particles are too few or too unlike for a template"

@@ -24,6 +24,7 @@ from colloidlab.features.noise import noise_under_particles
 from colloidlab.features.pixel_noise import PixelNoise, sample_noise
 from colloidlab.features.template import Light, Template, cubic_image, edge, quadratic
 from colloidlab.features.template_kernels import BACKGROUND_TERMS, profile_system
+from colloidlab.progress import SILENT, Monitor
 
 _TURNS = 14
 _FREE_SCALES = 1
@@ -54,7 +55,12 @@ class _Frame:
     fit: Fit
 
 
-def learn(images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter_px: int) -> Template | None:
+def learn(
+    images: Sequence[np.ndarray],
+    tables: Sequence[pd.DataFrame],
+    diameter_px: int,
+    monitor: Monitor = SILENT,
+) -> Template | None:
     """Learn a template from some frames of a recording.
 
     Parameters
@@ -65,6 +71,8 @@ def learn(images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter
         Columns x, y: particles to start from, without clutter.
     diameter_px : int
         Odd size of a particle's image.
+    monitor : Monitor
+        Asked in every turn.
 
     Returns
     -------
@@ -75,16 +83,19 @@ def learn(images: Sequence[np.ndarray], tables: Sequence[pd.DataFrame], diameter
     if sum(len(frame.fit.particles) for frame in frames) < _LEAST_PARTICLES:
         return None
     with ThreadPoolExecutor(min(len(frames), os.cpu_count() or 1), thread_name_prefix="learn") as pool:
-        template = _turns(frames, noise, pool)
+        template = _turns(frames, noise, pool, monitor)
     return _normalised(template, frames) if template is not None else None
 
 
-def _turns(frames: list[_Frame], noise: PixelNoise, pool: ThreadPoolExecutor) -> Template | None:
+def _turns(
+    frames: list[_Frame], noise: PixelNoise, pool: ThreadPoolExecutor, monitor: Monitor
+) -> Template | None:
     """Profile and particles in turn until neither changes; frames side by side."""
     light = Light(np.empty(0), frames[0].image.shape)
     reach, before = _FIRST_REACH, np.zeros(_NODES + 1)
     template: Template | None = None
     for turn in range(_TURNS):
+        monitor.update("template", turn, _TURNS)
         template = _profile(frames, reach, light, noise, pool)
         if template is None:
             return None

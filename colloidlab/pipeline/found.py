@@ -10,9 +10,6 @@ import pandas as pd
 
 from colloidlab.units import Calibration
 
-LEAST_FRAMES = 2
-"""A single frame shows no motion."""
-
 
 @dataclass
 class Found:

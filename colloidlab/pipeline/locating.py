@@ -15,14 +15,12 @@ import pandas as pd
 from colloidlab import features
 from colloidlab.config import Config
 from colloidlab.errors import InputError
-from colloidlab.option_text import parse_frames, parse_roi
+from colloidlab.features.selection import LEAST_FRAMES, Selection, select, wishes
 from colloidlab.pipeline.checkpoint import Checkpoint
-from colloidlab.pipeline.found import LEAST_FRAMES, Found
+from colloidlab.pipeline.found import Found
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.units import Calibration
-from colloidlab.video import Correction, Frame, Region, Video, every, open_video, statistics, used_range
-
-_ESTIMATION_FRAMES = 6
+from colloidlab.video import Frame, Video, statistics
 
 
 def locate_video(source: Path, config: Config, checkpoint: Checkpoint, monitor: Monitor) -> Found:
@@ -33,21 +31,10 @@ def locate_video(source: Path, config: Config, checkpoint: Checkpoint, monitor: 
     InputError
         A recording that is unreadable, a single frame, or without particles.
     """
-    with (
-        every(open_video(source), config.video.stride) as video,
-        Correction.from_options(config.video, video) as correction,
-    ):
-        first, stop = parse_frames(config.video.frames) if config.video.frames else (0, None)
-        used = used_range(video, first, stop)
-        if len(used) < LEAST_FRAMES:
-            raise InputError(
-                f"{source} has {video.n_frames} frame(s), of which {len(used)} are selected; "
-                "tracking needs at least two"
-            )
-        roi = parse_roi(config.video.roi) if config.video.roi else None
-        images = _Images(Region.from_options(roi, config.video.mask, video.shape), correction)
-        parameters = _estimate(video, used, images, config)
-        _locate(video, used, images, parameters, config, checkpoint, monitor)
+    with select(source, config.video) as selection:
+        video = selection.video
+        parameters = features.estimate(selection.examples(), **wishes(config.track))
+        _locate(selection, parameters, config, checkpoint, monitor)
         frames, found = checkpoint.frames(), checkpoint.features()
         try:
             _check(source, frames, found, parameters)
@@ -55,11 +42,11 @@ def locate_video(source: Path, config: Config, checkpoint: Checkpoint, monitor: 
             checkpoint.remove()  # a refused recording leaves nothing
             raise
         calibration = _calibration(video, config)
-        facts: dict[str, Any] = {"reasons": dict(parameters.reasons), "parameters": _plain(parameters)}
+        facts: dict[str, Any] = {"reasons": dict(parameters.reasons), "parameters": plain(parameters)}
         if calibration.fps is None and video.nominal_fps:
             facts["proposed_fps"] = float(video.nominal_fps)
         height, width = video.shape
-        x0, y0, x1, y1 = images.region.roi
+        x0, y0, x1, y1 = selection.region.roi
         return Found(
             frames=frames,
             features=found.sort_values(["frame", "y", "x"], kind="stable").reset_index(drop=True),
@@ -71,67 +58,22 @@ def locate_video(source: Path, config: Config, checkpoint: Checkpoint, monitor: 
         )
 
 
-class _Images:
-    """What is done to an image before particles are located, and to positions afterwards."""
-
-    def __init__(self, region: Region, correction: Correction) -> None:
-        self.region = region
-        self._correction = correction
-
-    def prepare(self, index: int, image: np.ndarray) -> np.ndarray:
-        return self.region.apply(self._correction.apply(index, image))[0]
-
-    def in_view(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Positions in the whole view, without those outside the mask."""
-        x0, y0, _, _ = self.region.roi
-        table = table.assign(x=table["x"] + x0, y=table["y"] + y0)
-        return table[self.region.contains(table["x"].to_numpy(), table["y"].to_numpy())]
-
-
-def _estimate(video: Video, used: range, images: _Images, config: Config) -> features.LocateParameters:
-    looked_at = []
-    for place in np.unique(np.linspace(0, len(used) - 1, _ESTIMATION_FRAMES).astype(int)):
-        frame = video.frame(used[int(place)])
-        if frame.image is not None:
-            looked_at.append(images.prepare(frame.index, frame.image))
-    if not looked_at:
-        raise InputError(
-            f"none of the frames of {video.path} that were tried could be read; the file is damaged"
-        )
-    options = config.track
-    radii = None
-    if options.radius_min_px is not None and options.radius_max_px is not None:
-        radii = (options.radius_min_px, options.radius_max_px)
-    return features.estimate(
-        looked_at,
-        polarity=options.polarity,
-        diameter_px=options.diameter_px,
-        minmass=options.minmass,
-        separation_px=options.separation_px,
-        method=options.method,
-        radii_px=radii,
-        minsignal=options.minsignal,
-    )
-
-
 def _locate(
-    video: Video,
-    used: range,
-    images: _Images,
+    selection: Selection,
     parameters: features.LocateParameters,
     config: Config,
     checkpoint: Checkpoint,
     monitor: Monitor,
 ) -> None:
     """Add every frame that the checkpoint lacks to it."""
-    done = checkpoint.n_done
+    used, done = selection.used, checkpoint.n_done
     if done >= len(used):
         return
     # Rows wait here until the features of their frame are there; frames without an image need none.
     waiting: deque[dict[str, Any]] = deque()
 
     def usable() -> Iterator[tuple[int, np.ndarray]]:
-        for count, frame in enumerate(video.frames(used[done], used.stop)):
+        for count, frame in enumerate(selection.video.frames(used[done], used.stop)):
             monitor.update("locate", done + count, len(used))
             waiting.append(_row(frame))
             if frame.image is not None:
@@ -141,14 +83,14 @@ def _locate(
         usable(),
         parameters,
         threads=config.track.threads or os.cpu_count() or 1,
-        prepare=images.prepare,
+        prepare=selection.prepare,
         monitor=SILENT,
     )
     try:
         # Closed before the recording is: no thread may still read from it.
         with closing(located):
             for index, table in located:
-                table = images.in_view(table).assign(frame=index)
+                table = selection.in_view(table).assign(frame=index)
                 while waiting[0]["frame"] != index:
                     checkpoint.add(waiting.popleft(), None)
                 checkpoint.add(waiting.popleft() | {"n_features": len(table)}, table)
@@ -191,7 +133,8 @@ def _check(
         )
 
 
-def _plain(parameters: features.LocateParameters) -> dict[str, Any]:
+def plain(parameters: features.LocateParameters) -> dict[str, Any]:
+    """The values that were used, by the names of the options."""
     return {
         "diameter_px": int(parameters.diameter_px),
         "minmass": float(parameters.minmass),

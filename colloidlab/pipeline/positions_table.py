@@ -9,8 +9,9 @@ import pandas as pd
 
 from colloidlab.config import Config
 from colloidlab.errors import InputError, UsageError
+from colloidlab.features.selection import LEAST_FRAMES
 from colloidlab.option_text import parse_frames, parse_roi
-from colloidlab.pipeline.found import LEAST_FRAMES, Found
+from colloidlab.pipeline.found import Found
 from colloidlab.tables import read_positions
 from colloidlab.units import Calibration
 

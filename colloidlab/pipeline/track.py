@@ -19,9 +19,8 @@ from colloidlab.pipeline.locating import locate_video
 from colloidlab.pipeline.positions_table import read_table
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
+from colloidlab.tables import TABLE_SUFFIXES
 from colloidlab.units import Calibration
-
-TABLE_SUFFIXES = {".csv", ".txt", ".parquet"}
 
 _IMAGE_OPTIONS = ("mask", "background_image", "flat_field")
 """Options that name images: what counts is their content."""

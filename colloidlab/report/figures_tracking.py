@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.patches import Patch
 
+from colloidlab.features.pixel_bias import subpixel_shares
 from colloidlab.report import maps
 from colloidlab.report.results import Results
 from colloidlab.report.style import BLUE, GREY, MAPS, ORANGE, STATUS_COLOURS, WIDTH, Plate, new_figure
@@ -119,19 +120,11 @@ def _histogram(ax: Axes, values: pd.Series, name: str, *, from_zero: bool = Fals
 
 def _subpixel(ax: Axes, features: pd.DataFrame) -> None:
     """Histograms of the sub-pixel part of x and y with the band that a flat one stays in."""
-    n_bins = 10
-    expected = len(features) / n_bins
-    spread = 2 * np.sqrt(expected * (1 - 1 / n_bins))
-    ax.axhspan(
-        max(expected - spread, 0) / expected,
-        (expected + spread) / expected,
-        color=GREY,
-        alpha=0.3,
-        linewidth=0,
-    )
-    for column, colour in (("x", BLUE), ("y", ORANGE)):
-        counts, edges = np.histogram(features[column] % 1, bins=n_bins, range=(0, 1))
-        ax.stairs(counts / expected, edges, baseline=None, color=colour, linewidth=1.3, label=column)
+    shares, spread = subpixel_shares(features[["x", "y"]].to_numpy())
+    ax.axhspan(max(1 - spread, 0), 1 + spread, color=GREY, alpha=0.3, linewidth=0)
+    edges = np.linspace(0, 1, shares.shape[1] + 1)
+    for column, share, colour in zip("xy", shares, (BLUE, ORANGE), strict=True):
+        ax.stairs(share, edges, baseline=None, color=colour, linewidth=1.3, label=column)
     ax.set_ylim(0, 1.35 * ax.dataLim.ymax)
     ax.set_xlim(0, 1)
     ax.set_xlabel("sub-pixel position (px)")

@@ -1,0 +1,139 @@
+"""What is known of the frames of the recording that is looked at: of a run what it has recorded, else what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colloidlab.report.style import STATUS_COLOURS
+from napari_plugin.scene import NAMESPACE
+
+OUTSIDE = -1
+UNSEEN = "unseen"
+STATES = (UNSEEN, *STATUS_COLOURS)
+"""From what says least to what is worst: unseen, ok, duplicate, damaged, missing."""
+
+_OK, _SPOILT = STATES.index("ok"), STATES.index("duplicate")
+
+Codes = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class FrameHealth:
+    """The state of every frame of a recording.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    tracked : bool
+        A run has looked at the frames; `unseen` ones are then those that its options leave out.
+    codes : int8 array, shape (n_frames,)
+        Index in `STATES`.
+    reasons : dict of int to str
+        Why a frame is not "ok".
+    """
+
+    name: str
+    tracked: bool
+    codes: Codes
+    reasons: dict[int, str]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, FrameHealth)
+            and (self.name, self.tracked, self.reasons) == (other.name, other.tracked, other.reasons)
+            and np.array_equal(self.codes, other.codes)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def state(self, frame: int) -> str:
+        """One of `STATES`; empty beyond the recording."""
+        return STATES[self.codes[frame]] if 0 <= frame < len(self) else ""
+
+    def tell(self, frame: int) -> str:
+        """A frame, its state and why."""
+        state = self.state(frame)
+        if not state:
+            return f"frame {frame}: beyond the recording"
+        if state == UNSEEN:
+            return f"frame {frame}: " + ("not part of the run" if self.tracked else "not looked at yet")
+        reason = self.reasons.get(frame, "")
+        return f"frame {frame}: {state}" + (f", {reason}" if reason else "")
+
+    def counts(self) -> dict[str, int]:
+        """Number of frames of every state that there is."""
+        return {name: n for k, name in enumerate(STATES) if (n := int((self.codes == k).sum()))}
+
+    @property
+    def n_spoilt(self) -> int:
+        """Damaged and missing frames."""
+        return sum(n for name, n in self.counts().items() if name in ("damaged", "missing"))
+
+    def worst_near(self, frame: int, reach: float) -> int:
+        """The spoilt frame that is nearest within a reach; the frame itself where there is none."""
+        spoilt = np.flatnonzero(self.codes >= _SPOILT)
+        distance = np.abs(spoilt - frame)
+        if not len(spoilt) or distance.min() > max(reach, 0.5):
+            return frame
+        return int(spoilt[np.argmin(distance)])
+
+    def in_columns(self, n_columns: int, n_frames: int) -> Codes:
+        """The worst state in each column of pixels; spoilt frames are two columns wide at least.
+
+        Parameters
+        ----------
+        n_columns : int
+        n_frames : int
+            Of the slider, whose first frame lies in the first column and whose last in the last; where it goes on
+            beyond the recording the columns are `OUTSIDE`.
+        """
+        step = max(n_columns - 1, 1) / max(n_frames - 1, 1)
+        nearest = np.rint(np.arange(n_columns) / step).astype(int)
+        padded = np.append(self.codes, np.int8(OUTSIDE))
+        columns = padded[np.minimum(nearest, len(self))]
+        where = np.minimum(np.rint(np.arange(len(self)) * step).astype(int), n_columns - 1)
+        np.maximum.at(columns, where, self.codes)
+        spoilt = self.codes >= _SPOILT
+        np.maximum.at(columns, np.minimum(where[spoilt] + 1, n_columns - 1), self.codes[spoilt])
+        return columns
+
+
+def health_of(viewer: Any) -> FrameHealth | None:
+    """Health of the recording that the active layer shows or was made from, else of the uppermost one."""
+    known = [layer for layer in viewer.layers if "health" in layer.metadata.get(NAMESPACE, {})]
+    if not known:
+        return None
+    active = viewer.layers.selection.active
+    ours = {} if active is None else active.metadata.get(NAMESPACE, {})
+    for layer in known[::-1]:
+        about = layer.metadata[NAMESPACE]
+        if layer is active or any(ours.get(key, "") == about.get(key) for key in ("run", "path")):
+            return _read(layer, viewer)
+    visible = [layer for layer in known if layer.visible]
+    return _read((visible or known)[-1], viewer)
+
+
+def _read(layer: Any, viewer: Any) -> FrameHealth:
+    about = layer.metadata[NAMESPACE]
+    tracked = "run" in about
+    seen = getattr(layer.data, "seen", None)
+    n_frames = int(viewer.dims.nsteps[0]) if seen is None else len(seen)
+    codes = np.zeros(n_frames, np.int8)
+    if tracked:
+        first, stop = about.get("frames", (0, n_frames))
+        codes[first:stop] = _OK
+    elif seen is not None:
+        codes[seen] = _OK
+    # Frames are decoded in the background meanwhile: one look at them.
+    listed = {k: found for k, found in dict(about["health"]).items() if 0 <= k < n_frames}
+    for k, (status, _) in listed.items():
+        codes[k] = STATES.index(status) if status in STATES else _OK
+    return FrameHealth(layer.name, tracked, codes, {k: reason for k, (_, reason) in listed.items()})
