@@ -27,10 +27,10 @@ from colloidlab.rollout import driven
 from colloidlab.rollout.books import Budget
 from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.driven import Resume, RolloutFrame
-from colloidlab.run import Run
+from colloidlab.run import UNFINISHED, Run
 from colloidlab.tables import read_parquet, write_parquet
 
-FOLDER = ".simulating"
+FOLDER = UNFINISHED["simulate"]
 
 STOPPED = ("rollout_stopped.zarr", "budget_stopped.parquet")
 """Where the frames of a rollout are kept that became non-finite."""

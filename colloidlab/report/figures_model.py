@@ -36,7 +36,9 @@ _BANDS = (
     "function may be none of the class is not. They may leave the panel. Kernel and pressure can stand in for "
     "each other: their product, the pair force, is known better than either."
 )
-_UNKNOWN = '"Not identified" is a function that over most of its range is smaller than the half-width of its band.'
+_UNKNOWN = (
+    '"Not identified" is a function that over most of its range is smaller than the half-width of its band.'
+)
 _NEAR_ZERO = 0.05
 """Share of the largest value below which a function is near zero: every one of a pair vanishes at the cutoff."""
 _AXIS_OF_UNIT = {"px": "distance", "px^2": "area per particle", "1/px^2": "number density"}
