@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from colloidlab.errors import ColloidlabError, InputError
+from colloidlab.errors import ColloidlabError, InputError, UsageError
 from colloidlab.news import News, RolloutPart
 from colloidlab.report.figures_rollout import distance_of, draw_comparison
 from colloidlab.report.results import Results
@@ -94,8 +94,10 @@ class SimulatePanel(QWidget):
     # ---- the start --------------------------------------------------------------------------
 
     def _take_frame(self) -> None:
-        frame = round(float(self._viewer.dims.point[0])) if self._viewer.dims.ndim > 2 else 0
         try:
+            if self._viewer.dims.ndim < 3:
+                raise UsageError("there is no slider yet; open the run or its recording first")
+            frame = round(float(self._viewer.dims.point[0]))
             if self._run is None or not self._run.has("state.parquet"):
                 raise InputError("there is nothing to start from yet; press Fit first")
             check_start(self._run.read_table("state"), frame)
