@@ -57,6 +57,11 @@ class LiveRollout(QObject):
         self._member, self._frame_shown = 0, -1
 
     @property
+    def run(self) -> Run | None:
+        """The run that the frames are of."""
+        return self._run
+
+    @property
     def n_members(self) -> int:
         return len(self._parts[0].positions) if self._parts else 0
 
@@ -73,10 +78,9 @@ class LiveRollout(QObject):
     def take(self, part: RolloutPart) -> None:
         """Add frames."""
         if part.done == 0:
-            self._parts = []
-            if self._frame_now() != part.first:
-                self._viewer.dims.set_point(0, part.first)
-            self._frame_shown = part.first
+            assert self._run is not None, "frames are told after the beginning"
+            # Earlier stages of the same job may have given it a scale.
+            self._run, self._parts = Run(self._run.path), []
         self._parts.append(part)
         if not self._timer.isActive():
             self._timer.start(self._pause_ms)
@@ -127,6 +131,7 @@ class LiveRollout(QObject):
         if self.layer is None or self.layer not in self._viewer.layers:
             follow(self._viewer)
             self.layer = self._viewer.add_layer(Points(to_napari(table), **arguments, **self._fixed()))
+            self._frame_shown = self._frame_now()
         else:
             self.layer.data = to_napari(table)
             for name, value in arguments.items():

@@ -149,6 +149,8 @@ class SimulatePanel(QWidget):
     def show_run(self, run: Run | None) -> None:
         """Show what a run folder holds of a simulation, or that it holds none."""
         self._run = run
+        if run is None or self.live.run is None or run.path != self.live.run.path:
+            self.live.remove()
         for widget in (self.start, self.verdict, self.statistics, self.note):
             widget.hide()
         say(self.state, "" if run is None else _state(run))

@@ -24,7 +24,6 @@ from colloidlab.run import Run
 from napari_plugin import live_rollout
 from napari_plugin.analyse import Analyse
 from napari_plugin.layers import run_layers
-from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
 from napari_plugin.scene import NAMESPACE
 from napari_plugin.showing import show_run
@@ -224,18 +223,19 @@ def test_fit_stopped_and_gone_on_then_simulate_to_its_end(
     monkeypatch.setattr(live_rollout, "_SHARE", 0)
     simulate.live._pause_ms = 0
     grown: list[pd.DataFrame] = []
-    draw = LiveRollout._draw
 
-    def drawn(self: LiveRollout) -> None:
-        draw(self)
-        seen = pd.DataFrame(self.layer.data, columns=["frame", "y", "x"])
-        grown.append(seen.assign(particle=self.layer.features["particle"].to_numpy()))
+    def watched_to_the_end() -> bool:
+        layer = simulate.live.layer
+        if layer is not None and len(layer.data) != (len(grown[-1]) if grown else 0):
+            seen = pd.DataFrame(layer.data, columns=["frame", "y", "x"])
+            grown.append(seen.assign(particle=layer.features["particle"].to_numpy()))
+        return not window.buttons["Cancel"].isEnabled()
 
-    monkeypatch.setattr(LiveRollout, "_draw", drawn)
     viewer.dims.set_point(0, START)
     press(qtbot, simulate.from_current)
     assert window.form.config.simulate.from_frame == START
-    run_to_end(qtbot, window, "Simulate")
+    click(qtbot, window, "Simulate")
+    qtbot.waitUntil(watched_to_the_end, timeout=WAIT_MS)
     assert window.message.text() == "Simulate is done." and simulate.live.layer is None
     n_rows = [len(table) for table in grown]
     assert len(set(n_rows)) > 1 and n_rows == sorted(n_rows)
