@@ -29,7 +29,8 @@ _SHARE = 4
 class LiveRollout(QObject):
     """A Points layer that grows with every frame that is told.
 
-    Simulated particles are discs, prescribed ones empty squares. The slider goes on with the newest frame as
+    Simulated particles are discs, prescribed ones empty circles (symbols of their own would take napari as long as all
+    the rest). The slider goes on with the newest frame as
     long as nobody else moves it.
 
     Parameters
@@ -152,7 +153,6 @@ class LiveRollout(QObject):
             "features": table[["particle", "simulated"]].astype({"simulated": float}),
             "face_color": colours,
             "size": 0.7 * diameters(table),
-            "symbol": np.where(simulated, "disc", "square"),
             "name": f"rollout {member} of {self.n_members}, {done} of {head.n_frames} frames computed",
         }
 
