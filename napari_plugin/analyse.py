@@ -68,7 +68,6 @@ class Analyse(QWidget):
         self._job: Job | None = None
         self.places = Places()
         self.form = Form(load_config(None))
-        self.panels = Panels(napari_viewer, self.form)
         self.problem, self.message = _sentence(), _sentence()
         self.problem.setStyleSheet(_RED)
         self.bar = QProgressBar()
@@ -77,6 +76,7 @@ class Analyse(QWidget):
         self.buttons["Cancel"] = QPushButton("Cancel")
         self.load, self.save = QPushButton("Load options…"), QPushButton("Save options…")
         self.copy = QPushButton("Copy as command line")
+        self.panels = Panels(napari_viewer, self.form)
         self._arrange()
         self._connect()
         self._refresh()

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from colloidlab.run import Run
 from napari_plugin.coordinates import to_napari, tracks_to_napari
 from napari_plugin.particle_layers import TAIL_FRAMES, colouring, diameters
 from napari_plugin.quantities import describe, limits
-from napari_plugin.rollouts import Rollout, read_rollout
-from napari_plugin.scene import LayerData, Scene, set_scene
+from napari_plugin.rollouts import Rollout
+from napari_plugin.scene import LayerData, Scene
 
 FUTURE = "#ff7a1a"
 """Positions that no frame shows."""
@@ -22,20 +21,6 @@ ROLLOUT_KINDS = ("rollout", "rollout tracks", "future", "future tracks")
 
 RIM_ROLLOUT = "#d5d9de"
 _ERROR = "error_px"
-
-
-def member_layers(run: Run, member: int) -> list[LayerData]:
-    """The layers of one member of a run's rollout alone.
-
-    Raises
-    ------
-    InputError
-        There is no such member, or no rollout.
-    """
-    rollout = read_rollout(run, member)
-    table = run.read_table("tracks")
-    columns = [c for c in ("frame", "particle", "x", "y", "z", "radius_px") if c in table]
-    return rollout_layers(set_scene(run, table=table[columns]), rollout)
 
 
 def rollout_layers(scene: Scene, rollout: Rollout) -> list[LayerData]:

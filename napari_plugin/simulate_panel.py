@@ -19,9 +19,9 @@ from colloidlab.rollout.boundary import check_start
 from colloidlab.run import UNFINISHED, Run
 from napari_plugin.fit_panel import BAD, say, text_label
 from napari_plugin.jobs import Job, Outcome
+from napari_plugin.layers import member_layers
 from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
-from napari_plugin.rollout_layers import member_layers
 from napari_plugin.showing import put_rollout_in_front, show_rollout
 
 STATISTICS = {"g_r": "g(r)", "msd": "MSD", "d2min": "D²min"}
