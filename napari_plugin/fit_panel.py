@@ -142,14 +142,15 @@ def _state(run: Run) -> str:
     if facts.get("refused"):
         parts.append(sentence(f"the fit was refused: {facts['refused']}"))
     elif run.has("model"):
-        parts.append(_about(run, facts))
+        parts.append(sentence(("before it: " if parts else "") + _about(run, facts)))
     elif not parts and run.has("tracks.parquet"):
         parts.append("Nothing has been fitted yet.")
     return " ".join(parts)
 
 
 def _about(run: Run, facts: dict[str, Any]) -> str:
-    text = "Fitted"
+    """What laws there are, without a capital and a full stop."""
+    text = "fitted"
     if "test" in facts:
         text += (
             f", and tested on frames {facts['test'][0]} to {facts['test'][1] - 1}, which the fit has not seen"
@@ -158,7 +159,7 @@ def _about(run: Run, facts: dict[str, Any]) -> str:
         calibration = run.calibration
         reach = number(float(facts["cutoff_px"]) * calibration.length_per_px)
         text += f"; particles interact up to {reach} {pretty_unit(calibration.length_unit)}"
-    return text + "."
+    return text
 
 
 def text_label() -> QLabel:

@@ -50,11 +50,15 @@ def show_rollout(viewer: Any, layers: list[LayerData]) -> None:
     viewer.dims.current_step = step
 
 
-def put_rollout_in_front(viewer: Any, run: str) -> None:
-    """Leave of a run only what the eye compares: the recording, its particles as outlines, and the rollout."""
+def show_to_compare(viewer: Any, run: str, *, rollout: bool) -> None:
+    """Leave of a run only what the eye compares: the recording, its particles as outlines, and the rollout.
+
+    The rollout is hidden too where another one is shown in its place.
+    """
+    shown = ("video", "preview", "particles", *(("rollout", "future") if rollout else ()))
     for layer in viewer.layers:
         if layer.metadata.get(NAMESPACE, {}).get("run") == run:
-            layer.visible = _kind(layer) in ("video", "preview", "particles", "rollout", "future")
+            layer.visible = _kind(layer) in shown
 
 
 def _is_rollout(layer: Any, run: str) -> bool:

@@ -22,7 +22,7 @@ from napari_plugin.jobs import Job, Outcome
 from napari_plugin.layers import member_layers
 from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
-from napari_plugin.showing import put_rollout_in_front, show_rollout
+from napari_plugin.showing import show_rollout, show_to_compare
 
 STATISTICS = {"g_r": "g(r)", "msd": "MSD", "d2min": "D²min"}
 """Of `comparison.parquet`, with their names."""
@@ -129,7 +129,7 @@ class SimulatePanel(QWidget):
         if not isinstance(news, RolloutPart):
             return
         if news.done == 0 and self._run is not None:
-            put_rollout_in_front(self._viewer, str(self._run.path.resolve()))
+            show_to_compare(self._viewer, str(self._run.path.resolve()), rollout=False)
         self.live.take(news)
         if self.member.maximum() != self.live.n_members:
             self._offer_members(self.live.n_members)
@@ -154,9 +154,10 @@ class SimulatePanel(QWidget):
         for widget in (self.start, self.verdict, self.statistics, self.note):
             widget.hide()
         say(self.state, "" if run is None else _state(run))
-        if run is None or not run.has("rollout.zarr"):
-            if not self.live.n_members:
-                self._offer_members(0)
+        stopped = self.live.n_members > 0 and run is not None and run.has(UNFINISHED["simulate"])
+        if run is None or stopped or not run.has("rollout.zarr"):
+            # What was computed until then is in the viewer; results of an earlier simulation are not beside it.
+            self._offer_members(self.live.n_members)
             return
         try:
             self._offer_members(int(run.summary.get("rollout_members", 0)) or _count_members(run))
@@ -168,7 +169,7 @@ class SimulatePanel(QWidget):
         """The layers of the run have just been put into the viewer: show the rollout over the recording."""
         if self._run is not None and self._run.has("rollout.zarr"):
             self.live.remove()
-            put_rollout_in_front(self._viewer, str(self._run.path.resolve()))
+            show_to_compare(self._viewer, str(self._run.path.resolve()), rollout=True)
 
     def _show_statistics(self, results: Results) -> None:
         columns = ["quantity", "series", "x", "y", "y_low", "y_high", "x_unit", "y_unit"]
@@ -244,7 +245,7 @@ def _state(run: Run) -> str:
         )
     facts = run.facts("simulate")
     if run.has("rollout.zarr"):
-        text = "Simulated"
+        text = "Before it" if parts else "Simulated"
         if "n_frames" in facts:
             text += f": {facts['n_frames']} frames from frame {facts['first_frame']} on"
         if "boundary" in facts:

@@ -20,13 +20,17 @@ from recordings import inertial
 from report_fixture import Layer, make_run
 
 from colloidlab.config import Config
-from colloidlab.run import Run
+from colloidlab.errors import Cancelled
+from colloidlab.news import RolloutPart
+from colloidlab.run import UNFINISHED, Run
 from napari_plugin import live_rollout
 from napari_plugin.analyse import Analyse
+from napari_plugin.jobs import Outcome
 from napari_plugin.layers import run_layers
 from napari_plugin.plots import Plot
 from napari_plugin.scene import NAMESPACE
 from napari_plugin.showing import show_run
+from napari_plugin.stages import SIMULATE, Task
 
 QUICK = Config.model_validate(
     {
@@ -181,6 +185,59 @@ def test_other_states_of_a_run_are_sentences(
     (refused.path / "model").mkdir()
     enter(qtbot, window.places.folder, str(tmp_path / "nothing"))
     assert fit.state.text() == simulate.state.text() == ""
+
+
+def test_a_rollout_grows_over_the_recording_and_stays_when_it_is_stopped(
+    window: Analyse, qtbot: QtBot, run: Run
+) -> None:
+    viewer = window.viewer  # type: ignore[attr-defined]
+    simulate = window.panels.simulate
+    enter(qtbot, window.places.folder, str(run.path))
+    show_run(viewer, run_layers(run))
+    viewer.dims.set_point(0, 3)
+    task = Task(SIMULATE, Path(), run.path, QUICK)
+    window.panels.begin(task)
+    assert window.form.currentWidget() is window.form.sections["simulate"]
+    assert not simulate.statistics.isVisible() and not simulate.member.isEnabled()
+    positions = np.random.default_rng(0).uniform(20, 180, (3, 6, 5, 2))
+    positions[:, 2:, 4] = np.nan
+    particles, simulated = np.array([2, 3, 5, 8, 9]), np.array([True, True, True, False, False])
+
+    def tell(done: int, stop: int) -> None:
+        window.panels.take(RolloutPart(24, 10, done, particles, simulated, positions[:, done:stop]))
+
+    def shown() -> list[tuple[int, int]]:
+        frames, counts = np.unique(simulate.live.layer.data[:, 0], return_counts=True)
+        return [*zip(frames.astype(int), counts, strict=True)]
+
+    tell(0, 1)
+    qtbot.waitUntil(lambda: simulate.live.layer is not None, timeout=WAIT_MS)
+    layer = simulate.live.layer
+    assert shown() == [(24, 5)] and viewer.dims.point[0] == 24
+    assert layer.visible and of_kind(window, "particles").visible and not of_kind(window, "rollout").visible
+    assert layer.scale.tolist() == of_kind(window, "particles").scale.tolist() == [1.0, 0.2, 0.2]
+    assert layer.face_color[:, 3].tolist() == [1, 1, 1, 0, 0], "prescribed particles stay empty"
+    tell(1, 3)
+    qtbot.waitUntil(lambda: len(layer.data) == 14, timeout=WAIT_MS)
+    assert shown() == [(24, 5), (25, 5), (26, 4)]
+    assert viewer.dims.point[0] == 26, "the slider goes on with the newest frame"
+    qtbot.keyClick(simulate.member, Qt.Key.Key_Up)
+    assert layer.name == "rollout 2 of 3, 3 of 10 frames computed"
+    np.testing.assert_array_equal(layer.data[5:10, :0:-1], positions[1, 1])
+    viewer.dims.set_point(0, 25)
+    tell(3, 6)
+    qtbot.waitUntil(lambda: len(layer.data) == 26, timeout=WAIT_MS)
+    assert viewer.dims.point[0] == 25, "until somebody moves it"
+
+    (run.path / UNFINISHED["simulate"]).mkdir()
+    window.panels.end(task, Outcome(error=Cancelled("stopped")))
+    assert layer in viewer.layers and "was interrupted" in simulate.state.text()
+    assert not simulate.statistics.isVisible() and simulate.member.maximum() == 3
+    press(qtbot, simulate.to_first)
+    assert viewer.dims.point[0] == 24
+    # Another folder: what was seen is not its.
+    enter(qtbot, window.places.folder, str(run.path.parent / "other"))
+    assert layer not in viewer.layers and not simulate.member.isEnabled()
 
 
 # ---- a whole fit and simulation -------------------------------------------------------------
