@@ -245,7 +245,7 @@ def _state(run: Run) -> str:
         )
     facts = run.facts("simulate")
     if run.has("rollout.zarr"):
-        text = "Before it" if parts else "Simulated"
+        text = "Simulated before it" if parts else "Simulated"
         if "n_frames" in facts:
             text += f": {facts['n_frames']} frames from frame {facts['first_frame']} on"
         if "boundary" in facts:
