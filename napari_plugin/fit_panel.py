@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from colloidlab.errors import InputError
 from colloidlab.news import Evaluation, News, TrainingStep
@@ -15,13 +15,12 @@ from colloidlab.report.figures_model import draw_function, group_functions
 from colloidlab.report.results import Results
 from colloidlab.report.words import entropy_gain, number, pretty_unit, sentence
 from colloidlab.run import UNFINISHED, Run
+from napari_plugin.labels import BAD, GOOD, say, text_label
 from napari_plugin.plots import Plot
 from napari_plugin.training_curves import TrainingCurves, draw_training, name_phases
 
 _PAUSE_MS = 300
 _CURVES_PX, _FUNCTION_PX = 230, 175
-
-GOOD, BAD = "color: #7bd88f", "color: #ff7b6b"
 
 _BANDS = (
     'Bands are 95 % intervals, in units where k_B = 1 and the mass of a particle is 1; "not identified" is a function '
@@ -160,16 +159,3 @@ def _about(run: Run, facts: dict[str, Any]) -> str:
         reach = number(float(facts["cutoff_px"]) * calibration.length_per_px)
         text += f"; particles interact up to {reach} {pretty_unit(calibration.length_unit)}"
     return text
-
-
-def text_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.hide()
-    return label
-
-
-def say(label: QLabel, words: str, style: str = "") -> None:
-    label.setText(words)
-    label.setStyleSheet(style)
-    label.setVisible(bool(words))

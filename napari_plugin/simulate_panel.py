@@ -17,8 +17,8 @@ from colloidlab.report.results import Results
 from colloidlab.report.words import calibration_of_predictions, number, rearrangement_verdict, sentence
 from colloidlab.rollout.boundary import check_start
 from colloidlab.run import UNFINISHED, Run
-from napari_plugin.fit_panel import BAD, say, text_label
 from napari_plugin.jobs import Job, Outcome
+from napari_plugin.labels import BAD, say, text_label
 from napari_plugin.layers import member_layers
 from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
