@@ -221,7 +221,7 @@ class FitConfig(Section):
     budget_minutes: float | None = Field(
         None,
         gt=0,
-        description="Wall time of the fit, min; sets both numbers of steps [as many as given there]",
+        description="Wall time of the fit, min; sets both numbers of steps [as long as the steps take]",
     )
     batch_windows: int = Field(
         1, ge=1, description="Windows over which a step averages; at least one for each process of torchrun"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from colloidlab.errors import Cancelled
+from colloidlab.news import News
 
 Report = Callable[[str, int, int], None]
 """Called as report(label, done, total); `total` is 0 where it is not known."""
@@ -22,11 +23,19 @@ class Monitor:
         Draws progress; the command line and the plugin provide one.
     cancelled : callable() -> bool, optional
         Asked at every step; a true answer raises `Cancelled` there.
+    told : callable(News), optional
+        Is given what there is to show before the end; it must be quick.
     """
 
-    def __init__(self, report: Report | None = None, cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        report: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        told: Callable[[News], None] | None = None,
+    ) -> None:
         self._report = report
         self._cancelled = cancelled
+        self._told = told
 
     def update(self, label: str, done: int, total: int) -> None:
         """Say that `done` of `total` steps of `label` are complete; raise `Cancelled` when told to stop."""
@@ -36,6 +45,11 @@ class Monitor:
             )
         if self._report is not None:
             self._report(label, done, total)
+
+    def tell(self, news: News) -> None:
+        """Pass on what has been found so far."""
+        if self._told is not None:
+            self._told(news)
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
         """Yield `items`, reporting before each and once at the end."""

@@ -50,6 +50,9 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 """The products of each stage, in the order in which data flows."""
 
+UNFINISHED = {"track": ".located", "fit": ".fitting", "simulate": ".simulating"}
+"""Folder in which a stage that was interrupted leaves what it goes on from."""
+
 DEPENDENTS: dict[str, tuple[str, ...]] = {
     "track": ("indicators", "fit", "report"),
     "indicators": ("report",),

@@ -33,6 +33,7 @@ from colloidlab.run import Run
 from napari_plugin.form import Form
 from napari_plugin.jobs import Job, Outcome
 from napari_plugin.layers import run_layers
+from napari_plugin.panels import Panels
 from napari_plugin.places import Places, place_of
 from napari_plugin.scene import LayerData
 from napari_plugin.showing import show_run, shows_run
@@ -78,6 +79,7 @@ class Analyse(QWidget):
         self.buttons["Cancel"] = QPushButton("Cancel")
         self.load, self.save = QPushButton("Load options…"), QPushButton("Save options…")
         self.copy = QPushButton("Copy as command line")
+        self.panels = Panels(napari_viewer, self.form)
         self._arrange()
         self._connect()
         self._refresh()
@@ -101,6 +103,7 @@ class Analyse(QWidget):
     def _connect(self) -> None:
         self.places.changed.connect(self._refresh)
         self.places.folder_chosen.connect(self._take_run)
+        self.panels.simulate.failed.connect(self._fail)
         self.places.from_layer.clicked.connect(self._take_layer)
         self.form.changed.connect(self._refresh)
         self.load.clicked.connect(self._choose_load)
@@ -159,6 +162,7 @@ class Analyse(QWidget):
     def _take_run(self) -> None:
         """Show options and recording of a run that is there already."""
         source, folder = self.places.paths()
+        self.panels.show(folder)
         if folder is None or not (folder / "run.toml").is_file():
             return
         with self._sentences():
@@ -220,6 +224,7 @@ class Analyse(QWidget):
             self.trial.rest()
         with self._sentences():
             before = Run(task.folder).record["stages"]
+            self.panels.begin(task)
             self._say("")
             self._begin(stage.title, task.run, partial(self._done, task, before))
 
@@ -231,6 +236,7 @@ class Analyse(QWidget):
         self.destroyed.connect(job.stop)
         self._job, self._at_end, self._known = job, end, known
         job.progressed.connect(self._progress)
+        job.told.connect(self.panels.take)
         job.ended.connect(self._end)
         job.begin()
         self._refresh()
@@ -258,6 +264,8 @@ class Analyse(QWidget):
 
     def _done(self, task: Task, before: dict[str, Any], outcome: Outcome) -> None:
         """Say how a stage ended, and show what the run holds now."""
+        self.panels.end(task, outcome)
+        ended = task.stage if outcome.error is None else None
         if isinstance(outcome.error, Cancelled):
             where = str(outcome.error).partition(";")[0]
             self._say(f"{where}; what is complete is kept: press {task.stage.title} again to go on")
@@ -272,13 +280,16 @@ class Analyse(QWidget):
             run = Run(task.folder)
             changed = run.record["stages"] != before or not shows_run(self._viewer, str(run.path.resolve()))
             if changed and run.has("tracks.parquet"):
-                self._begin("layers", partial(_read_layers, task.folder), self._show)
+                self._begin("layers", partial(_read_layers, task.folder), partial(self._show, ended))
+            else:
+                self.panels.layers_shown(ended)
 
-    def _show(self, outcome: Outcome) -> None:
+    def _show(self, ended: Stage | None, outcome: Outcome) -> None:
         if outcome.error is not None:
             self._fail(outcome.error)
         else:
             show_run(self._viewer, outcome.result)
+            self.panels.layers_shown(ended)
 
     def _fail(self, error: Exception) -> None:
         """Say what went wrong; what no one foresaw also with its traceback."""

@@ -44,9 +44,18 @@ class SectionForm(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
-    def add_panel(self, panel: QWidget, *, above: bool = False) -> None:
-        """Put something that belongs to this section below its fields, or above the first one."""
-        self._rows.insertRow(1 if above else self._rows.rowCount(), panel)
+    def add_panel(self, panel: QWidget, *, above: bool = False, after: int = 0) -> None:
+        """Put something that belongs to this section below its fields, or above them, where it may follow some."""
+        self._rows.insertRow(1 + after if above or after else self._rows.rowCount(), panel)
+
+    def lead_with(self, *names: str) -> None:
+        """Put the options that matter most first, above a panel too; a line tells them from the others."""
+        for place, name in enumerate(names, start=1):
+            row = self._rows.takeRow(self.fields[name].widget)
+            title, editor = row.labelItem, row.fieldItem
+            assert title is not None and editor is not None, "every option has a row with both"
+            self._rows.insertRow(place, title.widget(), editor.widget())
+        self._rows.insertRow(len(names) + 1, QLabel("<b>Further options</b>"))
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, not validated."""

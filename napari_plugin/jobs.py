@@ -40,11 +40,14 @@ class Job(QThread):
     ----------
     progressed : Signal(str, int, int)
         Label, steps done, and of how many (0 where that is not known).
+    told : Signal(object)
+        What the work has found so far, `colloidlab.news`.
     ended : Signal(object)
         The `Outcome`; emitted in any case.
     """
 
     progressed = Signal(str, int, int)
+    told = Signal(object)
     ended = Signal(object)
 
     def __init__(self, work: Callable[[Monitor], Any]) -> None:
@@ -63,7 +66,8 @@ class Job(QThread):
     def run(self) -> None:
         """Called by Qt in the new thread."""
         try:
-            outcome = Outcome(result=self._work(Monitor(self._report, lambda: self._cancelled)))
+            monitor = Monitor(self._report, lambda: self._cancelled, self.told.emit)
+            outcome = Outcome(result=self._work(monitor))
         except Exception as error:
             outcome = Outcome(error=error)
         self.ended.emit(outcome)

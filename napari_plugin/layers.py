@@ -82,6 +82,20 @@ def run_layers(run: Run, member: int = 0) -> list[LayerData]:
     return [layer for layer in [*below, *_layers(run, scene, member)] if layer is not None]
 
 
+def member_layers(run: Run, member: int) -> list[LayerData]:
+    """The layers of one member of a run's rollout alone.
+
+    Raises
+    ------
+    InputError
+        There is no such member, or no rollout.
+    """
+    rollout = read_rollout(run, member)
+    table = run.read_table("tracks")
+    columns = [c for c in ("frame", "particle", "x", "y", "z", "radius_px") if c in table]
+    return rollout_layers(set_scene(run, table=table[columns]), rollout)
+
+
 def _layers(run: Run, scene: Scene, member: int) -> list[LayerData | None]:
     found = [describe(c) for c in drawn.SHOWN if c in scene.table and scene.table[c].notna().any()]
     first = next((q for q in found if scene.identified or not q.learned), None)

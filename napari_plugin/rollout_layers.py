@@ -16,6 +16,9 @@ from napari_plugin.scene import LayerData, Scene
 FUTURE = "#ff7a1a"
 """Positions that no frame shows."""
 
+ROLLOUT_KINDS = ("rollout", "rollout tracks", "future", "future tracks")
+"""Kinds of these layers, as `metadata["colloidlab"]["kind"]` names them."""
+
 RIM_ROLLOUT = "#d5d9de"
 _ERROR = "error_px"
 

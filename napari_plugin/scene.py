@@ -87,7 +87,9 @@ class Scene:
         return found
 
 
-def set_scene(run: Run, shape: tuple[int, int] | None = None, n_frames: int = 0) -> Scene:
+def set_scene(
+    run: Run, shape: tuple[int, int] | None = None, n_frames: int = 0, *, table: pd.DataFrame | None = None
+) -> Scene:
     """Read what the layers of a run need.
 
     Parameters
@@ -98,8 +100,10 @@ def set_scene(run: Run, shape: tuple[int, int] | None = None, n_frames: int = 0)
         Height and width of the recording, px; of the view that the run has written down where it is None.
     n_frames : int
         Of the recording, where it is there.
+    table : DataFrame, optional
+        In place of everything that is known of the particles: at least frame, particle, x, y.
     """
-    table = particle_table(run)
+    table = particle_table(run) if table is None else table
     if shape is None:
         _, _, x1, y1 = run.facts("track").get("view", (0, 0, table["x"].max() + 1, table["y"].max() + 1))
         shape = (max(1, round(y1)), max(1, round(x1)))

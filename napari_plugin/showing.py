@@ -8,6 +8,7 @@ from napari.layers import Layer
 from napari.utils.notifications import show_warning
 
 from napari_plugin.appearance import follow
+from napari_plugin.rollout_layers import ROLLOUT_KINDS
 from napari_plugin.scene import NAMESPACE, LayerData
 
 
@@ -33,6 +34,39 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
         camera.center, camera.zoom = centre, zoom
     else:
         viewer.dims.set_current_step(0, 0)
+
+
+def show_rollout(viewer: Any, layers: list[LayerData]) -> None:
+    """Show these layers of a rollout in place of those that there are of the same run; what is seen stays seen."""
+    follow(viewer)
+    run = layers[0][1]["metadata"][NAMESPACE]["run"]
+    seen = {_kind(layer): layer.visible for layer in viewer.layers if _is_rollout(layer, run)}
+    step = viewer.dims.current_step
+    for layer in [layer for layer in viewer.layers if _is_rollout(layer, run)]:
+        viewer.layers.remove(layer)
+    for data, arguments, kind in layers:
+        visible = seen.get(arguments["metadata"][NAMESPACE]["kind"], arguments["visible"])
+        viewer.add_layer(Layer.create(data, arguments | {"visible": visible}, kind))
+    viewer.dims.current_step = step
+
+
+def show_to_compare(viewer: Any, run: str, *, rollout: bool) -> None:
+    """Leave of a run only what the eye compares: the recording, its particles as outlines, and the rollout.
+
+    The rollout is hidden too where another one is shown in its place.
+    """
+    shown = ("video", "preview", "particles", *(("rollout", "future") if rollout else ()))
+    for layer in viewer.layers:
+        if layer.metadata.get(NAMESPACE, {}).get("run") == run:
+            layer.visible = _kind(layer) in shown
+
+
+def _is_rollout(layer: Any, run: str) -> bool:
+    return layer.metadata.get(NAMESPACE, {}).get("run") == run and _kind(layer) in ROLLOUT_KINDS
+
+
+def _kind(layer: Any) -> str:
+    return str(layer.metadata.get(NAMESPACE, {}).get("kind", ""))
 
 
 def shows_run(viewer: Any, run: str) -> bool:

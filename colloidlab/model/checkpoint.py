@@ -20,8 +20,9 @@ from torch import Tensor
 import colloidlab
 from colloidlab.errors import InputError
 from colloidlab.files import atomic_path
+from colloidlab.run import UNFINISHED
 
-FOLDER = ".fitting"
+FOLDER = UNFINISHED["fit"]
 """Where the checkpoint lies in a run folder."""
 
 SECONDS = 10.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
@@ -11,18 +11,10 @@ from colloidlab.errors import Cancelled
 from colloidlab.model.checkpoint import FitCheckpoint, State
 from colloidlab.model.train_options import TrainOptions
 from colloidlab.model.training_log import TrainingLog
+from colloidlab.news import Evaluation, TrainingStep
 from colloidlab.progress import Monitor
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One row of the training curves."""
-
-    phase: str
-    step: int
-    seconds: float
-    train_loglik: float
-    validation_loglik: float
+__all__ = ["Evaluation", "Journal", "Saved", "Stateful"]
 
 
 class Saved(Protocol):
@@ -51,6 +43,7 @@ class Journal:
     Parameters
     ----------
     monitor : Monitor
+        Is told every step and every row of the curves.
     options : TrainOptions
         A checkpoint of others is not gone on from.
     curves : list of Evaluation, optional
@@ -80,7 +73,9 @@ class Journal:
         self._parts: dict[str, Stateful] = {}
         saved = {} if checkpoint is None else checkpoint.load()
         self._saved = saved if saved.get("options") == self._options else {}
-        self.curves.extend(Evaluation(**row) for row in self._saved.get("curves", []))
+        for row in self._saved.get("curves", []):
+            self.curves.append(Evaluation(**row))
+            monitor.tell(self.curves[-1])
         self._finished: list[str] = list(self._saved.get("finished", []))
         self.n_steps = int(self._saved.get("steps", 0))
         if self._saved:
@@ -124,18 +119,20 @@ class Journal:
         if self._checkpoint is not None and self._checkpoint.due:
             self._write(phase, loop.state())
 
-    def add_step(self, phase: str, values: dict[str, float]) -> None:
-        """Numbers of one step, for the log."""
+    def add_step(self, phase: str, step: int, values: dict[str, float]) -> None:
+        """Numbers of one step, `train_loglik` among them."""
         self.n_steps += 1
+        self.monitor.tell(TrainingStep(phase, step, values["train_loglik"]))
         for name, value in values.items():
-            self._tell(phase, name, value)
+            self._log_value(phase, name, value)
 
     def add(self, row: Evaluation) -> None:
         """A row of the training curves."""
         self.curves.append(row)
-        self._tell(row.phase, "validation_loglik", row.validation_loglik)
+        self.monitor.tell(row)
+        self._log_value(row.phase, "validation_loglik", row.validation_loglik)
 
-    def _tell(self, phase: str, name: str, value: float) -> None:
+    def _log_value(self, phase: str, name: str, value: float) -> None:
         if self._log is not None:
             self._log.add(f"{phase}/{name}", value, self.n_steps)
 

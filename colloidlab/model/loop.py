@@ -118,9 +118,8 @@ class Loop:
         self._optimizer.step()
         self._step += 1
         self._recent.append(batch.loglik)
-        self._journal.add_step(
-            phase.name, {"train_loglik": batch.loglik, "learning_rate": rate, "gradient_norm": norm}
-        )
+        numbers = {"train_loglik": batch.loglik, "learning_rate": rate, "gradient_norm": norm}
+        self._journal.add_step(phase.name, self._step, numbers)
 
     def _check(self, finite: bool, what: str, batch: Batch) -> None:
         if not finite:

@@ -18,9 +18,10 @@ import pandas as pd
 import colloidlab
 from colloidlab.errors import InputError
 from colloidlab.files import atomic_path
+from colloidlab.run import UNFINISHED
 from colloidlab.tables import read_parquet, write_parquet
 
-FOLDER = ".located"
+FOLDER = UNFINISHED["track"]
 
 FRAMES_PER_PART, FEATURES_PER_PART, SECONDS_PER_PART = 200, 200_000, 10.0
 """A part is written after so many frames, features or seconds, whichever comes first."""

@@ -21,14 +21,16 @@ import zarr
 import colloidlab
 from colloidlab.errors import InputError, RolloutStopped
 from colloidlab.files import atomic_path, flush_files
+from colloidlab.news import RolloutPart
+from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout import driven
 from colloidlab.rollout.books import Budget
 from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.driven import Resume, RolloutFrame
-from colloidlab.run import Run
+from colloidlab.run import UNFINISHED, Run
 from colloidlab.tables import read_parquet, write_parquet
 
-FOLDER = ".simulating"
+FOLDER = UNFINISHED["simulate"]
 
 STOPPED = ("rollout_stopped.zarr", "budget_stopped.parquet")
 """Where the frames of a rollout are kept that became non-finite."""
@@ -136,8 +138,14 @@ class RolloutStore:
             ) from None
         return Resume(last, r, v, S)
 
-    def write(self, frames: Iterable[RolloutFrame]) -> None:
+    def write(self, frames: Iterable[RolloutFrame], monitor: Monitor = SILENT) -> None:
         """Store the frames that follow those that are there, a stretch at a time.
+
+        Parameters
+        ----------
+        frames : iterable of RolloutFrame
+        monitor : Monitor
+            Is told every frame, those that are there already at first.
 
         Raises
         ------
@@ -145,8 +153,11 @@ class RolloutStore:
             As the frames do; those before are written.
         """
         waiting: list[RolloutFrame] = []
+        if self.n_done:
+            monitor.tell(self._part(0, np.asarray(self._group["positions"][:, : self.n_done])))
         try:
             for frame in frames:
+                monitor.tell(self._part(self.n_done + len(waiting), frame.r[:, None]))
                 waiting.append(frame)
                 done = self.n_done + len(waiting)
                 if len(waiting) == driven.FRAMES_A_STRETCH or done == self._plan.n_frames:
@@ -156,6 +167,10 @@ class RolloutStore:
             if waiting:
                 self._flush(waiting)
             raise
+
+    def _part(self, done: int, positions: np.ndarray) -> RolloutPart:
+        plan = self._plan
+        return RolloutPart(plan.first, plan.n_frames, done, plan.particles, plan.simulated, positions)
 
     def _flush(self, frames: list[RolloutFrame]) -> None:
         first = self.n_done

@@ -15,7 +15,7 @@ import zarr
 
 from colloidlab.config import Config, SimulateConfig
 from colloidlab.dataset.recording import Recording
-from colloidlab.errors import FitRefused, RolloutStopped, UsageError
+from colloidlab.errors import FitRefused, RolloutStopped
 from colloidlab.files import sha256
 from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit
@@ -25,7 +25,7 @@ from colloidlab.pipeline.forecast import judge
 from colloidlab.pipeline.rollout_store import STOPPED, RolloutStore
 from colloidlab.pipeline.training import choose_device
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.rollout.boundary import Plan, plan_rollout
+from colloidlab.rollout.boundary import Plan, check_start, plan_rollout
 from colloidlab.rollout.compare import Setting, compare
 from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import follow, read_drive
@@ -140,7 +140,7 @@ def _roll_out(
         monitor=monitor,
     )
     try:
-        store.write(frames)
+        store.write(frames, monitor)
     except RolloutStopped as error:
         raise store.keep_stopped(run, error) from None
     return store
@@ -177,10 +177,7 @@ def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any
     options, state = config.simulate, run.read_table("state")
     first = options.from_frame if options.from_frame is not None else int(facts["test"][0])
     last = int(state["frame"].max())
-    if first >= last:
-        raise UsageError(
-            f"a rollout from frame {first} has no frame left before the end at {last}; choose an earlier from_frame"
-        )
+    check_start(state, first)
     drive = None if options.drive is None else read_drive(options.drive, run.calibration)
     length = options.rollout_frames or (last - first + 1 if drive is None else drive.n_frames)
     n_recorded = min(length, last - first + 1)

@@ -36,6 +36,11 @@ _BANDS = (
     "function may be none of the class is not. They may leave the panel. Kernel and pressure can stand in for "
     "each other: their product, the pair force, is known better than either."
 )
+_UNKNOWN = (
+    '"Not identified" is a function that over most of its range is smaller than the half-width of its band.'
+)
+_NEAR_ZERO = 0.05
+"""Share of the largest value below which a function is near zero: every one of a pair vanishes at the cutoff."""
 _AXIS_OF_UNIT = {"px": "distance", "px^2": "area per particle", "1/px^2": "number density"}
 """What a learned function depends on, read off the unit of its x (in px, or in um alike)."""
 
@@ -101,26 +106,17 @@ def training(results: Results) -> Plate:
 def functions(results: Results) -> Plate:
     """The learned functions, with bands where they are known; friction and noise along and across a pair together."""
     table = results.table("functions", ["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
-    panels = _panels(list(dict.fromkeys(table["quantity"])))
+    panels = group_functions(table)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = new_figure(2.8 * rows, WIDTH * columns / 3 if columns < 3 else WIDTH)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, parts) in zip(axes, panels.items(), strict=False):
-        shown = table[table["quantity"].isin(parts)]
-        for part, colour in zip(parts, (BLUE, ORANGE), strict=False):
-            way = part.removeprefix(f"{name}_")
-            draw_band(ax, table[table["quantity"] == part], colour=colour, label=_DIRECTIONS.get(way, ""))
-        ax.axhline(0, color=GREY, linewidth=0.8)
-        _keep_curves_visible(ax, shown)
-        if len(parts) > 1:
-            ax.legend(loc="upper right")
-        ax.set_xlabel(_argument(str(shown["x_unit"].iloc[0])))
-        ax.set_ylabel(label(name.replace("_", " ").replace("$", ""), str(shown["y_unit"].iloc[0])))
+        draw_function(ax, table, name, parts)
     for ax in axes[len(panels) :]:
         ax.remove()
     banded = np.isfinite(table["y_low"]) & np.isfinite(table["y_high"])
-    bands = _BANDS if banded.any() else "No uncertainty was computed for these functions."
+    bands = f"{_BANDS} {_UNKNOWN}" if banded.any() else "No uncertainty was computed for these functions."
     if results.entropy == "encoder" and banded.any():
         bands += " The encoder of the entropy is held fixed in them."
     return Plate(
@@ -128,10 +124,53 @@ def functions(results: Results) -> Plate:
     )
 
 
-def _panels(quantities: list[str]) -> dict[str, list[str]]:
-    """Curves by panel, the physics first and the kernel, which only defines what density is, last."""
+def draw_function(ax: Axes, table: pd.DataFrame, name: str, parts: list[str]) -> None:
+    """One learned function, its curves along and across a pair together; a title says which is not identified.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `functions.parquet`.
+    name, parts
+        A panel of `group_functions`.
+    """
+    shown = table[table["quantity"].isin(parts)]
+    unknown = []
+    for part, colour in zip(parts, (BLUE, ORANGE), strict=False):
+        curve, way = table[table["quantity"] == part], _DIRECTIONS.get(part.removeprefix(f"{name}_"), "")
+        draw_band(ax, curve, colour=colour, label=way)
+        if not is_identified(curve):
+            unknown.append(way)
+    ax.axhline(0, color=GREY, linewidth=0.8)
+    _keep_curves_visible(ax, shown)
+    if len(parts) > 1:
+        ax.legend(loc="upper right")
+    if unknown:
+        which = "" if len(unknown) == len(parts) else f", {unknown[0]}"
+        ax.set_title(f"not identified{which}")
+    ax.set_xlabel(_argument(str(shown["x_unit"].iloc[0])))
+    ax.set_ylabel(label(name.replace("_", " ").replace("$", ""), str(shown["y_unit"].iloc[0])))
+
+
+def is_identified(curve: pd.DataFrame) -> bool:
+    """Is a function larger than the half-width of its 95 % interval, over most of where it is not near zero?
+
+    True where no uncertainty was computed, of which nothing can then be said.
+
+    Parameters
+    ----------
+    curve : DataFrame with y, y_low, y_high
+    """
+    y, low, high = (curve[c].to_numpy(dtype=float) for c in ("y", "y_low", "y_high"))
+    size = np.abs(y)
+    judged = np.isfinite(low) & np.isfinite(high) & (size > _NEAR_ZERO * size.max(initial=0.0))
+    return not judged.any() or bool(np.mean(0.5 * (high - low)[judged] < size[judged]) > 0.5)
+
+
+def group_functions(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Curves of `functions.parquet` by panel: the physics first, and the kernel, which only defines density, last."""
     panels: dict[str, list[str]] = {}
-    for quantity in quantities:
+    for quantity in dict.fromkeys(table["quantity"]):
         head, _, way = quantity.rpartition("_")
         panels.setdefault(head if way in _DIRECTIONS else quantity, []).append(quantity)
     first = [n for n in ("pressure", "pair_friction", "pair_noise", "pair_force") if n in panels]

@@ -50,11 +50,7 @@ def comparison(results: Results) -> Plate:
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
     for ax, name in zip(axes, present, strict=False):
         draw_comparison(ax, table, name)
-        error = results.summary.get(f"rollout_{name}_error")
-        if error is not None:
-            ax.set_title(f"relative error {number(100 * float(error))} %")
-        elif name == "d2min" and "d2min_ks_distance" in results.summary:
-            ax.set_title(f"Kolmogorov-Smirnov distance {number(float(results.summary['d2min_ks_distance']))}")
+        ax.set_title(distance_of(results, name))
     axes[0].legend()
     for ax in axes[len(present) :]:
         ax.remove()
@@ -106,6 +102,13 @@ def displacements(results: Results) -> Plate:
 def _relative(results: Results, name: str) -> str:
     error = results.summary.get(f"rollout_{name}_error")
     return "" if error is None else f"relative error {number(100 * float(error))} %"
+
+
+def distance_of(results: Results, name: str) -> str:
+    """How far rollouts and experiment are apart in one quantity; empty where that is not known."""
+    if name == "d2min" and "d2min_ks_distance" in results.summary:
+        return f"Kolmogorov-Smirnov distance {number(float(results.summary['d2min_ks_distance']))}"
+    return _relative(results, name)
 
 
 def draw_comparison(ax: Axes, table: pd.DataFrame, name: str) -> None:

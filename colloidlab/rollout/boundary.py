@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from colloidlab.dataset.recording import Recording
-from colloidlab.errors import InputError
+from colloidlab.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,8 @@ def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames
         )
     part = state[(frames >= first) & (frames <= last)]
     start = part[part["frame"] == first]
-    inner = start.loc[~start["boundary"].to_numpy(), "particle"].to_numpy()
-    if len(inner) == 0:
-        raise InputError(
-            f"no particle of frame {first} is two cutoffs away from the edge of the view; "
-            "choose a smaller cutoff_px or a larger region"
-        )
+    inner = _interior(start)
+    _need(len(inner) > 0, first)
     born = part.drop_duplicates("particle", keep="first")
     allowed = born.loc[(born["frame"] == first) | born["boundary"], "particle"].to_numpy()
     particles = np.unique(allowed)
@@ -100,6 +96,52 @@ def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames
     r[1:, simulated], v[1:, simulated], S[1:, simulated] = np.nan, np.nan, np.nan
     scale = recording.scale[np.searchsorted(recording.particles, particles)]
     return Plan(first, particles, simulated, r, v, S, scale)
+
+
+def check_start(state: pd.DataFrame, first: int) -> None:
+    """Refuse a frame at which no rollout can start.
+
+    Parameters
+    ----------
+    state : DataFrame
+        Filtered state, as in `state.parquet`.
+    first : int
+
+    Raises
+    ------
+    UsageError
+        It is the last frame of the state, or lies outside of it.
+    InputError
+        Nobody is in the interior.
+    """
+    begin, last = int(state["frame"].min()), int(state["frame"].max())
+    if first >= last:
+        raise UsageError(
+            f"a rollout from frame {first} has no frame left before the end at {last}; choose an earlier from_frame"
+        )
+    if first < begin:
+        raise UsageError(
+            f"a rollout from frame {first} begins before the filtered state, whose first frame is {begin}; choose "
+            "a later from_frame"
+        )
+    start = state[state["frame"] == first]
+    if len(_interior(start)) == 0:
+        # Whoever was lost in this frame may have been found again.
+        filled = fill_gaps(state)
+        _need(len(_interior(filled[filled["frame"] == first])) > 0, first)
+
+
+def _interior(start: pd.DataFrame) -> np.ndarray:
+    """Identities of the particles of one frame that are simulated from there on."""
+    return start.loc[~start["boundary"].to_numpy(dtype=bool), "particle"].to_numpy()
+
+
+def _need(somebody: bool, first: int) -> None:
+    if not somebody:
+        raise InputError(
+            f"no particle of frame {first} is two cutoffs away from the edge of the view; "
+            "choose a smaller cutoff_px or a larger region"
+        )
 
 
 def fill_gaps(state: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from architecture.source_tree import ROOT, Import, imports, modules
 
 FOUNDATION = (
     "errors",
+    "news",
     "progress",
     "units",
     "tables",

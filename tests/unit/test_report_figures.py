@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.figure import Figure
 from PIL import Image
 from report_fixture import Layer, make_run
 
@@ -232,6 +233,18 @@ def test_learned_functions_have_units_and_bands_where_known(results: Results) ->
     (band,) = friction.collections[0].get_paths()
     assert band.vertices[:, 1].max() == pytest.approx(table.loc["pair_friction", "y_high"].max())
     assert pressure.collections[0].get_paths() == []
+
+
+@pytest.mark.parametrize(("half_width", "known"), [(0.9, True), (1.1, False), (np.nan, True)])
+def test_a_function_smaller_than_half_of_its_band_is_not_identified(half_width: float, known: bool) -> None:
+    r = np.linspace(0, 1, 50)
+    y = np.exp(-8 * r)  # near zero over most of its range, where the band must not count
+    width = np.where(y > 0.05, half_width * y, 5.0)
+    curve = pd.DataFrame({"quantity": "pair_force", "x": r, "y": y, "y_low": y - width, "y_high": y + width})
+    assert figures_model.is_identified(curve) is known
+    ax = Figure().subplots()
+    figures_model.draw_function(ax, curve.assign(x_unit="px", y_unit=""), "pair_force", ["pair_force"])
+    assert ax.get_title(loc="left") == ("" if known else "not identified")
 
 
 def test_comparison_overlays_experiment_and_rollout(results: Results) -> None:

@@ -1,0 +1,23 @@
+"""Sentences in a panel."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QLabel
+
+GOOD, BAD = "color: #7bd88f", "color: #ff7b6b"
+"""Styles of a sentence that is good news, or bad."""
+
+
+def text_label() -> QLabel:
+    """An empty label for sentences, which is hidden as long as it is empty."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.hide()
+    return label
+
+
+def say(label: QLabel, words: str, style: str = "") -> None:
+    """Put words into a label; it is hidden where there are none."""
+    label.setText(words)
+    label.setStyleSheet(style)
+    label.setVisible(bool(words))
