@@ -32,10 +32,15 @@ _LONGEST_RECORDING = 10_000_000
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds; the unit is empty for counts, ratios and words."""
+    """What a column holds; the unit is empty for counts, ratios and words.
+
+    `dtype`: pandas' type of a flag or count that may be missing ("boolean", "Int64"). A flag that could not be judged
+    is missing, not false, and a count that could not be made is not zero. Empty for all other columns.
+    """
 
     unit: str
     meaning: str
+    dtype: str = ""
 
 
 COLUMNS: dict[str, Column] = {
@@ -77,7 +82,11 @@ COLUMNS: dict[str, Column] = {
     "strain_xx": Column("", "local Green-Lagrange strain over the lag"),
     "strain_xy": Column("", "local Green-Lagrange strain over the lag"),
     "strain_yy": Column("", "local Green-Lagrange strain over the lag"),
-    "n_neighbours": Column("", "neighbours used for the local strain"),
+    "n_neighbours": Column(
+        "",
+        "neighbours used for the local strain; missing where the particle was not seen at both ends of the lag",
+        "Int64",
+    ),
     "strain_xz": Column("", "local Green-Lagrange strain over the lag, three-dimensional tracks"),
     "strain_yz": Column("", "local Green-Lagrange strain over the lag, three-dimensional tracks"),
     "strain_zz": Column("", "local Green-Lagrange strain over the lag, three-dimensional tracks"),
@@ -89,7 +98,12 @@ COLUMNS: dict[str, Column] = {
     "strain_zz_error": Column("", "standard deviation of strain_zz from localisation errors"),
     "d2min_error_px2": Column("px^2", "standard deviation of d2min_px2 from localisation errors"),
     "d2min_noise_px2": Column("px^2", "mean of d2min_px2 that localisation errors alone make"),
-    "rearranged": Column("", "true where D2min is more than localisation errors make, at the stated rate"),
+    "rearranged": Column(
+        "",
+        "true where D2min is more than localisation errors make, at the stated rate; missing where D2min or its error "
+        "is not known",
+        "boolean",
+    ),
     "hop_px2": Column(
         "px^2",
         "p_hop of Candelier et al.: squared distance between the places before and after the frame, "
@@ -97,18 +111,31 @@ COLUMNS: dict[str, Column] = {
     ),
     "hop_error_px2": Column("px^2", "standard deviation of hop_px2 from localisation errors"),
     "hopped": Column(
-        "", "true where p_hop peaks and is more than localisation errors make, at the stated rate"
+        "",
+        "true where p_hop peaks and is more than localisation errors make, at the stated rate; missing where p_hop "
+        "or its error is not known",
+        "boolean",
     ),
     "cage_dx_px": Column("px", "displacement over the lag relative to the neighbours"),
     "cage_dy_px": Column("px", "displacement over the lag relative to the neighbours"),
     "cage_dz_px": Column("px", "displacement over the lag relative to the neighbours"),
     "flow_residual_dx_px": Column("px", "displacement over the lag less that of the mean flow"),
     "flow_residual_dy_px": Column("px", "displacement over the lag less that of the mean flow"),
-    "neighbours_lost": Column("", "Delaunay neighbours that the particle had a lag ago and has no longer"),
-    "neighbours_gained": Column("", "Delaunay neighbours that it did not have a lag ago"),
-    "coordination": Column("", "number of Delaunay neighbours"),
+    "neighbours_lost": Column(
+        "",
+        "Delaunay neighbours that the particle had a lag ago and has no longer; missing where not certain",
+        "Int64",
+    ),
+    "neighbours_gained": Column(
+        "", "Delaunay neighbours that it did not have a lag ago; missing where not certain", "Int64"
+    ),
+    "coordination": Column("", "number of Delaunay neighbours; missing where it is not certain", "Int64"),
     "voronoi_area_px2": Column("px^2", "area of the Voronoi cell; empty where it is not certain"),
-    "edge_cell": Column("", "true where particles outside the view could change the Voronoi cell"),
+    "edge_cell": Column(
+        "",
+        "true where particles outside the view could change the Voronoi cell; missing only in three dimensions",
+        "boolean",
+    ),
     "local_density_per_px2": Column("px^-2", "particles per area around the particle"),
     "pair_entropy": Column("k_B", "two-body excess entropy of the particle"),
     # events

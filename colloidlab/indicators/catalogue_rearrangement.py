@@ -81,11 +81,11 @@ def hopping(scene: Scene) -> Part:
     part = Part(table, summary={"hop_frames": half, "least_hop_px2": least})
     judged = table["hop_error_px2"].notna()
     if judged.any():
-        part.summary["hops_per_particle_frame"] = float(table["hopped"].sum() / judged.sum())
+        part.summary["hops_per_particle_frame"] = float(table["hopped"].mean())
     elif table["hop_px2"].notna().any():
         part.notes.append(
             "no hop is flagged, because the tracks state no localisation errors (sigma_x_px, sigma_y_px): column hopped "
-            "says nothing here"
+            "is empty"
         )
     else:
         part.notes.append(

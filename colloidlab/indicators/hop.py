@@ -55,7 +55,7 @@ def hop_table(
     **hopped** is true at the largest p_hop within w frames where localisation errors alone make so
     large a value with at most the given probability (peaks are rarer still). As with D²min, thermal
     motion in a cage is more than the localisation error: give `least_hop_px2`, such as
-    the square of the cage's size, to flag cage jumps only. False also where the error is not known.
+    the square of the cage's size, to flag cage jumps only. Missing where p_hop or its error is not known.
 
     Parameters
     ----------
@@ -107,13 +107,15 @@ def hop_table(
     event = peaks(np.ascontiguousarray(hop), rows.frames, rows.offsets, half_width_frames)
     event &= hop >= least_hop_px2
     event[event] = _chance(found[event]) < false_positive_rate
+    hopped = pd.array(event, dtype="boolean")
+    hopped[~np.isfinite(variance)] = pd.NA
     table = pd.DataFrame(
         {
             "frame": rows.frames,
             "particle": tracks["particle"].to_numpy(dtype=np.int64)[order],
             "hop_px2": hop,
             "hop_error_px2": np.sqrt(variance),
-            "hopped": event,
+            "hopped": hopped,
         }
     )
     return table.sort_values(["frame", "particle"], kind="stable", ignore_index=True)

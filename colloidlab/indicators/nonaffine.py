@@ -99,7 +99,7 @@ def d2min_table(
     most the given probability. It says that the neighbourhood has moved other than
     affinely, not how: where thermal motion is larger than the localisation error nearly every
     particle is flagged, and a threshold on d2min_px2 itself is what tells events from thermal
-    motion. False also where D²min or its error is not known.
+    motion. Missing where D²min or its error is not known.
 
     Parameters
     ----------
@@ -156,7 +156,9 @@ def d2min_table(
         whole = ("frame", "particle", "n_neighbours")
         table = pd.DataFrame({c: np.zeros(0, np.int64 if c in whole else np.float64) for c in names})
     chance = table.pop("chance")
-    table.insert(names.index("chance"), "rearranged", (chance < false_positive_rate).to_numpy())
+    judged = pd.array(chance < false_positive_rate, dtype="boolean")
+    judged[chance.isna().to_numpy()] = pd.NA
+    table.insert(names.index("chance"), "rearranged", judged)
     return table
 
 

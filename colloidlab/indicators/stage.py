@@ -25,6 +25,7 @@ from colloidlab.indicators.scene import Part, Scene, observed_region
 from colloidlab.indicators.t1_events import T1_COLUMNS
 from colloidlab.indicators.voronoi import VORONOI_COLUMNS
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.tables import COLUMNS
 from colloidlab.units import Calibration
 
 
@@ -106,8 +107,8 @@ class IndicatorResult:
     Parameters
     ----------
     table : DataFrame
-        For indicators.parquet: one row for each row of the tracks, sorted by frame and particle; quantities are
-        empty, and counts too, where they are not known.
+        For indicators.parquet: one row for each row of the tracks, sorted by frame and particle; quantities,
+        counts and flags are missing where they are not known (`tables.COLUMNS` has the types of the last two).
     curves : DataFrame
         For curves.parquet, in calibrated units.
     tables : dict
@@ -246,15 +247,11 @@ def _join(rows: pd.DataFrame, parts: dict[str, Part]) -> IndicatorResult:
 
 
 def _with_columns(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the columns of another; where that has no row, numbers are empty, counts zero and flags false."""
-    types = columns.dtypes
-    joined = table.merge(
-        columns.astype({"frame": "int64", "particle": "int64"}),
+    """`table` with the columns of another; where that has no row, numbers, counts and flags are missing."""
+    types = {name: COLUMNS[name].dtype for name in columns if name in COLUMNS and COLUMNS[name].dtype}
+    return table.merge(
+        columns.astype({"frame": "int64", "particle": "int64", **types}),
         on=["frame", "particle"],
         how="left",
         validate="one_to_one",
     )
-    for name, kind in types.items():
-        if name not in table and kind in ("int64", "bool"):
-            joined[name] = joined[name].fillna(0).astype(kind)
-    return joined

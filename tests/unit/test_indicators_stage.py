@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +17,12 @@ from colloidlab.indicators.displacement import choose_lags
 from colloidlab.indicators.scene import observed_region
 from colloidlab.indicators.stage import CATALOGUE
 from colloidlab.progress import Monitor
+from colloidlab.tables import COLUMNS as TABLE
+from colloidlab.tables import read_parquet, write_parquet
 from colloidlab.units import Calibration
 
+FLAGS = {"rearranged", "hopped", "edge_cell"}
+COUNTS = {"n_neighbours", "coordination", "neighbours_lost", "neighbours_gained"}
 COLUMNS = {"frame", "particle", *(column for quantity in CATALOGUE.values() for column in quantity.columns)}
 CALIBRATED = Calibration(um_per_px=0.5, fps=10.0)
 
@@ -36,7 +42,7 @@ def test_a_full_recording_has_everything_in_calibrated_units(gas: pd.DataFrame) 
     assert set(result.table.columns) == COLUMNS
     assert len(result.table) == len(gas)
     assert not result.table.duplicated(["frame", "particle"]).any()
-    assert result.table[["frame", "particle", "n_neighbours"]].dtypes.unique().tolist() == [np.dtype("int64")]
+    assert result.table[["frame", "particle"]].dtypes.unique().tolist() == [np.dtype("int64")]
     assert tuple(result.curves.columns) == CURVE_COLUMNS
     units = result.curves.groupby("quantity")[["x_unit", "y_unit"]].first()
     assert units.loc["g_r"].tolist() == ["um", "1"]
@@ -61,11 +67,42 @@ def test_frames_before_the_lag_have_no_rearrangement(gas: pd.DataFrame) -> None:
     result = compute(gas, Calibration(), config, view=(200, 200))
     assert result.summary["d2min_lag_frames"] == 7 and result.summary["neighbour_cutoff_px"] == 27.0
     early = result.table[result.table.frame < 7]
-    assert early.d2min_px2.isna().all() and (early.n_neighbours == 0).all()
+    # Nobody has counted neighbours there, nor judged whether they have moved: that is not 0, and not "no".
+    assert early[["d2min_px2", "n_neighbours", "rearranged", "neighbours_lost"]].isna().all(axis=None)
     late = result.table[result.table.frame >= 7]
     assert late.d2min_px2.notna().mean() > 0.8
     assert "diffusion_px2_per_frame" in result.summary and "diffusion_um2_per_s" not in result.summary
     assert set(result.curves.x_unit) == {"px", "1/px", "frame"}
+
+
+def test_a_flag_that_was_not_judged_is_missing_and_stays_so_in_the_file(
+    gas: pd.DataFrame, tmp_path: Path
+) -> None:
+    sigma = np.where(gas.particle < 147, 0.05, np.nan)
+    known = gas.assign(sigma_x_px=sigma, sigma_y_px=sigma)
+    config = IndicatorsConfig(only="voronoi,d2min,hop,neighbours", lag_frames=5, hop_frames=5)
+    result = compute(known, Calibration(), config, view=(200, 200))
+    found = result.table
+    kinds = {name: TABLE[name].dtype for name in found if TABLE[name].dtype}
+    assert set(kinds) == FLAGS | COUNTS and all(str(found[name].dtype) == kind for name, kind in kinds.items())
+    for flag, error in (("rearranged", "d2min_error_px2"), ("hopped", "hop_error_px2")):
+        assert found[flag].isna().equals(found[error].isna()), flag
+        assert 0.01 < found[flag].isna().mean() < 0.99 and (found[flag] == False).any(), flag  # noqa: E712
+    assert result.summary["rearranged_fraction"] == found["rearranged"].dropna().astype(float).mean()
+    assert found["coordination"].isna().equals(found["edge_cell"].astype(bool))
+    assert found["coordination"].isna().equals(found["voronoi_area_px2"].isna())
+    write_parquet(tmp_path / "table.parquet", found)
+    pd.testing.assert_frame_equal(read_parquet(tmp_path / "table.parquet"), found, check_flags=False)
+
+
+def test_flags_and_counts_of_the_plane_are_missing_in_space() -> None:
+    rng = np.random.default_rng(5)
+    walk = brownian(rng, 8, 40, d=0.02, side=40.0)
+    tracks = table(walk).assign(z=rng.uniform(0, 40, 320))
+    found = compute(tracks, Calibration(), IndicatorsConfig(only="voronoi,neighbours"), view=(40, 40)).table
+    flat = ["coordination", "edge_cell", "neighbours_lost", "neighbours_gained"]
+    assert found[flat].isna().all(axis=None)
+    assert found[flat].dtypes.astype(str).tolist() == ["Int64", "boolean", "Int64", "Int64"]
 
 
 def test_same_tracks_same_result_in_any_order(gas: pd.DataFrame) -> None:
