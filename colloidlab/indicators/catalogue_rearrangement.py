@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from scipy.stats import chi2
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.cage import cage_table
-from colloidlab.indicators.curve import Curve
+from colloidlab.indicators.event_rate import mean_rate, rate_curve
 from colloidlab.indicators.hop import hop_table
 from colloidlab.indicators.neighbour_changes import neighbour_changes_table
 from colloidlab.indicators.nonaffine import d2min_table
@@ -112,30 +110,11 @@ def neighbour_exchanges(scene: Scene) -> Part:
     rate = t1_rate(events, scene.tracks, scene.triangulations, persistence_frames=kept)
     if rate.empty:
         raise InputError(f"no event can be seen to last {kept} of so few frames; set persistence_frames")
-    curve = _rate_curve(rate, kept)
+    curve = rate_curve(rate, persistence_frames=kept)
     part = Part(tables={"events": events})
-    part.summary = {
-        "n_t1_events": len(events),
-        "t1_persistence_frames": kept,
-        "t1_rate_per_frame": float(rate["n_events"].sum() / max(rate["n_particles"].sum(), 1)),
-    }
+    whole, low, high = mean_rate(rate, persistence_frames=kept)
+    part.summary = {"n_t1_events": len(events), "t1_persistence_frames": kept, "t1_rate_per_frame": whole}
+    if np.isfinite(low):
+        part.summary |= {"t1_rate_per_frame_low": low, "t1_rate_per_frame_high": high}
     part.curves.append(("t1_rate", curve.calibrated(scene.calibration, x=(0, 1), y=(0, -1))))
     return part
-
-
-def _rate_curve(rate: pd.DataFrame, width: int) -> Curve:
-    """Events a particle and frame in bins of `width` frames, with the 95 % interval of a Poisson number (Garwood 1936)."""
-    number = (rate["frame"] - rate["frame"].iloc[0]) // width
-    bins = rate.groupby(number).agg(
-        frame=("frame", "mean"), events=("n_events", "sum"), particles=("n_particles", "sum")
-    )
-    n, seen = bins["events"].to_numpy(), np.maximum(bins["particles"].to_numpy(), 1)
-    low, high = chi2.ppf(0.025, 2 * n) / 2, chi2.ppf(0.975, 2 * n + 2) / 2
-    return Curve(
-        bins["frame"].to_numpy(dtype=np.float64),
-        n / seen,
-        np.nan_to_num(low) / seen,
-        high / seen,
-        "frame",
-        "1/frame",
-    )
