@@ -146,6 +146,14 @@ COLUMNS: dict[str, Column] = {
     "persistence_frames": Column("", "frames that the new neighbours are known to have stayed"),
     "psi6": Column("", "modulus of the hexatic bond-order parameter, Delaunay neighbours"),
     "psi6_angle_rad": Column("rad", "phase of the hexatic bond-order parameter divided by 6"),
+    **{
+        name: column
+        for n in (2, 3, 4, 5, 7, 8, 9, 10, 11, 12)
+        for name, column in (
+            (f"psi{n}", Column("", f"modulus of psi_{n}, neighbours weighted by the shared Voronoi edge")),
+            (f"psi{n}_angle_rad", Column("rad", f"phase of psi_{n} divided by {n}")),
+        )
+    },
     "boundary": Column(
         "", "true within two interaction cutoffs of the edge of the view or of the tracked region"
     ),
@@ -158,10 +166,10 @@ COLUMNS: dict[str, Column] = {
     "dz_error_px": Column("px", "standard error of the shared displacement since the frame before"),
     "shear_strain": Column("", "gradient_xy + gradient_yx"),
     "rotation_rad": Column("rad", "shared rotation since the first frame, from x towards y"),
-    "vz_px": Column("px/frame", "velocity of the mean flow"),
-    "vx_error_px": Column("px/frame", "standard error of the mean flow"),
-    "vy_error_px": Column("px/frame", "standard error of the mean flow"),
-    "vz_error_px": Column("px/frame", "standard error of the mean flow"),
+    "vz_px": Column("px/frame", "velocity of the mean flow in px a frame"),
+    "vx_error_px": Column("px/frame", "standard error of vx_px"),
+    "vy_error_px": Column("px/frame", "standard error of vy_px"),
+    "vz_error_px": Column("px/frame", "standard error of vz_px"),
     "shear_rate_per_frame": Column("frame^-1", "dvx/dy + dvy/dx of the mean flow"),
     "shear_rate_error_per_frame": Column("frame^-1", "standard error of shear_rate_per_frame"),
     "vorticity_per_frame": Column("frame^-1", "dvy/dx - dvx/dy of the mean flow"),
@@ -198,8 +206,12 @@ COLUMNS: dict[str, Column] = {
         for b in "xyz"
     },
     # learned state
-    "vx_px": Column("px/frame", "filtered velocity of a particle, or that of the mean flow"),
-    "vy_px": Column("px/frame", "filtered velocity of a particle, or that of the mean flow"),
+    "vx_px": Column(
+        "px/frame", "velocity in px a frame: filtered, of a particle (state), or of the mean flow (flow)"
+    ),
+    "vy_px": Column(
+        "px/frame", "velocity in px a frame: filtered, of a particle (state), or of the mean flow (flow)"
+    ),
     "entropy": Column("k_B", "hidden entropy; its zero is arbitrary"),
     "temperature_px2": Column("px^2/frame^2", "k_B T/m of the particle"),
     "sigma_ln_temperature": Column(

@@ -8,7 +8,7 @@ inertia), `oscillation`, `mean_flow`, `flow_residual`, `deformation` (common str
 `stage.compute` measures those of its catalogue.
 """
 
-from colloidlab.indicators.bond_order import psi, psi6, psi6_table
+from colloidlab.indicators.bond_order import psi, psi6, psi6_table, psi_table
 from colloidlab.indicators.cage import cage_relative, cage_table
 from colloidlab.indicators.cage_msd import cage_msd
 from colloidlab.indicators.curve import Curve
@@ -80,6 +80,7 @@ __all__ = [
     "psi",
     "psi6",
     "psi6_table",
+    "psi_table",
     "self_scattering",
     "step_correlation",
     "strain_series",

@@ -114,8 +114,8 @@ def non_gaussian_parameter(scene: Scene) -> Part:
 
 
 def scattering(scene: Scene) -> Part:
-    """F_s at the wave number of the first peak of g(r)."""
-    q = 2 * np.pi / scene.spacing
+    """F_s at the wave number asked for, or that of the distance of neighbours."""
+    q = scene.config.fs_q_per_px or 2 * np.pi / scene.spacing
     curve = self_scattering(scene.tracks, q=q, max_lag=scene.longest_lag, drift=scene.drift)
     part = Part(curves=[("f_s", curve.calibrated(scene.calibration, x=(0, 1), y=(0, 0)))])
     part.summary["indicator_q_per_px"] = q
@@ -154,8 +154,8 @@ def _distinct(scene: Scene, lag: int) -> Curve:
 
 
 def relaxation(scene: Scene) -> Part:
-    """Overlap and chi4 within a fraction of the spacing."""
-    radius = RADIUS_SPACINGS * scene.spacing
+    """Overlap and chi4 within the radius asked for, or a fraction of the spacing."""
+    radius = scene.config.overlap_radius_px or RADIUS_SPACINGS * scene.spacing
     found = overlap(scene.tracks, radius_px=radius, max_lag=scene.longest_lag, drift=scene.drift)
     part = Part(summary={"overlap_radius_px": radius})
     for name, curve in (("overlap", found.q), ("chi4", found.chi4)):

@@ -84,7 +84,9 @@ def test_a_flag_that_was_not_judged_is_missing_and_stays_so_in_the_file(
     result = compute(known, Calibration(), config, view=(200, 200))
     found = result.table
     kinds = {name: TABLE[name].dtype for name in found if TABLE[name].dtype}
-    assert set(kinds) == FLAGS | COUNTS and all(str(found[name].dtype) == kind for name, kind in kinds.items())
+    assert set(kinds) == FLAGS | COUNTS and all(
+        str(found[name].dtype) == kind for name, kind in kinds.items()
+    )
     for flag, error in (("rearranged", "d2min_error_px2"), ("hopped", "hop_error_px2")):
         assert found[flag].isna().equals(found[error].isna()), flag
         assert 0.01 < found[flag].isna().mean() < 0.99 and (found[flag] == False).any(), flag  # noqa: E712
@@ -112,6 +114,53 @@ def test_same_tracks_same_result_in_any_order(gas: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(one.table, two.table)
     pd.testing.assert_frame_equal(one.curves, two.curves)
     assert one.summary == two.summary
+
+
+def test_what_is_left_open_is_estimated_and_what_is_given_is_used(gas: pd.DataFrame) -> None:
+    only = "psi6,s_q,f_s,overlap"
+    usual = compute(gas, CALIBRATED, IndicatorsConfig(only=only), view=(200, 200))
+    q = usual.summary["indicator_q_per_px"]
+    assert usual.summary["psi_fold"] == 6 and "psi4" not in usual.table
+    assert usual.summary["sq_max_per_px"] == pytest.approx(3.5 * q)
+    assert usual.summary["overlap_radius_px"] == pytest.approx(0.3 * 2 * np.pi / q)
+    config = IndicatorsConfig(
+        only=only, psi_fold=4, fs_q_per_px=4.0, sq_max_per_px=0.6, overlap_radius_px=0.02
+    )
+    given = compute(gas, CALIBRATED, config, view=(200, 200))
+    assert given.summary["psi_fold"] == 4 and given.summary["indicator_q_per_px"] == 4.0
+    assert given.summary["psi_fold_mean"] == given.table["psi4"].mean() < given.table["psi6"].mean()
+    curves = given.curves.set_index("quantity")
+    assert 1.1 < curves.loc["s_q", "x"].max() <= 1.2  # 0.6/px is 1.2/µm
+    # Free diffusion with noise: F_s is exp(−q²(Dτ + σ²)), and the step of variance 2(D + σ²) an axis leaves radius a.
+    variance = 2 * (0.02 + 0.05**2)
+    first = curves.loc[["f_s", "overlap"]].groupby("quantity")["y"].first()
+    assert first["f_s"] == pytest.approx(np.exp(-(4.0**2) * variance / 2), rel=0.03)
+    assert first["overlap"] == pytest.approx(1 - np.exp(-(0.02**2) / (2 * variance)), rel=0.2)
+
+
+def test_the_radius_of_the_density_is_told_and_its_limit_too(gas: pd.DataFrame) -> None:
+    def of(config: IndicatorsConfig, tracks: pd.DataFrame = gas) -> tuple[float, list[str]]:
+        summary = compute(tracks, Calibration(), config, view=(200, 200)).summary
+        return summary["density_radius_px"], [n for n in summary["notes"] if "local density" in n]
+
+    assert of(IndicatorsConfig(only="density", neighbour_cutoff_px=27.0)) == (54.0, [])
+    radius, notes = of(IndicatorsConfig(only="density", neighbour_cutoff_px=80.0))
+    assert 90 < radius <= 100 and len(notes) == 1 and "160 px" in notes[0]
+    # In a channel the disc is cut by the walls, exactly, and is not made smaller.
+    channel = gas[gas.y < 30]
+    assert of(IndicatorsConfig(only="density", neighbour_cutoff_px=27.0), channel) == (54.0, [])
+
+
+def test_velocities_of_the_flow_are_in_px_a_frame_whatever_the_calibration(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    flowing = table(
+        relaxed(rng, 150, 200.0, 18.0) + 0.3 * np.arange(20)[:, None, None] * np.array([1.0, 0.0])
+    )
+    found = compute(flowing, CALIBRATED, IndicatorsConfig(only="flow"), view=(210, 200)).tables["flow"]
+    np.testing.assert_allclose(found[["vx_px", "vy_px"]], [[0.3, 0.0]] * len(found), atol=1e-9)
+    write_parquet(tmp_path / "flow.parquet", found, calibration=CALIBRATED)
+    units = read_parquet(tmp_path / "flow.parquet").attrs["colloidlab"]["units"]
+    assert {units[name] for name in ("vx_px", "vy_px", "vx_error_px", "vy_error_px")} == {"px/frame"}
 
 
 def _poor_recordings() -> dict[str, tuple[pd.DataFrame, str]]:
