@@ -171,6 +171,9 @@ class IndicatorsConfig(Section):
     persistence_frames: int = Field(
         10, ge=1, description="Frames that new neighbours must stay for a T1 event"
     )
+    msd_origin_frame: int | None = Field(
+        None, ge=0, description="Also the MSD since this frame alone, for samples that age or start [none]"
+    )
     psi_fold: int = Field(
         6,
         ge=2,

@@ -137,6 +137,7 @@ COLUMNS: dict[str, Column] = {
         "boolean",
     ),
     "local_density_per_px2": Column("px^-2", "particles per area around the particle"),
+    "local_density_per_px3": Column("px^-3", "particles per volume around the particle, three-dimensional tracks"),
     "pair_entropy": Column("k_B", "two-body excess entropy of the particle"),
     # events
     "particle_a": Column("", "one of the two that were neighbours before a T1 event"),
@@ -205,6 +206,16 @@ COLUMNS: dict[str, Column] = {
         for a in "xyz"
         for b in "xyz"
     },
+    # single particles
+    "n_displacements": Column("", "displacements of the particle that its diffusion is estimated from"),
+    "diffusion_px2_per_frame": Column(
+        "px^2/frame", "diffusion coefficient of the particle; may be negative, within its error"
+    ),
+    "diffusion_error_px2_per_frame": Column("px^2/frame", "standard error of diffusion_px2_per_frame"),
+    "noise_variance_px2": Column(
+        "px^2", "variance of the localisation error as the particle's motion tells it; may be negative"
+    ),
+    "noise_variance_error_px2": Column("px^2", "standard error of noise_variance_px2"),
     # learned state
     "vx_px": Column(
         "px/frame", "velocity in px a frame: filtered, of a particle (state), or of the mean flow (flow)"

@@ -57,12 +57,12 @@ def scattering(scene: Scene) -> Part:
 def hexatic(scene: Scene) -> Part:
     """psi6, and psi_n beside it where another fold is asked for."""
     table, fold = psi6_table(scene.tracks, triangulations=scene.triangulations), scene.config.psi_fold
-    part = Part(table, summary={"psi_fold": fold})
     if fold != _SIX:
         other = psi_table(scene.tracks, fold, triangulations=scene.triangulations)
-        part.columns = table.merge(other, on=["frame", "particle"], validate="one_to_one")
+        table = table.merge(other, on=["frame", "particle"], validate="one_to_one")
+    part = Part(table, summary={"psi_fold": fold})
     if table["psi6"].notna().any():
-        means = part.columns.mean()
+        means = table.mean()
         part.summary["psi6_mean"] = float(means["psi6"])
         if fold != _SIX:
             part.summary["psi_fold_mean"] = float(means[f"psi{fold}"])
@@ -82,9 +82,7 @@ def cells(scene: Scene) -> Part:
 
 
 def density(scene: Scene) -> Part:
-    """Particles per area within some cutoffs."""
-    if not scene.planar:
-        raise InputError("the positions are three-dimensional, and the table has a density per area only")
+    """Particles per area (in space: per volume) within some cutoffs."""
     usual, most = RADIUS_CUTOFFS * scene.cutoff, 0.5 * float(scene.sides.max())
     radius = min(usual, most)
     table = local_density_table(scene.tracks, radius_px=radius, region=scene.corners, monitor=scene.monitor)

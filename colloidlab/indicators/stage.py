@@ -21,6 +21,7 @@ from colloidlab.indicators.local_density import LOCAL_DENSITY_COLUMNS
 from colloidlab.indicators.neighbour_changes import NEIGHBOUR_COLUMNS
 from colloidlab.indicators.oscillation import find_oscillation
 from colloidlab.indicators.pair_entropy import PAIR_ENTROPY_COLUMNS
+from colloidlab.indicators.particle_diffusion import DIFFUSION_COLUMNS
 from colloidlab.indicators.scene import Part, Scene, observed_region
 from colloidlab.indicators.t1_events import T1_COLUMNS
 from colloidlab.indicators.voronoi import VORONOI_COLUMNS
@@ -93,6 +94,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "events": T1_COLUMNS,
     "flow": ("frame", "x", "y", "vx_px", "vy_px"),
     "drive": ("frame", "dx_px", "dy_px", "shear_strain"),
+    "particles": DIFFUSION_COLUMNS,
 }
 """Tables with rows of their own that the stage always writes, and their columns."""
 
@@ -182,10 +184,12 @@ def refuse_impossible(tracks: pd.DataFrame, config: IndicatorsConfig) -> None:
     if frames.size == 0:
         return
     first, last = int(frames.min()), int(frames.max())
-    if config.reference_frame is not None and not (frames == config.reference_frame).any():
-        raise InputError(
-            f"reference_frame = {config.reference_frame} holds no particle; the tracks go from frame {first} to {last}"
-        )
+    for name in ("reference_frame", "msd_origin_frame"):
+        value = getattr(config, name)
+        if value is not None and not (frames == value).any():
+            raise InputError(
+                f"{name} = {value} holds no particle; the tracks go from frame {first} to {last}"
+            )
     for name, reach in (("lag_frames", 1), ("hop_frames", 2)):
         value = getattr(config, name)
         if value is not None and reach * value > last - first:

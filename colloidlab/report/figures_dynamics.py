@@ -32,12 +32,13 @@ def relaxation(results: Results) -> Plate:
         draw_band(ax, curve, colour=BLUE)
         dress_curve(ax, name, curve)
         make_log_x(ax, curve["x"])
+    q = _chosen(results, "indicator_q_per_px", "at wave number", -1)
+    radius = _chosen(results, "overlap_radius_px", "within", 1)
     return Plate(
         figure,
         "How particles leave their places. The non-Gaussian parameter is zero where all move alike; the self-scattering "
-        f"function{_chosen(results, 'indicator_q_per_px', 'at wave number', -1)} and the overlap (share of particles that "
-        f"are{_chosen(results, 'overlap_radius_px', 'within', 1)} of where they were) fall as places are left; χ₄ is large where many leave together. Bands are "
-        "95 % block-bootstrap intervals.",
+        f"function{q} and the overlap (share of particles that are{radius} of where they were) fall as places are left; "
+        "χ₄ is large where many leave together. Bands are 95 % block-bootstrap intervals.",
     )
 
 

@@ -127,8 +127,8 @@ def hexatic_order(results: Results) -> Plate:
     below.set_xlabel("frame")
     return Plate(
         figure,
-        f"Left: {_order(fold)}; particles at the edge of the packing are hollow. Right: averages over particles, frame by frame; the dashed line marks the "
-        "frame of the maps.",
+        f"Left: {_order(fold)}; particles at the edge of the packing are hollow. Right: averages over particles, frame by "
+        "frame; the dashed line marks the frame of the maps.",
     )
 
 

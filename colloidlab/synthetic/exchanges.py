@@ -124,7 +124,8 @@ def _quadrilaterals(rng: np.random.Generator, sites: Floats) -> NDArray[np.int64
 
 def _course(rng: np.random.Generator, what: Exchanges) -> tuple[Floats, list[tuple[int, bool]]]:
     """How far a quadrilateral has gone from 0 (a and b neighbours) to 1 (c and d), and its lasting turns."""
-    level, turns = np.zeros(what.n_frames), []
+    level = np.zeros(what.n_frames)
+    turns: list[tuple[int, bool]] = []
     ramp = np.arange(1, what.shear_frames + 1) / what.shear_frames
     # The circle is passed at 0.183/PARTED of the way: the first frame beyond it has the new neighbours.
     circle = (np.sqrt(3) - 1) / 4 / PARTED

@@ -138,6 +138,20 @@ def test_what_is_left_open_is_estimated_and_what_is_given_is_used(gas: pd.DataFr
     assert first["overlap"] == pytest.approx(1 - np.exp(-(0.02**2) / (2 * variance)), rel=0.2)
 
 
+def test_every_particle_has_its_diffusion_and_one_moment_its_msd(gas: pd.DataFrame) -> None:
+    config = IndicatorsConfig(only="msd,diffusion", msd_origin_frame=10)
+    result = compute(gas, CALIBRATED, config, view=(200, 200))
+    each = result.tables["particles"]
+    assert each.particle.tolist() == sorted(gas.particle.unique())
+    mean = each.diffusion_px2_per_frame.mean() * 0.25 * 10
+    error = result.summary["diffusion_um2_per_s_error"]
+    assert mean == pytest.approx(result.summary["diffusion_um2_per_s"], abs=3 * error)
+    since = result.curves[result.curves.quantity == "msd_since_10"]
+    # 49 frames are left, each of 4 · 0.02 px² and 0.1 s, beyond the 4 σ² of the localisation error.
+    assert since.x.iloc[-1] == pytest.approx(4.9) and since.y_unit.iloc[0] == "um^2"
+    assert since.y.iloc[-1] == pytest.approx((49 * 0.08 + 0.01) * 0.25, rel=0.3)
+
+
 def test_the_radius_of_the_density_is_told_and_its_limit_too(gas: pd.DataFrame) -> None:
     def of(config: IndicatorsConfig, tracks: pd.DataFrame = gas) -> tuple[float, list[str]]:
         summary = compute(tracks, Calibration(), config, view=(200, 200)).summary
