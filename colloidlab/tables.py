@@ -137,7 +137,9 @@ COLUMNS: dict[str, Column] = {
         "boolean",
     ),
     "local_density_per_px2": Column("px^-2", "particles per area around the particle"),
-    "local_density_per_px3": Column("px^-3", "particles per volume around the particle, three-dimensional tracks"),
+    "local_density_per_px3": Column(
+        "px^-3", "particles per volume around the particle, three-dimensional tracks"
+    ),
     "pair_entropy": Column("k_B", "two-body excess entropy of the particle"),
     # events
     "particle_a": Column("", "one of the two that were neighbours before a T1 event"),

@@ -10,6 +10,7 @@ from colloidlab.indicators.adjacency import Adjacency, NeighbourRule, find_neigh
 from colloidlab.indicators.hop_kernels import hop_rows, peaks
 from colloidlab.indicators.localisation import localisation_sigma
 from colloidlab.indicators.noise_tail import saddlepoint_tail
+from colloidlab.indicators.nonaffine_kernels import open_or_periodic
 from colloidlab.indicators.trajectories import Floats, Trajectories, sorted_rows, trajectories, unwrap
 from colloidlab.progress import SILENT, Monitor
 

@@ -152,6 +152,19 @@ def test_every_particle_has_its_diffusion_and_one_moment_its_msd(gas: pd.DataFra
     assert since.y.iloc[-1] == pytest.approx((49 * 0.08 + 0.01) * 0.25, rel=0.3)
 
 
+def test_a_stack_has_a_density_per_volume() -> None:
+    rng = np.random.default_rng(9)
+    frames = rng.uniform(0, 1, (30, 300, 3)) * [60.0, 60.0, 20.0]
+    tracks = table(frames[..., :2]).assign(z=frames[..., 2].ravel())
+    config = IndicatorsConfig(only="density", neighbour_cutoff_px=5.0)
+    result = compute(tracks, CALIBRATED, config, view=(60, 60))
+    assert list(result.table.columns) == ["frame", "particle", "local_density_per_px3"]
+    # Everybody counts himself, one in a ball of radius 10, of which a part is in the view.
+    own = 1 / (4 / 3 * np.pi * 10.0**3 * 0.6)
+    assert result.table["local_density_per_px3"].mean() == pytest.approx(300 / 72_000 + own, rel=0.1)
+    assert result.summary["density_radius_px"] == 10.0
+
+
 def test_the_radius_of_the_density_is_told_and_its_limit_too(gas: pd.DataFrame) -> None:
     def of(config: IndicatorsConfig, tracks: pd.DataFrame = gas) -> tuple[float, list[str]]:
         summary = compute(tracks, Calibration(), config, view=(200, 200)).summary
