@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.cage import cage_table
@@ -12,6 +13,9 @@ from colloidlab.indicators.neighbour_changes import neighbour_changes_table
 from colloidlab.indicators.nonaffine import d2min_table
 from colloidlab.indicators.scene import Part, Scene
 from colloidlab.indicators.t1_events import t1_events, t1_rate
+
+_LEAST_NOISE_SHARE = 0.5
+"""Of the mean D2min that errors make: with three neighbours in the plane its median is 0.69 of that, with more it is nearer."""
 
 _LEAST_HOP_FRAMES = 5
 _CAGE_SPACINGS = 0.3
@@ -47,7 +51,26 @@ def nonaffine(scene: Scene) -> Part:
         )
     elif table["d2min_error_px2"].notna().any():
         part.summary["rearranged_fraction"] = float(table["rearranged"].mean())
+        part.notes += _doubtful_errors(table)
+    else:
+        part.notes.append(
+            "D2min has no errors, because the tracks state no localisation errors (sigma_x_px, sigma_y_px): column "
+            "rearranged is empty"
+        )
     return part
+
+
+def _doubtful_errors(table: pd.DataFrame) -> list[str]:
+    """What to say where D2min is smaller than the stated localisation errors alone would make it."""
+    known = table["d2min_error_px2"].notna()
+    seen, noise = (float(table.loc[known, c].median()) for c in ("d2min_px2", "d2min_noise_px2"))
+    if seen > _LEAST_NOISE_SHARE * noise:
+        return []
+    return [
+        f"the tracks state localisation errors that would make a D2min of {noise:.3g} px^2 (median) alone, and {seen:.3g} "
+        "px^2 are seen: they are too large, or the same from frame to frame, so that columns rearranged and hopped flag too "
+        "little and the errors of D2min, strain and p_hop are upper limits"
+    ]
 
 
 def cage_relative(scene: Scene) -> Part:

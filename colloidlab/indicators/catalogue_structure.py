@@ -108,7 +108,7 @@ def order_of_pairs(scene: Scene) -> Part:
     part = Part(summary={"pair_entropy": float(curve.y[-1]), "pair_entropy_reach_px": r_max})
     if r_max < _ENTROPY_SPACINGS * scene.spacing:
         part.notes.append(
-            f"the pair entropy is that of correlations up to {r_max:.3g} px, half the shorter side of the view, instead of "
+            f"the pair entropy is that of correlations up to {r_max:.3g} px, as far as the view shows g(r), instead of "
             f"{_ENTROPY_SPACINGS:g} distances of neighbours ({_ENTROPY_SPACINGS * scene.spacing:.3g} px)"
         )
     part.curves.append(("pair_entropy", curve.calibrated(scene.calibration, x=(1, 0), y=(0, 0))))

@@ -138,6 +138,33 @@ def test_what_is_left_open_is_estimated_and_what_is_given_is_used(gas: pd.DataFr
     assert first["overlap"] == pytest.approx(1 - np.exp(-(0.02**2) / (2 * variance)), rel=0.2)
 
 
+def test_stated_errors_that_the_motion_contradicts_are_told(gas: pd.DataFrame) -> None:
+    def notes(sigma: float) -> list[str]:
+        known = gas.assign(sigma_x_px=sigma, sigma_y_px=sigma)
+        config = IndicatorsConfig(only="d2min", lag_frames=1)
+        return [
+            n
+            for n in compute(known, Calibration(), config, view=(200, 200)).summary["notes"]
+            if "errors" in n
+        ]
+
+    # A step is 2 (D + σ²) = 2 (0.02 + 0.0025) px² an axis: all of it noise is σ = 0.15, and less than half of it 0.3.
+    assert notes(0.05) == notes(0.15) == []
+    assert len(notes(0.3)) == 1 and "too large" in notes(0.3)[0]
+    assert "rearranged is empty" in notes(np.nan)[0]
+
+
+def test_a_thin_slab_shows_its_first_shell() -> None:
+    rng = np.random.default_rng(10)
+    i, j, k = np.mgrid[:12, :12, :2]
+    sites = 10.0 * np.column_stack([i.ravel(), j.ravel(), k.ravel()])
+    frames = sites + rng.normal(0, 0.4, (5, *sites.shape))
+    tracks = table(frames[..., :2]).assign(z=frames[..., 2].ravel())
+    summary = compute(tracks, Calibration(), IndicatorsConfig(only="g_r"), view=(120, 120)).summary
+    # Sites are 10 and 14.1 px apart; half of the depth of 11 px would see neither.
+    assert summary["spacing_px"] == pytest.approx(10, abs=0.5)
+
+
 def test_every_particle_has_its_diffusion_and_one_moment_its_msd(gas: pd.DataFrame) -> None:
     config = IndicatorsConfig(only="msd,diffusion", msd_origin_frame=10)
     result = compute(gas, CALIBRATED, config, view=(200, 200))
@@ -277,7 +304,7 @@ def test_lag_is_when_cages_give_way_not_when_the_sample_flows() -> None:
     walk = np.cumsum(steps, axis=0) + lattice
     # Relative to six neighbours the variance is 7/6 of 4 D t = 0.02 t; a tenth of 10 px squared is 1 px².
     inner = default_lag(table(walk + flow), spacing_px=10.0, cutoff_px=13.0)
-    assert inner.lag_frames == 20 and "never" in inner.reason
+    assert inner.lag_frames == 20 and "in that time particles move less" in inner.reason
     fast = default_lag(table(np.cumsum(3 * steps, axis=0) + lattice + flow), spacing_px=10.0, cutoff_px=13.0)
     assert fast.lag_frames == pytest.approx(1 / (0.18 * 7 / 6), abs=1.1) and "shortest" in fast.reason
     inertial = ornstein_uhlenbeck(rng, 60, 100, gamma=0.1, speed=2.0)

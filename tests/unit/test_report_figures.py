@@ -15,9 +15,9 @@ from report_fixture import Layer, make_run
 
 from colloidlab.errors import InputError
 from colloidlab.report import (
+    figures_dynamics,
     figures_model,
     figures_rollout,
-    figures_dynamics,
     figures_structure,
     figures_tracking,
     overview_figure,
