@@ -15,7 +15,7 @@ from colloidlab.indicators.scene import Part, Scene
 from colloidlab.indicators.t1_events import t1_events, t1_rate
 
 _LEAST_NOISE_SHARE = 0.5
-"""Of the mean D2min that errors make: with three neighbours in the plane its median is 0.69 of that, with more it is nearer."""
+"""Of the mean D2min that errors make: with three neighbours in the plane its median is 0.69 of that, else nearer."""
 
 _LEAST_HOP_FRAMES = 5
 _CAGE_SPACINGS = 0.3
