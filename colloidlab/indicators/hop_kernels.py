@@ -67,7 +67,7 @@ def hop_rows(  # type: ignore[no-untyped-def]
     bonds, shape = np.empty((most + 1, n_dim)), np.empty((n_dim, n_dim + 1))
     for i in range(rows.size):
         row = rows[i]
-        m = 1
+        m = np.int64(1)  # a literal is a type of its own: what is called with it would be compiled twice
         _window(frames, first, last, row, half_width, window[0])
         weights[0] = 1.0
         there[0] = True

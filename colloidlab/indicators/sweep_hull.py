@@ -77,7 +77,7 @@ def sweep_hull(points: Floats) -> tuple[Integers, Integers]:
     centre = _circumcentre(points, first, second, third)
     for i, j, e in ((first, second, 0), (second, third, 1), (third, first, 2)):
         mesh.corner[e], mesh.outer[i], mesh.after[i], mesh.before[j] = i, e, j, i
-    used = 3
+    used = np.int64(3)  # a literal is a type of its own: what is called with it would be compiled twice
     hashed = np.full(int(np.ceil(np.sqrt(n))), -1, dtype=np.int64)
     for i in (first, second, third):
         hashed[_direction(points, i, centre, hashed.size)] = i
