@@ -143,9 +143,10 @@ def indicators(
     ----------
     cases
         peers (the same numbers and their cost), crystal (what localisation errors alone flag), diffusion (how often
-        the error bars hold the truth), events (those of a tracked sample against the true ones) [all].
+        the error bars hold the truth), events (T1 events of a constructed movie, and with --run those of the tracked
+        sample against the true positions') [all].
     run
-        A run of sheared_monolayer.mp4, for the events.
+        A run of sheared_monolayer.mp4, for its events.
     truth
         Folder with its ground truth.
     seed

@@ -171,6 +171,27 @@ class IndicatorsConfig(Section):
     persistence_frames: int = Field(
         10, ge=1, description="Frames that new neighbours must stay for a T1 event"
     )
+    msd_origin_frame: int | None = Field(
+        None, ge=0, description="Also the MSD since this frame alone, for samples that age or start [none]"
+    )
+    psi_fold: int = Field(
+        6,
+        ge=2,
+        le=12,
+        description="Fold n of the bond order psi_n beside the hexatic one: 4 for square packings",
+    )
+    fs_q_per_px: float | None = Field(
+        None, gt=0, description="Wave number of F_s, 1/px [2 pi over the distance of neighbours]"
+    )
+    sq_max_per_px: float | None = Field(
+        None, gt=0, description="Largest wave number of S(q), 1/px [3.5 times that of F_s as estimated]"
+    )
+    overlap_radius_px: float | None = Field(
+        None,
+        gt=0,
+        description="How far a particle may be from where it was to count for Q and chi4, px "
+        "[0.3 distances of neighbours]",
+    )
     false_positive_rate: float = Field(
         1e-3,
         gt=0,

@@ -43,6 +43,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "events.parquet",
         "flow.parquet",
         "drive.parquet",
+        "particles.parquet",
     ),
     "fit": ("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet"),
     "simulate": ("rollout.zarr", "comparison.parquet", "calibration.parquet", "budget.parquet"),

@@ -35,10 +35,15 @@ _LONGEST_RECORDING = 10_000_000
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds; the unit is empty for counts, ratios and words."""
+    """What a column holds; the unit is empty for counts, ratios and words.
+
+    `dtype`: pandas' type of a flag or count that may be missing ("boolean", "Int64"). A flag that could not be judged
+    is missing, not false, and a count that could not be made is not zero. Empty for all other columns.
+    """
 
     unit: str
     meaning: str
+    dtype: str = ""
 
 
 COLUMNS: dict[str, Column] = {
@@ -80,7 +85,11 @@ COLUMNS: dict[str, Column] = {
     "strain_xx": Column("", "local Green-Lagrange strain over the lag"),
     "strain_xy": Column("", "local Green-Lagrange strain over the lag"),
     "strain_yy": Column("", "local Green-Lagrange strain over the lag"),
-    "n_neighbours": Column("", "neighbours used for the local strain"),
+    "n_neighbours": Column(
+        "",
+        "neighbours used for the local strain; missing where the particle was not seen at both ends of the lag",
+        "Int64",
+    ),
     "strain_xz": Column("", "local Green-Lagrange strain over the lag, three-dimensional tracks"),
     "strain_yz": Column("", "local Green-Lagrange strain over the lag, three-dimensional tracks"),
     "strain_zz": Column("", "local Green-Lagrange strain over the lag, three-dimensional tracks"),
@@ -92,7 +101,12 @@ COLUMNS: dict[str, Column] = {
     "strain_zz_error": Column("", "standard deviation of strain_zz from localisation errors"),
     "d2min_error_px2": Column("px^2", "standard deviation of d2min_px2 from localisation errors"),
     "d2min_noise_px2": Column("px^2", "mean of d2min_px2 that localisation errors alone make"),
-    "rearranged": Column("", "true where D2min is more than localisation errors make, at the stated rate"),
+    "rearranged": Column(
+        "",
+        "true where D2min is more than localisation errors make, at the stated rate; missing where D2min or its error "
+        "is not known",
+        "boolean",
+    ),
     "hop_px2": Column(
         "px^2",
         "p_hop of Candelier et al.: squared distance between the places before and after the frame, "
@@ -100,19 +114,35 @@ COLUMNS: dict[str, Column] = {
     ),
     "hop_error_px2": Column("px^2", "standard deviation of hop_px2 from localisation errors"),
     "hopped": Column(
-        "", "true where p_hop peaks and is more than localisation errors make, at the stated rate"
+        "",
+        "true where p_hop peaks and is more than localisation errors make, at the stated rate; missing where p_hop "
+        "or its error is not known",
+        "boolean",
     ),
     "cage_dx_px": Column("px", "displacement over the lag relative to the neighbours"),
     "cage_dy_px": Column("px", "displacement over the lag relative to the neighbours"),
     "cage_dz_px": Column("px", "displacement over the lag relative to the neighbours"),
     "flow_residual_dx_px": Column("px", "displacement over the lag less that of the mean flow"),
     "flow_residual_dy_px": Column("px", "displacement over the lag less that of the mean flow"),
-    "neighbours_lost": Column("", "Delaunay neighbours that the particle had a lag ago and has no longer"),
-    "neighbours_gained": Column("", "Delaunay neighbours that it did not have a lag ago"),
-    "coordination": Column("", "number of Delaunay neighbours"),
+    "neighbours_lost": Column(
+        "",
+        "Delaunay neighbours that the particle had a lag ago and has no longer; missing where not certain",
+        "Int64",
+    ),
+    "neighbours_gained": Column(
+        "", "Delaunay neighbours that it did not have a lag ago; missing where not certain", "Int64"
+    ),
+    "coordination": Column("", "number of Delaunay neighbours; missing where it is not certain", "Int64"),
     "voronoi_area_px2": Column("px^2", "area of the Voronoi cell; empty where it is not certain"),
-    "edge_cell": Column("", "true where particles outside the view could change the Voronoi cell"),
+    "edge_cell": Column(
+        "",
+        "true where particles outside the view could change the Voronoi cell; missing only in three dimensions",
+        "boolean",
+    ),
     "local_density_per_px2": Column("px^-2", "particles per area around the particle"),
+    "local_density_per_px3": Column(
+        "px^-3", "particles per volume around the particle, three-dimensional tracks"
+    ),
     "pair_entropy": Column("k_B", "two-body excess entropy of the particle"),
     # events
     "particle_a": Column("", "one of the two that were neighbours before a T1 event"),
@@ -122,6 +152,14 @@ COLUMNS: dict[str, Column] = {
     "persistence_frames": Column("", "frames that the new neighbours are known to have stayed"),
     "psi6": Column("", "modulus of the hexatic bond-order parameter, Delaunay neighbours"),
     "psi6_angle_rad": Column("rad", "phase of the hexatic bond-order parameter divided by 6"),
+    **{
+        name: column
+        for n in (2, 3, 4, 5, 7, 8, 9, 10, 11, 12)
+        for name, column in (
+            (f"psi{n}", Column("", f"modulus of psi_{n}, neighbours weighted by the shared Voronoi edge")),
+            (f"psi{n}_angle_rad", Column("rad", f"phase of psi_{n} divided by {n}")),
+        )
+    },
     "boundary": Column(
         "", "true within two interaction cutoffs of the edge of the view or of the tracked region"
     ),
@@ -134,10 +172,10 @@ COLUMNS: dict[str, Column] = {
     "dz_error_px": Column("px", "standard error of the shared displacement since the frame before"),
     "shear_strain": Column("", "gradient_xy + gradient_yx"),
     "rotation_rad": Column("rad", "shared rotation since the first frame, from x towards y"),
-    "vz_px": Column("px/frame", "velocity of the mean flow"),
-    "vx_error_px": Column("px/frame", "standard error of the mean flow"),
-    "vy_error_px": Column("px/frame", "standard error of the mean flow"),
-    "vz_error_px": Column("px/frame", "standard error of the mean flow"),
+    "vz_px": Column("px/frame", "velocity of the mean flow in px a frame"),
+    "vx_error_px": Column("px/frame", "standard error of vx_px"),
+    "vy_error_px": Column("px/frame", "standard error of vy_px"),
+    "vz_error_px": Column("px/frame", "standard error of vz_px"),
     "shear_rate_per_frame": Column("frame^-1", "dvx/dy + dvy/dx of the mean flow"),
     "shear_rate_error_per_frame": Column("frame^-1", "standard error of shear_rate_per_frame"),
     "vorticity_per_frame": Column("frame^-1", "dvy/dx - dvx/dy of the mean flow"),
@@ -173,9 +211,23 @@ COLUMNS: dict[str, Column] = {
         for a in "xyz"
         for b in "xyz"
     },
+    # single particles
+    "n_displacements": Column("", "displacements of the particle that its diffusion is estimated from"),
+    "diffusion_px2_per_frame": Column(
+        "px^2/frame", "diffusion coefficient of the particle; may be negative, within its error"
+    ),
+    "diffusion_error_px2_per_frame": Column("px^2/frame", "standard error of diffusion_px2_per_frame"),
+    "noise_variance_px2": Column(
+        "px^2", "variance of the localisation error as the particle's motion tells it; may be negative"
+    ),
+    "noise_variance_error_px2": Column("px^2", "standard error of noise_variance_px2"),
     # learned state
-    "vx_px": Column("px/frame", "filtered velocity of a particle, or that of the mean flow"),
-    "vy_px": Column("px/frame", "filtered velocity of a particle, or that of the mean flow"),
+    "vx_px": Column(
+        "px/frame", "velocity in px a frame: filtered, of a particle (state), or of the mean flow (flow)"
+    ),
+    "vy_px": Column(
+        "px/frame", "velocity in px a frame: filtered, of a particle (state), or of the mean flow (flow)"
+    ),
     "entropy": Column("k_B", "hidden entropy; its zero is arbitrary"),
     "temperature_px2": Column("px^2/frame^2", "k_B T/m of the particle"),
     "sigma_ln_temperature": Column(

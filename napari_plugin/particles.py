@@ -62,11 +62,13 @@ def _beside(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
-    """Truth values as numbers: empty where a particle has none, and something to colour by."""
+    """Truth values and counts as numbers: NaN where a particle has none, and something to colour by."""
     plain = {}
     for name in table.columns:
         values = table[name]
-        truth = values.dtype == bool or (values.dtype == object and values.dropna().isin([True, False]).all())
-        if truth:
+        truth = pd.api.types.is_bool_dtype(values) or (
+            values.dtype == object and values.dropna().isin([True, False]).all()
+        )
+        if truth or isinstance(values.dtype, pd.Int64Dtype):
             plain[name] = values.astype("float64")
     return table.assign(**plain)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colloidlab.benchmarks.indicators_peers import peer_rows
-from colloidlab.benchmarks.indicators_truth import crystal_rows, diffusion_rows, sample_rows
+from colloidlab.benchmarks.indicators_truth import crystal_rows, diffusion_rows, exchange_rows, sample_rows
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
 from colloidlab.progress import SILENT, Monitor
@@ -33,9 +33,9 @@ class What:
 
 
 def _events(what: What, monitor: Monitor) -> Iterable[Row]:
-    if what.run is None:
-        raise UsageError("the case 'events' judges a run of the sample: give --run")
-    return sample_rows(what.run, what.truth, monitor)
+    yield from exchange_rows(what.seed, monitor)
+    if what.run is not None:
+        yield from sample_rows(what.run, what.truth, monitor)
 
 
 CASES: dict[str, Callable[[What, Monitor], Iterable[Row]]] = {
@@ -54,19 +54,18 @@ def benchmark_indicators(
     monitor: Monitor = SILENT,
     tell: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """Measure some cases or all; without a run, all but the events.
+    """Measure some cases or all; without a run, events are those of a constructed movie only.
 
     Raises
     ------
     UsageError
-        A case is unknown, or what it needs was not given.
+        A case is unknown.
     """
     unknown = [name for name in cases if name not in CASES]
     if unknown:
         raise UsageError(f"there is no case {unknown[0]!r}; choose from {', '.join(CASES)}")
-    wanted = cases or [name for name in CASES if name != "events" or what.run is not None]
     rows: list[Row] = []
-    for name in wanted:
+    for name in cases or CASES:
         for row in CASES[name](what, monitor):
             tell(row)
             rows.append(row)

@@ -1,4 +1,4 @@
-"""Indicators beside what is known: crystals in which nothing happens, free walks, and the events of the sample."""
+"""Indicators beside what is known: crystals in which nothing or something happens, free walks, and the sample's events."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from colloidlab.indicators.triangulation import Region
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run
 from colloidlab.synthetic.crystal import as_tracks, noisy_crystal, walk
+from colloidlab.synthetic.exchanges import Exchanges, exchanging_crystal
 from colloidlab.tables import read_parquet
 
 _CRYSTAL = {"n_frames": 120, "n": 900, "spacing": 10.0, "sigma": 0.06}
@@ -60,6 +61,31 @@ def diffusion_rows(seed: int, monitor: Monitor = SILENT) -> Iterable[Row]:
         )
     for name, share in zip(("D", "sigma"), inside.mean(axis=0)):
         yield at_least(f"free diffusion: {name} within its error bar (95 %)", float(share), 0.9)
+
+
+def exchange_rows(seed: int, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """T1 events of a crystal in which four particles at a time were told to exchange neighbours, beside what they were told.
+
+    The truth is the construction of the movie, and no triangulation has a part in it.
+    """
+    movie = Exchanges()
+    tracks, told = exchanging_crystal(np.random.default_rng(seed), movie)
+    found = t1_events(tracks, monitor=monitor)
+    matches = len(
+        match_events(
+            found,
+            told,
+            tolerance_frames=float(PERSISTENCE_FRAMES),
+            distance_px=movie.spacing,
+            names=pd.Series(np.arange(tracks["particle"].max() + 1)),
+        )
+    )
+    yield Row("constructed movie: neighbour exchanges that last", len(told))
+    yield at_least(
+        "constructed movie: recall of T1 events, the same four particles", matches / len(told), 0.95
+    )
+    precision = matches / max(len(found), 1)
+    yield at_least("constructed movie: precision of T1 events, the same four particles", precision, 0.95)
 
 
 def event_rows(

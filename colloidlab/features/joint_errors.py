@@ -272,7 +272,8 @@ def _marginal_variances(
                 continue
             _fill_cross(weight, particles[k], particles[j], table, reach, cross)
             _take_off(left[k], information[j], cross, factor, column)
-            _take_off(left[j], information[k], cross.T, factor, column)
+            _turn(cross)
+            _take_off(left[j], information[k], cross, factor, column)
     variance = np.full((n, 2), np.nan)
     for k in range(n):
         for axis in range(2):
@@ -282,6 +283,14 @@ def _marginal_variances(
             if solve(factor, column) and column[axis] > 0:
                 variance[k, axis] = column[axis]
     return variance
+
+
+@njit(cache=True, nogil=True)
+def _turn(matrix: np.ndarray) -> None:
+    """Transpose in place; a transposed view would have what takes it compiled twice."""
+    for i in range(matrix.shape[0]):
+        for j in range(i):
+            matrix[i, j], matrix[j, i] = matrix[j, i], matrix[i, j]
 
 
 @njit(cache=True, nogil=True)

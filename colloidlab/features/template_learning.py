@@ -131,7 +131,8 @@ def _start(
         amplitude = image[row, column].astype(float) - float(np.percentile(image, 2))
         amplitude = np.maximum(amplitude, 0.02 * float(np.ptp(image)))
         scale = np.full(len(positions), 0.5 * diameter_px)
-        particles = np.column_stack([positions, amplitude, scale])
+        # Columns of a table make an array of the other order, for which every kernel would be compiled anew.
+        particles = np.ascontiguousarray(np.column_stack([positions, amplitude, scale]))
         frames.append(_Frame(image, _unfitted(particles)))
         noises.append(sample_noise(image))
         total += len(positions)

@@ -2,13 +2,14 @@
 
 One file a quantity: `nonaffine` (D²min, local strain), `hop` (p_hop), `cage` and `cage_msd` (relative to the neighbours),
 `t1_events` and `neighbour_changes`, `triangulation`, `bond_order` (ψn), `voronoi`, `radial` (g(r)) with `shells` (its
-first peak and minimum), `structure_factor`, `local_density`, `pair_entropy`, `displacement` (MSD, VACF), `van_hove` and
+first peak and minimum), `structure_factor`, `local_density`, `pair_entropy`, `displacement` (MSD, VACF), `particle_msd` and
+`particle_diffusion` (of single particles), `van_hove` and
 `van_hove_distinct`, `non_gaussian` (alpha2), `scattering` (F_s), `overlap` (Q, chi4), `diffusivity` (D, localisation error,
 inertia), `oscillation`, `mean_flow`, `flow_residual`, `deformation` (common strain), `lag` (time scale of rearrangement).
 `stage.compute` measures those of its catalogue.
 """
 
-from colloidlab.indicators.bond_order import psi, psi6, psi6_table
+from colloidlab.indicators.bond_order import psi, psi6, psi6_table, psi_table
 from colloidlab.indicators.cage import cage_relative, cage_table
 from colloidlab.indicators.cage_msd import cage_msd
 from colloidlab.indicators.curve import Curve
@@ -26,6 +27,8 @@ from colloidlab.indicators.nonaffine import NonAffine, d2min, d2min_table
 from colloidlab.indicators.oscillation import Oscillation, find_oscillation
 from colloidlab.indicators.overlap import Overlap, overlap
 from colloidlab.indicators.pair_entropy import excess_entropy, pair_entropy_table, particle_entropy
+from colloidlab.indicators.particle_diffusion import diffusion_table
+from colloidlab.indicators.particle_msd import msd_since, msd_table
 from colloidlab.indicators.radial import pair_correlation
 from colloidlab.indicators.scattering import self_scattering
 from colloidlab.indicators.shells import first_minimum, first_peak
@@ -57,6 +60,7 @@ __all__ = [
     "d2min_table",
     "default_lag",
     "diffusion",
+    "diffusion_table",
     "excess_entropy",
     "find_oscillation",
     "first_minimum",
@@ -70,6 +74,8 @@ __all__ = [
     "mean_flow",
     "mean_flow_table",
     "msd",
+    "msd_since",
+    "msd_table",
     "neighbour_changes",
     "neighbour_changes_table",
     "non_gaussian",
@@ -80,6 +86,7 @@ __all__ = [
     "psi",
     "psi6",
     "psi6_table",
+    "psi_table",
     "self_scattering",
     "step_correlation",
     "strain_series",

@@ -65,6 +65,7 @@ def cage_table(
     lag_frames: int | None = None,
     reference_frame: int | None = None,
     neighbours: NeighbourRule = "cutoff",
+    box: Floats | None = None,
     monitor: Monitor = SILENT,
 ) -> pd.DataFrame:
     """Cage-relative displacement of every particle over a fixed lag, or since one frame.
@@ -73,7 +74,7 @@ def cage_table(
     ----------
     tracks : DataFrame
         Columns frame, particle, x, y[, z] in px.
-    cutoff_px, lag_frames, reference_frame, neighbours, monitor
+    cutoff_px, lag_frames, reference_frame, neighbours, box, monitor
         As for `d2min_table`.
 
     Returns
@@ -82,6 +83,7 @@ def cage_table(
         frame (the later one), particle, cage_dx_px, cage_dy_px[, cage_dz_px]; NaN without neighbours.
     """
     shots = snapshots(tracks)
+    sides = None if box is None else np.asarray(box, dtype=np.float64)
     names = [f"cage_d{axis}_px" for axis in ("xyz" if "z" in tracks.columns else "xy")]
     frames, particles = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     moved = [np.zeros((0, len(names)))]
@@ -95,8 +97,8 @@ def cage_table(
         before = shots.positions[pair.reference]
         after = np.full_like(before, np.nan)
         after[pair.there] = shots.positions[pair.current][pair.here]
-        adjacency = find_neighbours(before, neighbours, cutoff=cutoff_px)
-        moved.append(cage_relative(before, after, adjacency)[pair.there])
+        adjacency = find_neighbours(before, neighbours, cutoff=cutoff_px, box=sides)
+        moved.append(cage_relative(before, after, adjacency, box=sides)[pair.there])
         particles.append(shots.particles[pair.reference][pair.there])
         frames.append(np.full(pair.there.size, shots.frames[pair.current]))
     table = pd.DataFrame({"frame": np.concatenate(frames), "particle": np.concatenate(particles)})

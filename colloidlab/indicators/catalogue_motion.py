@@ -11,6 +11,8 @@ from colloidlab.indicators.displacement import choose_lags, msd, vacf
 from colloidlab.indicators.drift import mean_drift
 from colloidlab.indicators.non_gaussian import non_gaussian
 from colloidlab.indicators.overlap import RADIUS_SPACINGS, overlap
+from colloidlab.indicators.particle_diffusion import diffusion_table
+from colloidlab.indicators.particle_msd import msd_since
 from colloidlab.indicators.scattering import self_scattering
 from colloidlab.indicators.scene import Part, Scene
 from colloidlab.indicators.stride import free_diffusion
@@ -37,6 +39,12 @@ def mean_squared_displacement(scene: Scene) -> Part:
     curve = msd(scene.tracks, max_lag=scene.longest_lag, drift=scene.drift)
     part.notes += _carried(scene, curve)
     part.curves.append(("msd", curve.calibrated(scene.calibration, x=(0, 1), y=(2, 0))))
+    origin = scene.config.msd_origin_frame
+    if origin is not None:
+        # To the end of the recording: later origins are no part of the average.
+        rest = max(int(scene.paths.frames.max()) - origin, 1)
+        since = msd_since(scene.tracks, origin_frame=origin, max_lag=rest, drift=scene.drift)
+        part.curves.append((f"msd_since_{origin}", since.calibrated(scene.calibration, x=(0, 1), y=(2, 0))))
     return part
 
 
@@ -73,13 +81,14 @@ def velocity_autocorrelation(scene: Scene) -> Part:
 
 
 def diffusion(scene: Scene) -> Part:
-    """Diffusion coefficient and localisation error of the covariance estimator."""
+    """Diffusion coefficient and localisation error of the covariance estimator, of all and of each particle."""
     result = free_diffusion(scene.tracks, drift=scene.drift)
     estimate, calibration = result.estimate, scene.calibration
     calibrated = calibration.um_per_px is not None and calibration.fps is not None
     key = "diffusion_um2_per_s" if calibrated else "diffusion_px2_per_frame"
     factor = calibration.factor(length=2, time=-1) if calibrated else 1.0
-    part = Part(summary={key: estimate.d_px2_per_frame * factor})
+    each = diffusion_table(scene.tracks, stride_frames=result.stride_frames, drift=scene.drift)
+    part = Part(tables={"particles": each}, summary={key: estimate.d_px2_per_frame * factor})
     if np.isfinite(estimate.d_error):
         part.summary[f"{key}_error"] = estimate.d_error * factor
     else:
@@ -114,8 +123,8 @@ def non_gaussian_parameter(scene: Scene) -> Part:
 
 
 def scattering(scene: Scene) -> Part:
-    """F_s at the wave number of the first peak of g(r)."""
-    q = 2 * np.pi / scene.spacing
+    """F_s at the wave number asked for, or that of the distance of neighbours."""
+    q = scene.config.fs_q_per_px or 2 * np.pi / scene.spacing
     curve = self_scattering(scene.tracks, q=q, max_lag=scene.longest_lag, drift=scene.drift)
     part = Part(curves=[("f_s", curve.calibrated(scene.calibration, x=(0, 1), y=(0, 0)))])
     part.summary["indicator_q_per_px"] = q
@@ -154,8 +163,8 @@ def _distinct(scene: Scene, lag: int) -> Curve:
 
 
 def relaxation(scene: Scene) -> Part:
-    """Overlap and chi4 within a fraction of the spacing."""
-    radius = RADIUS_SPACINGS * scene.spacing
+    """Overlap and chi4 within the radius asked for, or a fraction of the spacing."""
+    radius = scene.config.overlap_radius_px or RADIUS_SPACINGS * scene.spacing
     found = overlap(scene.tracks, radius_px=radius, max_lag=scene.longest_lag, drift=scene.drift)
     part = Part(summary={"overlap_radius_px": radius})
     for name, curve in (("overlap", found.q), ("chi4", found.chi4)):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.cage import cage_table
-from colloidlab.indicators.curve import Curve
+from colloidlab.indicators.event_rate import mean_rate, rate_curve
 from colloidlab.indicators.hop import hop_table
 from colloidlab.indicators.neighbour_changes import neighbour_changes_table
 from colloidlab.indicators.nonaffine import d2min_table
 from colloidlab.indicators.scene import Part, Scene
 from colloidlab.indicators.t1_events import t1_events, t1_rate
+
+_LEAST_NOISE_SHARE = 0.5
+"""Of the mean D2min that errors make: with three neighbours in the plane its median is 0.69 of that, else nearer."""
 
 _LEAST_HOP_FRAMES = 5
 _CAGE_SPACINGS = 0.3
@@ -49,7 +51,26 @@ def nonaffine(scene: Scene) -> Part:
         )
     elif table["d2min_error_px2"].notna().any():
         part.summary["rearranged_fraction"] = float(table["rearranged"].mean())
+        part.notes += _doubtful_errors(table)
+    else:
+        part.notes.append(
+            "D2min has no errors, because the tracks state no localisation errors (sigma_x_px, sigma_y_px): column "
+            "rearranged is empty"
+        )
     return part
+
+
+def _doubtful_errors(table: pd.DataFrame) -> list[str]:
+    """What to say where D2min is smaller than the stated localisation errors alone would make it."""
+    known = table["d2min_error_px2"].notna()
+    seen, noise = (float(table.loc[known, c].median()) for c in ("d2min_px2", "d2min_noise_px2"))
+    if seen > _LEAST_NOISE_SHARE * noise:
+        return []
+    return [
+        f"the tracks state localisation errors that would make a D2min of {noise:.3g} px^2 (median) alone, and {seen:.3g} "
+        "px^2 are seen: they are too large, or the same from frame to frame, so that columns rearranged and hopped flag too "
+        "little and the errors of D2min, strain and p_hop are upper limits"
+    ]
 
 
 def cage_relative(scene: Scene) -> Part:
@@ -81,11 +102,11 @@ def hopping(scene: Scene) -> Part:
     part = Part(table, summary={"hop_frames": half, "least_hop_px2": least})
     judged = table["hop_error_px2"].notna()
     if judged.any():
-        part.summary["hops_per_particle_frame"] = float(table["hopped"].sum() / judged.sum())
+        part.summary["hops_per_particle_frame"] = float(table["hopped"].mean())
     elif table["hop_px2"].notna().any():
         part.notes.append(
             "no hop is flagged, because the tracks state no localisation errors (sigma_x_px, sigma_y_px): column hopped "
-            "says nothing here"
+            "is empty"
         )
     else:
         part.notes.append(
@@ -112,30 +133,11 @@ def neighbour_exchanges(scene: Scene) -> Part:
     rate = t1_rate(events, scene.tracks, scene.triangulations, persistence_frames=kept)
     if rate.empty:
         raise InputError(f"no event can be seen to last {kept} of so few frames; set persistence_frames")
-    curve = _rate_curve(rate, kept)
+    curve = rate_curve(rate, persistence_frames=kept)
     part = Part(tables={"events": events})
-    part.summary = {
-        "n_t1_events": len(events),
-        "t1_persistence_frames": kept,
-        "t1_rate_per_frame": float(rate["n_events"].sum() / max(rate["n_particles"].sum(), 1)),
-    }
+    whole, low, high = mean_rate(rate, persistence_frames=kept)
+    part.summary = {"n_t1_events": len(events), "t1_persistence_frames": kept, "t1_rate_per_frame": whole}
+    if np.isfinite(low):
+        part.summary |= {"t1_rate_per_frame_low": low, "t1_rate_per_frame_high": high}
     part.curves.append(("t1_rate", curve.calibrated(scene.calibration, x=(0, 1), y=(0, -1))))
     return part
-
-
-def _rate_curve(rate: pd.DataFrame, width: int) -> Curve:
-    """Events a particle and frame in bins of `width` frames, with the 95 % interval of a Poisson number (Garwood 1936)."""
-    number = (rate["frame"] - rate["frame"].iloc[0]) // width
-    bins = rate.groupby(number).agg(
-        frame=("frame", "mean"), events=("n_events", "sum"), particles=("n_particles", "sum")
-    )
-    n, seen = bins["events"].to_numpy(), np.maximum(bins["particles"].to_numpy(), 1)
-    low, high = chi2.ppf(0.025, 2 * n) / 2, chi2.ppf(0.975, 2 * n + 2) / 2
-    return Curve(
-        bins["frame"].to_numpy(dtype=np.float64),
-        n / seen,
-        np.nan_to_num(low) / seen,
-        high / seen,
-        "frame",
-        "1/frame",
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from colloidlab.errors import InputError
-from colloidlab.indicators.bond_order import psi6_table
+from colloidlab.indicators.bond_order import psi6_table, psi_table
 from colloidlab.indicators.local_density import RADIUS_CUTOFFS, local_density_table
 from colloidlab.indicators.pair_entropy import (
     REACH_SPACINGS,
@@ -41,22 +41,31 @@ def radial(scene: Scene) -> Part:
 
 def scattering(scene: Scene) -> Part:
     """S(q), over some three peaks."""
+    q_max = scene.config.sq_max_per_px or _Q_PEAKS * 2 * np.pi / scene.spacing
     curve = structure_factor(
         scene.shots.positions,
-        q_max=_Q_PEAKS * 2 * np.pi / scene.spacing,
+        q_max=q_max,
         n_bins=_Q_BINS,
         region=scene.corners,
         monitor=scene.monitor,
     )
-    return Part(curves=[("s_q", curve.calibrated(scene.calibration, x=(-1, 0), y=(0, 0)))])
+    part = Part(summary={"sq_max_per_px": q_max})
+    part.curves.append(("s_q", curve.calibrated(scene.calibration, x=(-1, 0), y=(0, 0))))
+    return part
 
 
 def hexatic(scene: Scene) -> Part:
-    """psi6."""
-    table = psi6_table(scene.tracks, triangulations=scene.triangulations)
-    part = Part(table)
+    """psi6, and psi_n beside it where another fold is asked for."""
+    table, fold = psi6_table(scene.tracks, triangulations=scene.triangulations), scene.config.psi_fold
+    if fold != _SIX:
+        other = psi_table(scene.tracks, fold, triangulations=scene.triangulations)
+        table = table.merge(other, on=["frame", "particle"], validate="one_to_one")
+    part = Part(table, summary={"psi_fold": fold})
     if table["psi6"].notna().any():
-        part.summary["psi6_mean"] = float(table["psi6"].mean())
+        means = table.mean()
+        part.summary["psi6_mean"] = float(means["psi6"])
+        if fold != _SIX:
+            part.summary["psi_fold_mean"] = float(means[f"psi{fold}"])
     else:
         part.notes.append("psi6_mean is absent: no particle has all its neighbours inside the view")
     return part
@@ -73,12 +82,17 @@ def cells(scene: Scene) -> Part:
 
 
 def density(scene: Scene) -> Part:
-    """Particles per area within some cutoffs."""
-    if not scene.planar:
-        raise InputError("the positions are three-dimensional, and the table has a density per area only")
-    radius = min(RADIUS_CUTOFFS * scene.cutoff, 0.5 * float(scene.sides.min()))
+    """Particles per area (in space: per volume) within some cutoffs."""
+    usual, most = RADIUS_CUTOFFS * scene.cutoff, 0.5 * float(scene.sides.max())
+    radius = min(usual, most)
     table = local_density_table(scene.tracks, radius_px=radius, region=scene.corners, monitor=scene.monitor)
-    return Part(table)
+    part = Part(table, summary={"density_radius_px": radius})
+    if radius < usual:
+        part.notes.append(
+            f"the local density is within {radius:.3g} px, half the longer side of the view, instead of two neighbour "
+            f"cutoffs ({usual:.3g} px), with which it would be the same of every particle"
+        )
+    return part
 
 
 def order_of_pairs(scene: Scene) -> Part:
@@ -91,7 +105,12 @@ def order_of_pairs(scene: Scene) -> Part:
         region=scene.corners,
         monitor=scene.monitor,
     )
-    part = Part(summary={"pair_entropy": float(curve.y[-1])})
+    part = Part(summary={"pair_entropy": float(curve.y[-1]), "pair_entropy_reach_px": r_max})
+    if r_max < _ENTROPY_SPACINGS * scene.spacing:
+        part.notes.append(
+            f"the pair entropy is that of correlations up to {r_max:.3g} px, as far as the view shows g(r), instead of "
+            f"{_ENTROPY_SPACINGS:g} distances of neighbours ({_ENTROPY_SPACINGS * scene.spacing:.3g} px)"
+        )
     part.curves.append(("pair_entropy", curve.calibrated(scene.calibration, x=(1, 0), y=(0, 0))))
     part.columns = pair_entropy_table(
         scene.tracks,

@@ -134,7 +134,7 @@ def _lagged(
     tracks: Trajectories, lags: Integers, *, stretch: int, differences: bool
 ) -> tuple[Floats, Floats]:
     groups, n_groups = row_groups(tracks, stretch)
-    return _lagged_sums(tracks.values, tracks.frames, tracks.offsets, lags, groups, n_groups, differences)
+    return lagged_sums(tracks.values, tracks.frames, tracks.offsets, lags, groups, n_groups, differences)
 
 
 def _curve(lags: Integers, sums: Floats, counts: Floats, samples: Floats, *, norm: float, unit: str) -> Curve:
@@ -145,7 +145,7 @@ def _curve(lags: Integers, sums: Floats, counts: Floats, samples: Floats, *, nor
 
 
 @numba.njit(cache=True, nogil=True)
-def _lagged_sums(
+def lagged_sums(
     values: Floats,
     frames: Integers,
     offsets: Integers,

@@ -10,7 +10,8 @@ from colloidlab.indicators.adjacency import Adjacency, NeighbourRule, find_neigh
 from colloidlab.indicators.hop_kernels import hop_rows, peaks
 from colloidlab.indicators.localisation import localisation_sigma
 from colloidlab.indicators.noise_tail import saddlepoint_tail
-from colloidlab.indicators.trajectories import Floats, Trajectories, sorted_rows, trajectories
+from colloidlab.indicators.nonaffine_kernels import open_or_periodic
+from colloidlab.indicators.trajectories import Floats, Trajectories, sorted_rows, trajectories, unwrap
 from colloidlab.progress import SILENT, Monitor
 
 FALSE_POSITIVE_RATE = 1e-3
@@ -23,6 +24,7 @@ def hop_table(
     half_width_frames: int,
     cutoff_px: float | None = None,
     neighbours: NeighbourRule | None = "cutoff",
+    box: Floats | None = None,
     least_samples: int | None = None,
     least_hop_px2: float = 0.0,
     sigma_px: float | None = None,
@@ -55,7 +57,7 @@ def hop_table(
     **hopped** is true at the largest p_hop within w frames where localisation errors alone make so
     large a value with at most the given probability (peaks are rarer still). As with D²min, thermal
     motion in a cage is more than the localisation error: give `least_hop_px2`, such as
-    the square of the cage's size, to flag cage jumps only. False also where the error is not known.
+    the square of the cage's size, to flag cage jumps only. Missing where p_hop or its error is not known.
 
     Parameters
     ----------
@@ -66,6 +68,9 @@ def hop_table(
     cutoff_px, neighbours
         As `cutoff` and `neighbours` of `d2min`; `neighbours=None` takes the positions as they are
         (for dilute samples; take out the drift first).
+    box : float array, shape (D,), optional
+        Sides of a periodic box, px; positions may be wrapped into it or not. A particle is taken to move by less than
+        half a side from one sighting to the next.
     least_samples : int, optional
         Frames that each half must have [half of them].
     least_hop_px2 : float
@@ -99,21 +104,25 @@ def hop_table(
         )
     if not 0 < false_positive_rate < 1:
         raise InputError(f"the false-positive rate is {false_positive_rate}; it lies between 0 and 1")
-    rows = trajectories(tracks)
+    rows, sides = trajectories(tracks), None if box is None else np.asarray(box, dtype=np.float64)
+    if sides is not None:
+        rows = unwrap(rows, sides)
     order = sorted_rows(tracks, by=("particle", "frame"))
     variances = localisation_sigma(tracks, sigma_px)[order] ** 2
-    found = _hop_of_all(rows, variances, half_width_frames, least, neighbours, cutoff_px, monitor)
+    found = _hop_of_all(rows, variances, half_width_frames, least, neighbours, cutoff_px, sides, monitor)
     hop, variance = found[:, 0], found[:, 1]
     event = peaks(np.ascontiguousarray(hop), rows.frames, rows.offsets, half_width_frames)
     event &= hop >= least_hop_px2
     event[event] = _chance(found[event]) < false_positive_rate
+    hopped = pd.array(event, dtype="boolean")
+    hopped[~np.isfinite(variance)] = pd.NA
     table = pd.DataFrame(
         {
             "frame": rows.frames,
             "particle": tracks["particle"].to_numpy(dtype=np.int64)[order],
             "hop_px2": hop,
             "hop_error_px2": np.sqrt(variance),
-            "hopped": event,
+            "hopped": hopped,
         }
     )
     return table.sort_values(["frame", "particle"], kind="stable", ignore_index=True)
@@ -126,9 +135,11 @@ def _hop_of_all(
     least: int,
     rule: NeighbourRule | None,
     cutoff: float | None,
+    box: Floats | None,
     monitor: Monitor,
 ) -> Floats:
     """What `hop_rows` gives, of every row."""
+    image_sides = open_or_periodic(box, rows.values.shape[1])
     out = np.full((rows.frames.size, 4 + 2 * rows.values.shape[1]), np.nan)
     first, last = rows.offsets[:-1][rows.track], rows.offsets[1:][rows.track]
     by_frame = np.argsort(rows.frames, kind="stable")
@@ -138,7 +149,7 @@ def _hop_of_all(
         if rule is None:
             adjacency = Adjacency(np.zeros(own.size + 1, np.int64), np.zeros(0, np.int64))
         else:
-            adjacency = find_neighbours(rows.values[own], rule, cutoff=cutoff)
+            adjacency = find_neighbours(rows.values[own], rule, cutoff=cutoff, box=box)
         out[own] = hop_rows(
             rows.values,
             variances,
@@ -147,6 +158,7 @@ def _hop_of_all(
             last,
             own,
             *adjacency,
+            *image_sides,
             half_width,
             least,
             rule is not None,

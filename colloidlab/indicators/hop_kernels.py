@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from colloidlab.indicators.nonaffine_kernels import LEAST_SHAPE
+from colloidlab.indicators.nonaffine_kernels import LEAST_SHAPE, image
 from colloidlab.indicators.trajectories import Floats, Integers
 
 _LARGEST_WEIGHTS = 1.0
@@ -19,7 +19,19 @@ _LARGEST_WEIGHTS = 1.0
 
 @njit(cache=True, nogil=True)
 def hop_rows(  # type: ignore[no-untyped-def]
-    values, variances, frames, first, last, rows, start, neighbour, half_width, least, relative
+    values,
+    variances,
+    frames,
+    first,
+    last,
+    rows,
+    start,
+    neighbour,
+    sides,
+    inverse,
+    half_width,
+    least,
+    relative,
 ):
     """p_hop of some rows of one frame and what noise does to it.
 
@@ -32,6 +44,8 @@ def hop_rows(  # type: ignore[no-untyped-def]
         Those of the frame.
     start, neighbour : Adjacency
         Among the n.
+    sides, inverse : tuple of float
+        Of the periodic box; see `open_or_periodic`. The values themselves are not wrapped into it.
     relative : bool
         Whether motion is relative to the neighbours.
 
@@ -53,7 +67,7 @@ def hop_rows(  # type: ignore[no-untyped-def]
     bonds, shape = np.empty((most + 1, n_dim)), np.empty((n_dim, n_dim + 1))
     for i in range(rows.size):
         row = rows[i]
-        m = 1
+        m = np.int64(1)  # a literal is a type of its own: what is called with it would be compiled twice
         _window(frames, first, last, row, half_width, window[0])
         weights[0] = 1.0
         there[0] = True
@@ -65,7 +79,9 @@ def hop_rows(  # type: ignore[no-untyped-def]
         n_before, n_after = _choose_slots(window, there, m, least, slots)
         if n_before < least or n_after < least:
             continue
-        if relative and not _affine_weights(values, window, there, m, half_width, weights, bonds, shape):
+        if relative and not _affine_weights(
+            values, window, there, m, half_width, sides, inverse, weights, bonds, shape
+        ):
             continue
         for s in range(n_before + n_after):
             for d in range(n_dim):
@@ -131,7 +147,9 @@ def _choose_slots(window, there, m, least, slots):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _affine_weights(values, window, there, m, now, weights, bonds, shape):  # type: ignore[no-untyped-def]
+def _affine_weights(  # type: ignore[no-untyped-def]
+    values, window, there, m, now, sides, inverse, weights, bonds, shape
+):
     """Weights 1 and -w_j, with Σ w_j = 1 and Σ w_j r_j = r_i at the central frame and least Σ w².
 
     False where the neighbours are too few, lie on a line or plane, or all on one side. `bonds` (m, D)
@@ -147,7 +165,8 @@ def _affine_weights(values, window, there, m, now, weights, bonds, shape):  # ty
         if there[k]:
             n += 1
             for d in range(n_dim):
-                bonds[k, d] = values[window[k, now], d] - values[own, d]
+                # Which image of the neighbour it is changes its place by a constant, which is no part of p_hop.
+                bonds[k, d] = image(values[window[k, now], d] - values[own, d], sides[d], inverse[d])
                 bonds[0, d] += bonds[k, d]
     if n <= n_dim:
         return False

@@ -71,8 +71,8 @@ def default_lag(
     return LagChoice(
         longest,
         f"lag of {_frames(longest)}, the longest allowed (a quarter of the recording, at most {LONGEST}): "
-        f"particles never move {FRACTION:g} of the neighbour spacing ({spacing_px:.1f} px) relative to "
-        f"their neighbours",
+        f"in that time particles move less than {FRACTION:g} of the neighbour spacing ({spacing_px:.1f} px) relative to "
+        f"their neighbours (rms)",
     )
 
 

@@ -114,14 +114,14 @@ def local_density_table(
     Returns
     -------
     DataFrame
-        frame, particle, local_density_per_px2 (per px³ for tracks in space), sorted by frame and particle.
+        frame, particle, local_density_per_px2 (local_density_per_px3 in space), sorted by frame and particle.
     """
     shots = snapshots(tracks)
     values = [
         local_density(points, radius=radius_px, region=region, box=box, edge=edge_px, count_self=count_self)
         for points in monitor.track(shots.positions, "local density")
     ]
-    return shots.table({"local_density_per_px2": values})
+    return shots.table({f"local_density_per_px{3 if 'z' in tracks else 2}": values})
 
 
 def _seen(points: Floats, radius: float, edge: float, window: Window) -> Floats:

@@ -73,7 +73,7 @@ def neighbour_changes_table(
     Returns
     -------
     DataFrame
-        frame (the later one), particle, neighbours_lost, neighbours_gained: floats, NaN where
+        frame (the later one), particle, neighbours_lost, neighbours_gained: Int64, missing where
         they are not known (see `neighbour_changes`). Particles in both frames only.
     """
     if lag_frames < 1:
@@ -92,10 +92,9 @@ def neighbour_changes_table(
         lost, gained = neighbour_changes(meshes[earlier], meshes[later], a, b)
         columns = (np.full(common.size, frame), common, lost, gained)
         parts.append(pd.DataFrame(dict(zip(NEIGHBOUR_COLUMNS, columns))))
-    if parts:
-        return pd.concat(parts, ignore_index=True)
-    whole = ("frame", "particle")
-    return pd.DataFrame({c: np.zeros(0, np.int64 if c in whole else np.float64) for c in NEIGHBOUR_COLUMNS})
+    none = pd.DataFrame({c: np.zeros(0, np.int64) for c in NEIGHBOUR_COLUMNS})
+    table = pd.concat(parts, ignore_index=True) if parts else none
+    return table.astype(dict.fromkeys(NEIGHBOUR_COLUMNS[2:], "Int64"))
 
 
 def _pairs(mesh: Triangulation, rows: Integers) -> tuple[Integers, NDArray[np.bool_]]:

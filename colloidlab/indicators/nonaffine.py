@@ -85,6 +85,7 @@ def d2min_table(
     lag_frames: int | None = None,
     reference_frame: int | None = None,
     neighbours: NeighbourRule = "cutoff",
+    box: Floats | None = None,
     sigma_px: float | None = None,
     false_positive_rate: float = FALSE_POSITIVE_RATE,
     monitor: Monitor = SILENT,
@@ -99,7 +100,7 @@ def d2min_table(
     most the given probability. It says that the neighbourhood has moved other than
     affinely, not how: where thermal motion is larger than the localisation error nearly every
     particle is flagged, and a threshold on d2min_px2 itself is what tells events from thermal
-    motion. False also where D²min or its error is not known.
+    motion. Missing where D²min or its error is not known.
 
     Parameters
     ----------
@@ -110,6 +111,8 @@ def d2min_table(
     lag_frames, reference_frame : int
         One of the two; the neighbours are those in the earlier, or in the reference frame.
     neighbours : {"cutoff", "delaunay"}
+    box : float array, shape (D,), optional
+        Sides of a periodic box, px; positions may be wrapped into it or not. No bond may change by half a side.
     sigma_px : float, optional
         Localisation error where the table states none [not known: no errors, no flags].
     false_positive_rate : float
@@ -126,6 +129,7 @@ def d2min_table(
     if not 0 < false_positive_rate < 1:
         raise InputError(f"the false-positive rate is {false_positive_rate}; it lies between 0 and 1")
     shots = snapshots(tracks)
+    sides = None if box is None else np.asarray(box, dtype=np.float64)
     sigma = _by_frame(
         localisation_sigma(tracks, sigma_px)[sorted_rows(tracks, by=("frame", "particle"))], shots
     )
@@ -138,10 +142,16 @@ def d2min_table(
         after[pair.there] = shots.positions[pair.current][pair.here]
         sigma_after[pair.there] = sigma[pair.current][pair.here]
         # A particle that is gone is no neighbour; in a triangulation it still keeps others apart.
-        adjacency = find_neighbours(before, neighbours, cutoff=cutoff_px)
-        found = fit_affine(before, after, adjacency)
+        adjacency = find_neighbours(before, neighbours, cutoff=cutoff_px, box=sides)
+        found = fit_affine(before, after, adjacency, box=sides)
         noise = nonaffine_noise(
-            before, after, found, adjacency, sigma_reference=sigma[pair.reference], sigma_current=sigma_after
+            before,
+            after,
+            found,
+            adjacency,
+            sigma_reference=sigma[pair.reference],
+            sigma_current=sigma_after,
+            box=sides,
         )
         keys = (
             np.full(pair.there.size, shots.frames[pair.current]),
@@ -156,7 +166,9 @@ def d2min_table(
         whole = ("frame", "particle", "n_neighbours")
         table = pd.DataFrame({c: np.zeros(0, np.int64 if c in whole else np.float64) for c in names})
     chance = table.pop("chance")
-    table.insert(names.index("chance"), "rearranged", (chance < false_positive_rate).to_numpy())
+    judged = pd.array(chance < false_positive_rate, dtype="boolean")
+    judged[chance.isna().to_numpy()] = pd.NA
+    table.insert(names.index("chance"), "rearranged", judged)
     return table
 
 

@@ -27,7 +27,7 @@ def noise_rows(  # type: ignore[no-untyped-def]
     for i in range(n):
         if not present[i] or np.isnan(maps[i, 0, 0]):
             continue
-        m = 0
+        m = np.int64(0)  # a literal is a type of its own: what is called with it would be compiled twice
         for k in range(start[i], start[i + 1]):
             j = neighbour[k]
             if not present[j]:

@@ -27,6 +27,7 @@ from colloidlab.units import Calibration
 _SHELLS = 10
 """g(r) is drawn out to this many mean spacings, where the view is large enough."""
 
+_FEWEST_SHELLS = 3
 _PAIRS_PER_BIN = 100
 _LONGEST_LAG = 1000
 _LAG_SHARE = 4
@@ -118,7 +119,10 @@ class Scene:
     @property
     def r_max(self) -> float:
         """Largest distance of g(r) and of what is made from it, px."""
-        return float(min(_SHELLS * self.mean_spacing, 0.5 * self.sides.min()))
+        side = float(self.sides.min())
+        # In a thin slab half of its depth may end before the first shell does.
+        reach = max(0.5 * side, min(_FEWEST_SHELLS * self.mean_spacing, 0.9 * side))
+        return float(min(_SHELLS * self.mean_spacing, reach))
 
     @cached_property
     def pair_correlation(self) -> Curve | InputError:

@@ -21,10 +21,12 @@ from colloidlab.indicators.local_density import LOCAL_DENSITY_COLUMNS
 from colloidlab.indicators.neighbour_changes import NEIGHBOUR_COLUMNS
 from colloidlab.indicators.oscillation import find_oscillation
 from colloidlab.indicators.pair_entropy import PAIR_ENTROPY_COLUMNS
+from colloidlab.indicators.particle_diffusion import DIFFUSION_COLUMNS
 from colloidlab.indicators.scene import Part, Scene, observed_region
 from colloidlab.indicators.t1_events import T1_COLUMNS
 from colloidlab.indicators.voronoi import VORONOI_COLUMNS
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.tables import COLUMNS
 from colloidlab.units import Calibration
 
 
@@ -92,6 +94,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "events": T1_COLUMNS,
     "flow": ("frame", "x", "y", "vx_px", "vy_px"),
     "drive": ("frame", "dx_px", "dy_px", "shear_strain"),
+    "particles": DIFFUSION_COLUMNS,
 }
 """Tables with rows of their own that the stage always writes, and their columns."""
 
@@ -106,8 +109,8 @@ class IndicatorResult:
     Parameters
     ----------
     table : DataFrame
-        For indicators.parquet: one row for each row of the tracks, sorted by frame and particle; quantities are
-        empty, and counts too, where they are not known.
+        For indicators.parquet: one row for each row of the tracks, sorted by frame and particle; quantities,
+        counts and flags are missing where they are not known (`tables.COLUMNS` has the types of the last two).
     curves : DataFrame
         For curves.parquet, in calibrated units.
     tables : dict
@@ -181,10 +184,12 @@ def refuse_impossible(tracks: pd.DataFrame, config: IndicatorsConfig) -> None:
     if frames.size == 0:
         return
     first, last = int(frames.min()), int(frames.max())
-    if config.reference_frame is not None and not (frames == config.reference_frame).any():
-        raise InputError(
-            f"reference_frame = {config.reference_frame} holds no particle; the tracks go from frame {first} to {last}"
-        )
+    for name in ("reference_frame", "msd_origin_frame"):
+        value = getattr(config, name)
+        if value is not None and not (frames == value).any():
+            raise InputError(
+                f"{name} = {value} holds no particle; the tracks go from frame {first} to {last}"
+            )
     for name, reach in (("lag_frames", 1), ("hop_frames", 2)):
         value = getattr(config, name)
         if value is not None and reach * value > last - first:
@@ -246,15 +251,11 @@ def _join(rows: pd.DataFrame, parts: dict[str, Part]) -> IndicatorResult:
 
 
 def _with_columns(table: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the columns of another; where that has no row, numbers are empty, counts zero and flags false."""
-    types = columns.dtypes
-    joined = table.merge(
-        columns.astype({"frame": "int64", "particle": "int64"}),
+    """`table` with the columns of another; where that has no row, numbers, counts and flags are missing."""
+    types = {name: COLUMNS[name].dtype for name in columns if name in COLUMNS and COLUMNS[name].dtype}
+    return table.merge(
+        columns.astype({"frame": "int64", "particle": "int64", **types}),
         on=["frame", "particle"],
         how="left",
         validate="one_to_one",
     )
-    for name, kind in types.items():
-        if name not in table and kind in ("int64", "bool"):
-            joined[name] = joined[name].fillna(0).astype(kind)
-    return joined

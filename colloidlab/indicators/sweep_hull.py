@@ -77,7 +77,8 @@ def sweep_hull(points: Floats) -> tuple[Integers, Integers]:
     centre = _circumcentre(points, first, second, third)
     for i, j, e in ((first, second, 0), (second, third, 1), (third, first, 2)):
         mesh.corner[e], mesh.outer[i], mesh.after[i], mesh.before[j] = i, e, j, i
-    used = 3
+    # A literal is a type of its own: what is called with it would be compiled twice.
+    used: int = np.int64(3)  # type: ignore[assignment]
     hashed = np.full(int(np.ceil(np.sqrt(n))), -1, dtype=np.int64)
     for i in (first, second, third):
         hashed[_direction(points, i, centre, hashed.size)] = i

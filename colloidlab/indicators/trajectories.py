@@ -85,12 +85,36 @@ def trajectories(tracks: pd.DataFrame) -> Trajectories:
     return Trajectories(positions, frame, np.append(first, particle.size).astype(np.int64))
 
 
+def particle_names(tracks: pd.DataFrame) -> Integers:
+    """Particle of each track of `trajectories`."""
+    return np.unique(
+        tracks["particle"].to_numpy(dtype=np.int64)[sorted_rows(tracks, by=("particle", "frame"))]
+    )
+
+
 def successive_rows(index: Integers, offsets: Integers) -> Integers:
     """Rows whose next row belongs to the same track and has an `index` larger by exactly one."""
     joined = np.diff(index) == 1
     ends = offsets[1:-1] - 1
     joined[ends[(ends >= 0) & (ends < joined.size)]] = False
     return np.flatnonzero(joined)
+
+
+def unwrap(tracks: Trajectories, box: Floats) -> Trajectories:
+    """Positions that go on beyond a periodic box: every displacement within a track to the nearest image.
+
+    Parameters
+    ----------
+    tracks : Trajectories
+        Wrapped into the box or not.
+    box : float array, shape (D,)
+    """
+    if tracks.values.shape[0] == 0:
+        return tracks
+    steps = np.diff(tracks.values, axis=0, prepend=tracks.values[:1])
+    jumps = np.cumsum(box * np.round(steps / box), axis=0)
+    # Between two tracks nothing has moved: each keeps the image that it begins in.
+    return tracks.with_values(tracks.values - (jumps - jumps[tracks.offsets[:-1]][tracks.track]))
 
 
 def snapshots(tracks: pd.DataFrame) -> Snapshots:

@@ -57,18 +57,20 @@ def voronoi_table(
     Returns
     -------
     DataFrame
-        frame, particle, coordination (also of cells at the edge, where it may be wrong),
-        voronoi_area_px2 (NaN at the edge), edge_cell.
+        frame, particle, coordination (Int64) and voronoi_area_px2, both missing at the edge, where particles
+        outside the view could change them, and edge_cell.
     """
     shots = snapshots(tracks)
     meshes = matching(shots, triangulations, region=region, box=box, monitor=monitor, label="Voronoi cells")
     none: list[Floats] = [np.zeros(0)]
+    certain = np.concatenate([*none, *(mesh.certain for mesh in meshes)]).astype(np.bool_)
+    coordination = np.concatenate([*none, *(mesh.coordination for mesh in meshes)]).astype(np.int64)
     return pd.DataFrame(
         {
             "frame": np.repeat(shots.frames, [mesh.n for mesh in meshes]),
             "particle": np.concatenate([*none, *shots.particles]).astype(np.int64),
-            "coordination": np.concatenate([*none, *(mesh.coordination for mesh in meshes)]).astype(np.int64),
+            "coordination": pd.arrays.IntegerArray(coordination, ~certain),
             "voronoi_area_px2": np.concatenate([*none, *(voronoi_areas(mesh) for mesh in meshes)]),
-            "edge_cell": np.concatenate([*none, *(~mesh.certain for mesh in meshes)]).astype(np.bool_),
+            "edge_cell": ~certain,
         }
     )

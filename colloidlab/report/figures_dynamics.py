@@ -11,6 +11,7 @@ from colloidlab.errors import InputError
 from colloidlab.report.figures_structure import COLUMNS, dress_curve
 from colloidlab.report.results import Results
 from colloidlab.report.style import BLUE, GREY, ORANGE, WIDTH, Plate, draw_band, make_log_x, new_figure
+from colloidlab.report.words import number, pretty_unit
 
 _RELAXATION = ("alpha2", "f_s", "overlap", "chi4")
 _HEIGHT = 2.9
@@ -31,13 +32,25 @@ def relaxation(results: Results) -> Plate:
         draw_band(ax, curve, colour=BLUE)
         dress_curve(ax, name, curve)
         make_log_x(ax, curve["x"])
+    q = _chosen(results, "indicator_q_per_px", "at wave number", -1)
+    radius = _chosen(results, "overlap_radius_px", "within", 1)
     return Plate(
         figure,
         "How particles leave their places. The non-Gaussian parameter is zero where all move alike; the self-scattering "
-        "function (at the wave number of the first peak of g(r)) and the overlap (share of particles that are within "
-        "0.3 spacings of where they were) fall as places are left; χ₄ is large where many leave together. Bands are "
-        "95 % block-bootstrap intervals.",
+        f"function{q} and the overlap (share of particles that are{radius} of where they were) fall as places are left; "
+        "χ₄ is large where many leave together. Bands are 95 % block-bootstrap intervals.",
     )
+
+
+def _chosen(results: Results, key: str, words: str, power: int) -> str:
+    """A length (power 1) or wave number (-1) of the summary in words and units; empty where it is not there."""
+    value = results.summary.get(key)
+    if value is None:
+        return ""
+    calibration = results.calibration
+    unit = pretty_unit(calibration.unit(length=power))
+    unit = unit.removeprefix("1") if power < 0 else f" {unit}"
+    return f" {words} {number(float(value) * calibration.factor(length=power))}{unit}"
 
 
 def displacements(results: Results) -> Plate:

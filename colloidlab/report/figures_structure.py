@@ -98,26 +98,28 @@ def rearrangement(results: Results) -> Plate:
 
 
 def hexatic_order(results: Results) -> Plate:
-    """Map of the modulus of psi6, and both indicators averaged over particles against time."""
+    """Map of the modulus of psi6 (psi_n), and it and D2min averaged over particles against time."""
     view = maps.View.of(results)
     calibration = results.calibration
-    indicators = results.table("indicators", ["frame", "psi6", "d2min_px2"])
-    means = indicators.groupby("frame")[["psi6", "d2min_px2"]].mean()
-    known = means.dropna(subset=["psi6"])
+    fold = int(results.summary.get("psi_fold", 6))
+    column, symbol = f"psi{fold}", rf"$|\psi_{{{fold}}}|$"
+    indicators = results.table("indicators", ["frame", column, "d2min_px2"])
+    means = indicators.groupby("frame")[[column, "d2min_px2"]].mean()
+    known = means.dropna(subset=[column])
     if known.empty:
-        raise InputError("No particle has a known psi6: too few neighbours around each.")
+        raise InputError(f"No particle has a known {column}: too few neighbours around each.")
     # The frame of the other maps; a recording too short for D2min still has its order.
     frame = busiest_frame(results) if known["d2min_px2"].notna().any() else int(known.index.to_numpy()[0])
-    table = results.at_frame("indicators", frame, ["particle", "psi6"])
-    psi6 = table["psi6"].to_numpy(dtype=float)
+    table = results.at_frame("indicators", frame, ["particle", column])
+    order = table[column].to_numpy(dtype=float)
     figure = new_figure(0.42 * WIDTH * view.aspect + 0.8)
     grid = figure.add_gridspec(2, 2, width_ratios=[1.15, 1])
     left = figure.add_subplot(grid[:, 0])
-    shown = maps.draw_particles(left, view, table, psi6, cmap=MAPS["psi6"], norm=Normalize(0, 1))
-    maps.add_colour_bar(left, shown, PSI6)
+    shown = maps.draw_particles(left, view, table, order, cmap=MAPS["psi6"], norm=Normalize(0, 1))
+    maps.add_colour_bar(left, shown, symbol)
     view.dress(left, f"frame {frame}")
     above = figure.add_subplot(grid[0, 1])
-    _time_series(above, means["psi6"], frame, f"mean {PSI6}", GREEN)
+    _time_series(above, means[column], frame, f"mean {symbol}", GREEN)
     above.tick_params(labelbottom=False)
     below = figure.add_subplot(grid[1, 1], sharex=above)
     name = label(f"mean {D2MIN}", calibration.unit(length=2))
@@ -125,10 +127,15 @@ def hexatic_order(results: Results) -> Plate:
     below.set_xlabel("frame")
     return Plate(
         figure,
-        "Left: hexatic order, 1 for a perfect triangular neighbourhood; particles at the edge of the "
-        "packing are hollow. Right: averages over particles, frame by frame; the dashed line marks the "
-        "frame of the maps.",
+        f"Left: {_order(fold)}; particles at the edge of the packing are hollow. Right: averages over particles, frame by "
+        "frame; the dashed line marks the frame of the maps.",
     )
+
+
+def _order(fold: int) -> str:
+    if fold == 6:
+        return "hexatic order, 1 for a perfect triangular neighbourhood"
+    return f"bond order of {fold} folds, 1 for a perfect neighbourhood of that symmetry"
 
 
 def _time_series(ax: Axes, means: pd.Series, frame: int, name: str, colour: str) -> None:

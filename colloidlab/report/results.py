@@ -24,6 +24,7 @@ PRODUCT_STAGE = {
     "events": "track",
     "flow": "track",
     "drive": "track",
+    "particles": "track",
     "training": "fit",
     "state": "fit",
     "likelihood": "fit",

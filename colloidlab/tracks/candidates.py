@@ -56,7 +56,9 @@ def find_candidates(sources: Floats, gaps: Integers, cells: Cells, costs: Costs)
     first = np.zeros(len(sources) + 1, dtype=np.int64)
     target = np.empty(4 * len(sources) + 16, dtype=np.int64)
     cost = np.empty(len(target))
-    complete = _fill(0, sources, gaps, cells, costs, Candidates(first, target, cost, costs.null))
+    # A literal 0 would be a type of its own, and the function compiled for it too.
+    none: int = np.int64(0)  # type: ignore[assignment]
+    complete = _fill(none, sources, gaps, cells, costs, Candidates(first, target, cost, costs.null))
     while complete < len(sources):
         target, cost = np.append(target, target), np.append(cost, cost)
         complete = _fill(complete, sources, gaps, cells, costs, Candidates(first, target, cost, costs.null))

@@ -74,6 +74,7 @@ def test_other_options_of_some_leave_the_others_as_they_are(command: Command, tr
     ("options", "sentence"),
     [
         (("--reference-frame", "9999"), "holds no particle"),
+        (("--msd-origin-frame", "9999"), "holds no particle"),
         (("--lag-frames", "9999"), "does not fit a recording"),
         (("--hop-frames", "100000"), "does not fit a recording"),
         (("--lag-period",), "not periodic"),

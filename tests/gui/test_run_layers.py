@@ -163,12 +163,17 @@ def test_columns_that_come_later_are_features_without_being_named_here(run: Run)
     table = run.read_table("indicators")
     rng = np.random.default_rng(0)
     table["d2min_error_px2"] = 0.1 * table["d2min_px2"]
-    table["rearranged"] = rng.random(len(table)) < 0.2
+    table["rearranged"] = pd.array(rng.random(len(table)) < 0.2, dtype="boolean")
+    table.loc[table["d2min_px2"].isna(), "rearranged"] = pd.NA
+    table["coordination"] = pd.array(rng.integers(5, 8, len(table)), dtype="Int64")
+    table.loc[table["psi6"].isna(), "coordination"] = pd.NA
     table["something_new_px"] = rng.normal(size=len(table))
     run.write_table("indicators", table)
     layers = run_layers(run)
     features = by_kind(layers, "particles")[""][1]["features"]
     assert {"d2min_error_px2", "rearranged", "something_new_px"} <= set(colourable(features))
+    assert features[["rearranged", "coordination"]].dtypes.tolist() == [np.float64, np.float64]
+    assert features["rearranged"].isna().any() and features["coordination"].isna().any()
     assert features["rearranged"].mean() == pytest.approx(0.2, abs=0.02)
     assert by_kind(layers, "map")["d2min_error_px2"][1]["metadata"]["colloidlab"]["of"] == "d2min_px2"
     assert "something_new_px" in Layer.create(*by_kind(layers, "tracks")[""]).properties_to_color_by

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial import Delaunay
 from simulated_tracks import relaxed, table, triangular
 
-from colloidlab.indicators import psi6, psi6_table
+from colloidlab.indicators import psi, psi6, psi6_table, psi_table
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.2, 0.5])
@@ -20,6 +20,24 @@ def test_perfect_lattice_has_order_one_in_its_direction(angle: float) -> None:
     assert 200 < sure.sum() < 400
     np.testing.assert_allclose(np.abs(order[sure]), 1.0, atol=1e-9)
     np.testing.assert_allclose(np.exp(1j * (np.angle(order[sure]) - 6 * angle)), 1.0, atol=1e-9)
+
+
+def test_a_square_packing_has_four_folds_whichever_diagonals_are_neighbours() -> None:
+    rng = np.random.default_rng(4)
+    i, j = np.mgrid[:16, :16]
+    points = 5.0 * np.column_stack([i.ravel(), j.ravel()]) + rng.normal(0, 0.02, (256, 2))
+    weighted, plain = psi(points, 4, weighted=True), psi(points, 4)
+    sure = np.isfinite(weighted)
+    assert sure.sum() == 144
+    # The shorter of the two diagonals is a neighbour: each takes the sum by −1 and the number by 1.
+    assert np.abs(weighted[sure]).min() > 0.95 and np.abs(plain[sure]).mean() < 0.5
+    np.testing.assert_allclose(np.angle(weighted[sure]) / 4, 0, atol=0.02)
+    found = psi_table(table(points[None]), 4)
+    np.testing.assert_allclose(found["psi4"], np.abs(weighted))
+    np.testing.assert_allclose(found["psi4_angle_rad"], np.angle(weighted) / 4)
+    # A triangular lattice has cells with equal edges, for which weights change nothing.
+    hexagons = triangular(12, 12, spacing=7.0) + 50.0
+    np.testing.assert_allclose(psi(hexagons, 6, weighted=True), psi6(hexagons), atol=1e-9)
 
 
 def test_same_as_freud_with_the_same_neighbours() -> None:

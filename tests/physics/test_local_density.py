@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import freud
 import numpy as np
+import pandas as pd
 import pytest
 from simulated_tracks import table, triangular
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.disc_area import disc_in_rectangle
 from colloidlab.indicators.local_density import local_density, local_density_table
+from colloidlab.tables import COLUMNS as TABLE
 
 
 @pytest.mark.parametrize("n_dim", [2, 3])
@@ -77,6 +79,26 @@ def test_lattice_and_frames_of_a_table() -> None:
     first = found[found.frame == 0].set_index("particle").local_density_per_px2
     assert first[6] == pytest.approx(counted[6] - 1 / (np.pi * 4.3**2))
     np.testing.assert_allclose(found[found.frame == 1].local_density_per_px2, counted)
+
+
+def test_in_space_the_column_says_volume_and_gaps_are_places_where_nobody_is() -> None:
+    rng = np.random.default_rng(6)
+    sides = np.array([12.0, 10.0, 6.0])
+    frames = rng.uniform(0, 1, (60, 200, 3)) * sides
+    frame, particle = np.indices((60, 200)).reshape(2, -1)
+    tracks = pd.DataFrame({"frame": frame, "particle": particle})
+    tracks[["x", "y", "z"]] = frames.reshape(-1, 3)
+    seen = tracks[rng.random(len(tracks)) > 0.1]  # not all are found in all frames
+    found = local_density_table(seen, radius_px=3.5, region=(np.zeros(3), sides), count_self=False)
+    assert list(found.columns) == ["frame", "particle", "local_density_per_px3"]
+    assert TABLE["local_density_per_px3"].unit == "px^-3" and len(found) == len(seen)
+    both = seen.merge(found, on=["frame", "particle"])
+    wall = np.minimum(both[["x", "y", "z"]], sides - both[["x", "y", "z"]])
+    n_walls = (wall < 1.5).sum(axis=1)
+    truth = (0.9 * 200 - 1) / sides.prod()
+    for number in range(4):  # inside, at a face, an edge, a corner
+        here = both["local_density_per_px3"][n_walls == number]
+        assert here.mean() == pytest.approx(truth, rel=0.05), number
 
 
 def test_absent_positions_are_left_out_and_bad_lengths_refused() -> None:

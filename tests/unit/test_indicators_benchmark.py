@@ -58,5 +58,3 @@ def test_a_lattice_fills_its_box() -> None:
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(UsageError, match="choose from peers, crystal"):
         benchmark_indicators(["speed"], What())
-    with pytest.raises(UsageError, match="give --run"):
-        benchmark_indicators(["events"], What())

@@ -16,6 +16,7 @@ from report_fixture import Layer, make_run
 
 from colloidlab.errors import InputError
 from colloidlab.report import (
+    figures_dynamics,
     figures_model,
     figures_rollout,
     figures_structure,
@@ -132,6 +133,23 @@ def test_a_nearly_empty_frame_is_not_the_busiest(tmp_path: Path) -> None:
     assert figures_structure.busiest_frame(Results(run)) == 7
     run.write_table("indicators", table[(table["frame"] != 7) | lonely])
     assert figures_structure.busiest_frame(Results(run)) > 7
+
+
+def test_captions_say_what_was_chosen_and_the_order_is_that_of_the_fold(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "chosen", "track")
+    table = run.read_table("indicators")
+    run.write_table("indicators", table.assign(psi4=0.25 * table["psi6"]))
+    chosen = {"psi_fold": 4, "indicator_q_per_px": 0.5, "overlap_radius_px": 4.0}
+    run.summarise("indicators", run.stage_summary("indicators") | chosen)
+    scale = run.calibration.um_per_px
+    caption = figures_dynamics.relaxation(Results(run)).caption
+    assert (
+        f"at wave number {0.5 / scale:g}/µm" in caption and f"within {4 * scale:.3g} µm of where" in caption
+    )
+    plate = figures_structure.hexatic_order(Results(run))
+    assert "bond order of 4 folds" in plate.caption
+    known = [v for v in values(plate.figure.axes[0]) if np.isfinite(v)]
+    assert 0 < np.max(known) <= 0.25
 
 
 def test_curves_carry_the_table_and_the_msd_its_noise_floor(results: Results) -> None:
