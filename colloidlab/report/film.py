@@ -20,9 +20,9 @@ from colloidlab.files import atomic_path
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.report import canvas
 from colloidlab.report.film_data import Film, Side, collect
+from colloidlab.report.source import open_source
 from colloidlab.run import Run
 from colloidlab.video.frames import Image, Video
-from colloidlab.video.source import open_source
 from colloidlab.video.write_colour import write_colour_mp4
 
 OUTLINE: canvas.Colour = (255, 212, 0)
