@@ -67,7 +67,7 @@ def write_export(run: Run, path: Path, options: ExportConfig, monitor: Monitor =
         comment = json.dumps(provenance(run, film, options), ensure_ascii=False)
         if path.suffix.lower() == ".png":
             frames = film.frames[:1]
-            _write_png(path, painter.draw(frames[0]), comment)
+            write_png(path, painter.draw(frames[0]), comment)
         else:
             frames = film.frames
             write_colour_mp4(path, _pictures(painter, frames, monitor), options.fps, comment=comment)
@@ -98,7 +98,8 @@ def _pictures(painter: Painter, frames: tuple[int, ...], monitor: Monitor) -> It
         yield painter.draw(frame)
 
 
-def _write_png(path: Path, picture: Image, comment: str) -> None:
+def write_png(path: Path, picture: Image, comment: str) -> None:
+    """Write an RGB picture with a comment in its metadata, atomically."""
     about = PngInfo()
     about.add_itxt("Comment", comment)
     with atomic_path(path) as temporary:
