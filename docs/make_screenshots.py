@@ -37,8 +37,9 @@ FRAME = 270
 
 WINDOW = (1280, 860)
 PANEL = (420, 700)
-WIDEST = 1000
-COLOURS = 160
+WIDEST = {"napari_window": 880, "side_by_side": 880}
+"""Of pictures with much in them; 640 px for all others."""
+COLOURS = 256
 """Of the pictures' palettes; more would make the files larger and look the same."""
 
 
@@ -56,7 +57,6 @@ class Stage:
         self.viewer.window._qt_window.resize(*WINDOW)
         show_run(self.viewer, run_layers(run))
         self.viewer.dims.set_current_step(0, FRAME)
-        self._first = [layer.name for layer in self.viewer.layers if layer.visible]
 
     def settle(self) -> None:
         """Let Qt draw what has changed."""
@@ -119,13 +119,14 @@ def temperature_map(stage: Stage) -> np.ndarray:
 
 
 def tracks(stage: Stage) -> np.ndarray:
-    stage.show("tracks", "particles")
-    stage.viewer.scene.camera.zoom *= 2
+    stage.show("tracks")
+    stage.viewer.layers[0].visible = False
+    stage.viewer.layers["tracks"].tail_length = 40
     return stage.canvas()
 
 
 def rollout(stage: Stage) -> np.ndarray:
-    stage.show("rollout 1", "particles")
+    stage.show("rollout 1 of 6, error")
     return stage.canvas()
 
 
@@ -139,7 +140,8 @@ def analyse(stage: Stage) -> np.ndarray:
 
 def export(stage: Stage) -> np.ndarray:
     widget = Export(stage.viewer)
-    widget.message.setText("")
+    widget.folder.blockSignals(True)  # the same picture wherever the run lies
+    widget.folder.setText("runs/sheared_monolayer")
     return stage.widget(widget, (420, 480))
 
 
@@ -163,11 +165,12 @@ PICTURES: dict[str, Callable[[Stage], np.ndarray]] = {
 
 
 def save(name: str, picture: np.ndarray) -> Path:
-    """Write a picture into docs/, with a palette and at most `WIDEST` wide."""
+    """Write a picture into docs/, with a palette and no wider than `WIDEST` says."""
     image = Image.fromarray(picture[..., :3])
-    if image.width > WIDEST:
-        image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS)
-    image = image.quantize(COLOURS, dither=Image.Dither.NONE)
+    wide = WIDEST.get(name, 640)
+    if image.width > wide:
+        image = image.resize((wide, round(image.height * wide / image.width)), Image.Resampling.LANCZOS)
+    image = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     with atomic_path(DOCS / f"{name}.png") as temporary:
         image.save(temporary, format="PNG", optimize=True)
     return DOCS / f"{name}.png"

@@ -76,6 +76,7 @@ def _tracks(
         "features": table.drop(columns=["x", "y"]),
         "tail_length": TAIL_FRAMES,
         "tail_width": 2,
+        "blending": "translucent",
         "hide_completed_tracks": True,
         "colormap": "hsv" if colours is None else "turbo",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,6 +179,8 @@ class Painter:
     def __init__(self, run: Run, film: Film, options: ExportConfig, video: Video | None) -> None:
         self._film, self._video, self._tail = film, video, options.tail_frames
         self._grey: tuple[float, float] | None = None
+        # So many that two frames differ, and always as many, so that nothing jumps.
+        self._decimals = max(0, math.ceil(math.log10(run.calibration.fps or 1e3)))
         self._layout = Layout.fit(_shape(run, film, video), options.height_px, film)
         self._empty = self._frame_of_film(run)
 
@@ -190,7 +193,7 @@ class Painter:
             self._draw_side(right, film.rollout, frame, (None, ""))
             if frame >= film.beyond:
                 self._say(right, "beyond the recording")
-        time = f", t = {film.times_s[frame]:.4g} s" if frame in film.times_s else ""
+        time = f", t = {film.times_s[frame]:.{self._decimals}f} s" if frame in film.times_s else ""
         canvas.write(picture, f"frame {frame}{time}", (layout.left, layout.base), layout.type_px)
         return picture
 
