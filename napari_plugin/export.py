@@ -262,12 +262,21 @@ class Export(QWidget):
         about = {"program": f"colloidlab {colloidlab.__version__}", "frame": self._frame(), "layers": shown}
         about["run"] = self.folder.text()
         try:
-            scale = self.magnification.value()
-            picture = self._viewer.screenshot(scale=scale, canvas_only=True, flash=False)
+            picture = self._magnified(self.magnification.value())
             write_png(path, picture[..., :3].copy(), json.dumps(about, ensure_ascii=False))
             self._done(path)
         except (ColloidlabError, OSError) as error:
             self._fail(error)
+
+    def _magnified(self, times: int) -> Any:
+        """The canvas, shape (height, width, 4), with so many pixels for each; napari alone would show more around it."""
+        camera = self._viewer.scene.camera
+        zoom = camera.zoom
+        try:
+            camera.zoom = zoom * times
+            return self._viewer.screenshot(scale=times, canvas_only=True, flash=False)
+        finally:
+            camera.zoom = zoom
 
     def _report(self) -> None:
         self._say("")
