@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PINNED := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-gui lint format sample setup clean clean-all
+.PHONY: help demo test test-full test-gui lint format screenshots sample setup clean clean-all
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test-gui   install, then test the napari plugin only"
 	@echo "make lint       ruff and mypy only"
 	@echo "make format     let ruff rewrite the layout of the code"
+	@echo "make screenshots  make the pictures of docs/napari.md again"
 	@echo "make sample     make the sample videos again, with their ground truth"
 	@echo "make setup      install into $(VENV) only"
 	@echo "make clean      remove caches, builds and the demo's results"
@@ -54,6 +55,12 @@ lint: $(VENV)/.installed-test
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Of a run of its own, which has the scale of the sample; it is made where it is not there.
+screenshots: $(VENV)/.installed-test
+	@.ci/display-packages
+	XDG_CONFIG_HOME=$$(mktemp -d) QT_API=pyqt6 xvfb-run -a -s '-screen 0 1600x1200x24' \
+		$(BIN)/python docs/make_screenshots.py runs/screenshots
 
 sample: $(VENV)/.installed
 	$(BIN)/colloidlab sample sheared_monolayer -o sample_videos

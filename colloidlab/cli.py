@@ -21,6 +21,7 @@ import colloidlab
 from colloidlab.benchmark_commands import benchmark_app
 from colloidlab.config import (
     Config,
+    ExportConfig,
     FitConfig,
     IndicatorsConfig,
     Section,
@@ -68,6 +69,10 @@ Fit = Annotated[
     Parameter(name="*", group="Fit", name_transform=lambda name: _flag(name.removesuffix("_minutes"))),
 ]
 Simulate = Annotated[SimulateConfig | None, Parameter(name="*", group="Simulate")]
+ExportFile = Annotated[
+    Path, Parameter(name=["-o", "--output"], help="Film (.mp4), or picture of the first frame (.png)")
+]
+Export = Annotated[ExportConfig | None, Parameter(name="*", group="Export")]
 SimulateAlone = Annotated[
     SimulateConfig | None,
     # Where there are no frames, device and precision but those of rollouts, the flags need not say so.
@@ -248,6 +253,24 @@ def report(folder: Annotated[Path, Parameter(name="RUN")], *, json: Json = False
         return run_report(target, options, monitor)
 
     say(_in_run(folder, work, must_exist=True), json, last="report")
+
+
+@app.command
+def export(
+    folder: Annotated[Path, Parameter(name="RUN", help="A run folder; without a rollout, use --no-rollout")],
+    *,
+    output: ExportFile,
+    json: Json = False,
+    export_options: Export = None,
+) -> None:
+    """Draw experiment and rollout side by side, as a film or a picture."""
+
+    def work(monitor: Monitor, target: Run) -> dict[str, Any]:
+        from colloidlab.report.film import write_export
+
+        return write_export(target, output, export_options or ExportConfig(), monitor)
+
+    say(_in_run(folder, work, must_exist=True), json, last="export")
 
 
 @app.command

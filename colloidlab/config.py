@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from colloidlab.errors import UsageError
 from colloidlab.option_sections import (
     QUANTITIES,
+    ExportConfig,
     FitConfig,
     IndicatorsConfig,
     Section,
@@ -28,6 +29,7 @@ from colloidlab.option_sections import (
 __all__ = [
     "QUANTITIES",
     "Config",
+    "ExportConfig",
     "FitConfig",
     "IndicatorsConfig",
     "Section",

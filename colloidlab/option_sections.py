@@ -334,3 +334,40 @@ class SimulateConfig(Section):
     @classmethod
     def _body_force(cls, text: str | None) -> str | None:
         return None if text is None or not any(parse_force(text)) else text
+
+
+class ExportConfig(Section):
+    """Films and pictures of a run; no stage depends on these options."""
+
+    frames: str | None = Field(
+        None, description="Frame range A:B, from A up to but not including B [those of the rollout, else all]"
+    )
+    fps: float = Field(15.0, ge=0.1, le=120, description="Frames of the film shown in a second")
+    height_px: int = Field(640, ge=160, le=2160, description="Height of each of the two pictures, px")
+    colour_by: Literal[
+        "auto",
+        "temperature_px2",
+        "entropy",
+        "d2min_px2",
+        "psi6",
+        "hop_px2",
+        "local_density_per_px2",
+        "error_px",
+        "none",
+    ] = Field(
+        "auto",
+        description="Colours of the particles, on both sides by one scale; error_px is the rollout's distance to the "
+        "experiment; auto takes the temperature where it is identified, else D2min",
+    )
+    tail_frames: int = Field(
+        15, ge=0, le=1000, description="Length of the tracks behind the particles, frames"
+    )
+    rollout: bool = Field(True, description="Show the rollout beside the experiment")
+    member: int = Field(1, ge=1, description="Member of the ensemble, from 1")
+
+    @field_validator("frames")
+    @classmethod
+    def _frames(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_frames(text)
+        return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -58,6 +59,26 @@ class Calibration:
     def factor(self, length: int = 0, time: int = 0) -> float:
         """Multiply a value in px^length frame^time by this to have it in `unit(length, time)`."""
         return float(self.length_per_px**length * self.time_per_frame**time)
+
+    def convert(self, unit: str) -> tuple[float, str]:
+        """Factor and unit of what a table has in pixels and frames; other units stay as they are.
+
+        >>> Calibration(um_per_px=0.5, fps=8).convert("px^2/frame^2")
+        (16.0, 'um^2/s^2')
+        >>> Calibration(um_per_px=0.5).convert("px^-2"), Calibration(um_per_px=0.5).convert("k_B")
+        ((4.0, '1/um^2'), (1.0, 'k_B'))
+        """
+        powers = {"px": 0, "frame": 0}
+        for sign, part in zip((1, -1), unit.split("/"), strict=False):
+            for token in part.split():
+                found = re.fullmatch(r"(px|frame)s?(?:\^(-?\d+))?", token)
+                if found is None:
+                    return 1.0, unit
+                powers[found[1]] += sign * int(found[2] or 1)
+        length, time = powers.values()
+        if not (length or time):
+            return 1.0, unit
+        return self.factor(length, time), self.unit(length, time)
 
 
 def _power(unit: str, n: int) -> str:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from colloidlab.errors import InputError
+from colloidlab.report.rollouts import read_rollout
 from colloidlab.run import Run
 from colloidlab.units import Calibration
 from napari_plugin import particle_layers as drawn
@@ -16,7 +17,6 @@ from napari_plugin.coordinates import place
 from napari_plugin.quantities import describe
 from napari_plugin.recording import Recording
 from napari_plugin.rollout_layers import rollout_layers
-from napari_plugin.rollouts import read_rollout
 from napari_plugin.scene import NAMESPACE, LayerData, Scene, set_scene
 from napari_plugin.sources import open_source
 

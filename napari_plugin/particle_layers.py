@@ -50,6 +50,8 @@ def tracks(scene: Scene, quantity: Quantity | None, *, visible: bool) -> LayerDa
         "features": table[["frame", "particle", *columns]],
         "tail_length": TAIL_FRAMES,
         "tail_width": 2,
+        # Added to a bright particle, every colour would become white.
+        "blending": "translucent",
         "hide_completed_tracks": True,
     }
     if quantity is not None:

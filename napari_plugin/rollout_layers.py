@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from colloidlab.report.rollouts import Rollout
 from napari_plugin.coordinates import to_napari, tracks_to_napari
 from napari_plugin.particle_layers import TAIL_FRAMES, colouring, diameters
 from napari_plugin.quantities import describe, limits
-from napari_plugin.rollouts import Rollout
 from napari_plugin.scene import LayerData, Scene
 
 FUTURE = "#ff7a1a"
@@ -79,6 +79,7 @@ def _tracks(
         "features": table.drop(columns=["x", "y"]),
         "tail_length": TAIL_FRAMES,
         "tail_width": 2,
+        "blending": "translucent",
         "hide_completed_tracks": True,
         "colormap": "hsv" if colours is None else "turbo",
     }

@@ -119,7 +119,7 @@ class Task:
         )
         for section in self.stage.sections:
             words += self._flags(section, getattr(without_flags, section))
-        return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+        return join_words(words)
 
     def _flags(self, section: str, otherwise: Section) -> list[str]:
         """Flags for whatever is neither the default nor what would count without a flag."""
@@ -133,7 +133,7 @@ class Task:
                     f"no flag takes back {section}.{name} = {unsaid}, which the run has recorded or the environment "
                     "sets; give a value, or use the buttons"
                 )
-            words += _flag(self._flag_name(section, name), value)
+            words += flag(self._flag_name(section, name), value)
         return words
 
     def _flag_name(self, section: str, name: str) -> str:
@@ -162,8 +162,14 @@ def describe_result(stage: Stage, result: dict[str, Any]) -> str:
     return f"{stage.title} is done."
 
 
-def _flag(name: str, value: Any) -> list[str]:
+def flag(name: str, value: Any) -> list[str]:
+    """An option as it is given in a terminal."""
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     # With "=", so that a negative number is not taken for a flag.
     return [f"--{name}={value}"]
+
+
+def join_words(words: list[str]) -> str:
+    """A command as it is pasted into the system's terminal."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -27,6 +27,7 @@ COMMANDS = {
     "fit": ("R",),
     "simulate": ("R",),
     "report": ("R",),
+    "export": ("R", "-o", "R.png"),
     "sample": ("brownian", "-o", "R"),
     "doctor": (),
 }

@@ -12,10 +12,10 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from colloidlab.errors import InputError
+from colloidlab.report.rollouts import read_rollout
 from colloidlab.run import Run
 from napari_plugin.coordinates import from_napari
 from napari_plugin.layers import run_layers
-from napari_plugin.rollouts import read_rollout
 
 OFFSETS = np.array([[3.0, 4.0], [-3.0, 0.0], [0.0, 2.0]])
 """By which the members are off, px."""
@@ -111,7 +111,7 @@ def test_a_single_member_has_no_spread(run: Run, tmp_path: Path) -> None:
 
 
 def test_refusals_are_sentences(run: Run) -> None:
-    with pytest.raises(InputError, match="no member 9"):
+    with pytest.raises(InputError, match="no member 10"):
         read_rollout(run, 9)
     run.remove("rollout.zarr")
     with pytest.raises(InputError, match="run 'colloidlab simulate' first"):

@@ -35,9 +35,9 @@ def on_canvas(viewer: Any, layer: Any, data: np.ndarray, shape: tuple[int, ...])
     """Rows and columns of the picture at which positions of a layer are drawn."""
     world = np.array([layer.data_to_world(point) for point in data])[:, 1:]
     high, wide = shape[:2]
-    centre = np.array(viewer.camera.center)[-2:]
+    centre = np.array(viewer.scene.camera.center)[-2:]
     # The picture may have more pixels than the canvas has points.
-    zoom = viewer.camera.zoom * wide / viewer.window._qt_viewer.canvas.size[1]
+    zoom = viewer.scene.camera.zoom * wide / viewer.window._qt_viewer.canvas.size[1]
     return np.rint((world - centre) * zoom + np.array([high, wide]) / 2).astype(int)
 
 

@@ -46,11 +46,13 @@ def read_rollout(run: Run, member: int = 0) -> Rollout:
     try:
         group = zarr.open_group(path, mode="r")
         positions = np.asarray(group["positions"])
+        if not 0 <= member < len(positions):
+            raise InputError(f"{path} has no member {member + 1}; choose one of 1 to {len(positions)}")
         own = {name: np.asarray(group[name])[member] for name in ("velocities", "entropy", "temperature")}
         frames, particles, simulated = (np.asarray(group[n]) for n in ("frame", "particle", "simulated"))
         recorded = np.asarray(group["recorded"]) if "recorded" in group else None
     except (KeyError, ValueError, IndexError, OSError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged or has no member {member} ({error}); simulate again") from None
+        raise InputError(f"{path} is damaged ({error}); simulate again") from None
     tracks = run.read_table("tracks")
     if recorded is None:
         recorded = frames <= tracks["frame"].max()

@@ -1,0 +1,201 @@
+"""The pictures of docs/napari.md, from a run of the sample video; `make screenshots` calls this under Xvfb.
+
+Each picture is one function that is given the open viewer and returns an array; its name in `PICTURES` is that of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from PIL import Image
+from qtpy.QtGui import QImage
+from qtpy.QtWidgets import QApplication, QWidget
+
+from colloidlab.config import Config, ExportConfig
+from colloidlab.files import atomic_path
+from colloidlab.report.film import write_export
+from colloidlab.run import Run
+from napari_plugin.analyse import Analyse
+from napari_plugin.export import Export
+from napari_plugin.layers import run_layers
+from napari_plugin.scene import NAMESPACE
+from napari_plugin.showing import show_run
+
+DOCS = Path(__file__).resolve().parent
+SAMPLE = DOCS.parent / "sample_videos" / "sheared_monolayer.mp4"
+
+FRAME = 270
+"""In the test block, where the experiment has a rollout beside it."""
+
+WINDOW = (1280, 860)
+PANEL = (420, 700)
+WIDEST = {"napari_window": 880, "side_by_side": 880}
+"""Of pictures with much in them; 640 px for all others."""
+COLOURS = 256
+"""Of the pictures' palettes; more would make the files larger and look the same."""
+
+
+class Stage:
+    """The viewer that is photographed.
+
+    Parameters
+    ----------
+    run : Run
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.viewer: Any = napari.Viewer(show=True)
+        self.viewer.window._qt_window.resize(*WINDOW)
+        show_run(self.viewer, run_layers(run))
+        self.viewer.dims.set_current_step(0, FRAME)
+
+    def settle(self) -> None:
+        """Let Qt draw what has changed."""
+        for _ in range(20):
+            QApplication.processEvents()
+            time.sleep(0.02)
+
+    def show(self, *kinds: str) -> None:
+        """Show the video and the layers whose name begins so, and no others; the first kind is selected."""
+        for layer in self.viewer.layers:
+            video = layer.metadata[NAMESPACE]["kind"] == "video"
+            layer.visible = video or any(layer.name.startswith(kind) for kind in kinds)
+            if layer.name.startswith(kinds[:1] or ("",)):
+                self.viewer.layers.selection.active = layer
+        self.settle()
+        self.viewer.reset_view(margin=0.02)
+        self.settle()
+
+    def window(self) -> np.ndarray:
+        self.settle()
+        return np.asarray(self.viewer.window.screenshot(flash=False, canvas_only=False))
+
+    def canvas(self) -> np.ndarray:
+        self.settle()
+        return np.asarray(self.viewer.screenshot(flash=False, canvas_only=True))
+
+    def widget(self, widget: QWidget, size: tuple[int, int] = PANEL) -> np.ndarray:
+        """A dock widget as it looks beside the canvas."""
+        dock = self.viewer.window.add_dock_widget(widget, name=type(widget).__name__)
+        widget.setFixedSize(*size)
+        self.settle()
+        picture = to_array(widget)
+        self.viewer.window.remove_dock_widget(dock)
+        return picture
+
+
+def to_array(widget: QWidget) -> np.ndarray:
+    """What a widget shows, shape (height, width, 4)."""
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGBA8888)
+    bits = image.constBits()
+    bits.setsize(image.sizeInBytes())
+    return (
+        np.frombuffer(bits, np.uint8)
+        .reshape(image.height(), image.bytesPerLine() // 4, 4)[:, : image.width()]
+        .copy()
+    )
+
+
+# ---- the pictures ---------------------------------------------------------------------------
+
+
+def window(stage: Stage) -> np.ndarray:
+    stage.show("temperature (")
+    return stage.window()
+
+
+def temperature_map(stage: Stage) -> np.ndarray:
+    stage.show("temperature map")
+    return stage.canvas()
+
+
+def tracks(stage: Stage) -> np.ndarray:
+    stage.show("tracks")
+    stage.viewer.layers[0].visible = False
+    stage.viewer.layers["tracks"].tail_length = 40
+    return stage.canvas()
+
+
+def rollout(stage: Stage) -> np.ndarray:
+    stage.show("rollout 1 of 6, error")
+    return stage.canvas()
+
+
+def analyse(stage: Stage) -> np.ndarray:
+    widget = Analyse(stage.viewer)
+    widget.places.recording.setText(f"sample_videos/{SAMPLE.name}")
+    widget.places.folder.setText("runs/sheared_monolayer")
+    widget.form.setCurrentIndex(list(Config.model_fields).index("track"))
+    return stage.widget(widget)
+
+
+def export(stage: Stage) -> np.ndarray:
+    widget = Export(stage.viewer)
+    widget.folder.blockSignals(True)  # the same picture wherever the run lies
+    widget.folder.setText("runs/sheared_monolayer")
+    return stage.widget(widget, (420, 480))
+
+
+def side_by_side(stage: Stage) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frame.png"
+        write_export(stage.run, path, ExportConfig(frames=f"{FRAME}:{FRAME + 1}", height_px=440))
+        with Image.open(path) as image:
+            return np.asarray(image)
+
+
+PICTURES: dict[str, Callable[[Stage], np.ndarray]] = {
+    "napari_window": window,
+    "napari_map": temperature_map,
+    "napari_tracks": tracks,
+    "napari_rollout": rollout,
+    "napari_analyse": analyse,
+    "napari_export": export,
+    "side_by_side": side_by_side,
+}
+
+
+def save(name: str, picture: np.ndarray) -> Path:
+    """Write a picture into docs/, with a palette and no wider than `WIDEST` says."""
+    image = Image.fromarray(picture[..., :3])
+    wide = WIDEST.get(name, 640)
+    if image.width > wide:
+        image = image.resize((wide, round(image.height * wide / image.width)), Image.Resampling.LANCZOS)
+    image = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    with atomic_path(DOCS / f"{name}.png") as temporary:
+        image.save(temporary, format="PNG", optimize=True)
+    return DOCS / f"{name}.png"
+
+
+def sample_run(folder: Path) -> Run:
+    """The run of the sample, with its scale; made where it is not there (some minutes)."""
+    run = Run(folder)
+    if not run.has("rollout.zarr"):
+        from colloidlab.pipeline import run_all
+
+        about = json.loads(SAMPLE.with_suffix(".json").read_text(encoding="utf-8"))["parameters"]
+        options = {"um_per_px": about["um_per_px"], "fps": about.get("fps", 100.0)}
+        run_all(SAMPLE, run, Config.model_validate({"video": options}))
+    return run
+
+
+def main(folder: Path, names: list[str]) -> None:
+    """Make the pictures of these names, or all of them."""
+    stage = Stage(sample_run(folder))
+    for name in names or PICTURES:
+        path = save(name, PICTURES[name](stage))
+        sys.stdout.write(f"{path.relative_to(DOCS.parent)}  {path.stat().st_size // 1000} kB\n")
+    stage.viewer.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

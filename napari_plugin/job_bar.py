@@ -1,0 +1,91 @@
+"""Progress of one job and its Cancel, as a row for any window; and the sentence for what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.utils.task_status import Status
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
+
+from colloidlab.errors import ColloidlabError
+from colloidlab.progress import Monitor
+from napari_plugin.jobs import Job, Outcome
+
+
+class JobBar(QWidget):
+    """Runs one job at a time; closing the window stops it and waits for its end.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Attributes
+    ----------
+    cancel : QPushButton
+    changed : Signal
+        A job has begun or ended.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._job: Job | None = None
+        self.step, self.bar, self.cancel = QLabel(), QProgressBar(), QPushButton("Cancel")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.step, self.bar, self.cancel):
+            row.addWidget(widget)
+        self.bar.setFormat("")
+        self.bar.setRange(0, 1)
+        self.cancel.setEnabled(False)
+        self.cancel.clicked.connect(self._cancel)
+
+    @property
+    def busy(self) -> bool:
+        return self._job is not None
+
+    def begin(self, title: str, work: Callable[[Monitor], Any], end: Callable[[Outcome], None]) -> None:
+        """Work in a thread; `end` is called with the outcome, in the thread of the window."""
+        job = Job(work)
+        self._known = self._viewer.window._register_task_status("colloidlab", Status.BUSY, title, job.stop)
+        self.destroyed.connect(job.stop)
+        self._job, self._at_end = job, end
+        job.progressed.connect(self._progress)
+        job.ended.connect(self._end)
+        job.begin()
+        self.cancel.setEnabled(True)
+        self.changed.emit()
+
+    def _progress(self, label: str, done: int, total: int) -> None:
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.step.setText(f"{label}: {done} of {total}" if total else label)
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self.step.setText("stopping")
+
+    def _end(self, outcome: Outcome) -> None:
+        self._viewer.window._update_task_status(self._known, Status.COMPLETED)
+        self._job = None
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)
+        self.step.setText("")
+        self.cancel.setEnabled(False)
+        self._at_end(outcome)
+        self.changed.emit()
+
+
+def explain(error: Exception) -> str:
+    """One sentence for people on what went wrong."""
+    if isinstance(error, ColloidlabError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"the system refused: {error.strerror}{where}; earlier results are intact"
+    return f"this is a bug in colloidlab, please report it: {type(error).__name__}: {error}"
