@@ -24,6 +24,7 @@ from colloidlab.files import atomic_path
 from colloidlab.report.film import write_export
 from colloidlab.run import Run
 from napari_plugin.analyse import Analyse
+from napari_plugin.explore import Explore
 from napari_plugin.export import Export
 from napari_plugin.layers import run_layers
 from napari_plugin.scene import NAMESPACE
@@ -35,9 +36,10 @@ SAMPLE = DOCS.parent / "sample_videos" / "sheared_monolayer.mp4"
 FRAME = 270
 """In the test block, where the experiment has a rollout beside it."""
 
-WINDOW = (1280, 860)
+WINDOW, WITH_DOCK = (1280, 860), (1560, 860)
 PANEL = (420, 700)
-WIDEST = {"napari_window": 880, "side_by_side": 880}
+PATIENCE_S = 120
+WIDEST = {name: 880 for name in ("napari_window", "napari_track", "napari_explore", "side_by_side")}
 """Of pictures with much in them; 640 px for all others."""
 COLOURS = 256
 """Of the pictures' palettes; more would make the files larger and look the same."""
@@ -64,6 +66,14 @@ class Stage:
             QApplication.processEvents()
             time.sleep(0.02)
 
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Until something has been computed in the background."""
+        until = time.monotonic() + PATIENCE_S
+        while not ready():
+            if time.monotonic() > until:
+                raise TimeoutError("a widget did not show what its picture is for")
+            self.settle()
+
     def show(self, *kinds: str) -> None:
         """Show the video and the layers whose name begins so, and no others; the first kind is selected."""
         for layer in self.viewer.layers:
@@ -75,7 +85,10 @@ class Stage:
         self.viewer.reset_view(margin=0.02)
         self.settle()
 
-    def window(self) -> np.ndarray:
+    def window(self, size: tuple[int, int] = WINDOW) -> np.ndarray:
+        self.viewer.window._qt_window.resize(*size)
+        self.settle()
+        self.viewer.reset_view(margin=0.02)
         self.settle()
         return np.asarray(self.viewer.window.screenshot(flash=False, canvas_only=False))
 
@@ -138,6 +151,55 @@ def analyse(stage: Stage) -> np.ndarray:
     return stage.widget(widget)
 
 
+def _panel(stage: Stage, tab: str, size: tuple[int, int]) -> np.ndarray:
+    """A tab of Analyse, with what the run holds below its options."""
+    widget = Analyse(stage.viewer)
+    widget.form.setCurrentIndex(list(Config.model_fields).index(tab))
+    widget.panels.show(stage.run.path)
+    return stage.widget(widget.form, size)
+
+
+def fit(stage: Stage) -> np.ndarray:
+    return _panel(stage, "fit", (420, 1180))
+
+
+def simulate(stage: Stage) -> np.ndarray:
+    return _panel(stage, "simulate", (420, 1180))
+
+
+def preview(stage: Stage) -> np.ndarray:
+    """The whole window: outlines of what is found on one frame, histograms beside it."""
+    stage.show()
+    widget = Analyse(stage.viewer)
+    widget.places.recording.setText(str(SAMPLE))
+    widget.form.show_options(Config.model_validate({"track": {"method": "centroid"}}))
+    widget.form.setCurrentIndex(list(Config.model_fields).index("track"))
+    dock = stage.viewer.window.add_dock_widget(widget.form, name="Analyse, Track", area="right")
+    widget.trial.live.setChecked(True)
+    stage.wait(lambda: bool(widget.trial.sentence.text()) and widget.trial.histograms.isVisible())
+    picture = stage.window(WITH_DOCK)
+    widget.trial.rest()
+    stage.viewer.window.remove_dock_widget(dock)
+    return picture
+
+
+def explore(stage: Stage) -> np.ndarray:
+    """The whole window: D²min, three particles against time, and the events."""
+    stage.show("temperature (")
+    widget = Explore(stage.viewer)
+    dock = stage.viewer.window.add_dock_widget(widget, name="Explore", area="right")
+    stage.wait(lambda: widget.shown is not None)
+    box = widget.colours.quantity
+    box.setCurrentIndex(next(k for k in range(box.count()) if box.itemText(k).startswith("D²min")))
+    box.activated.emit(box.currentIndex())
+    layer = stage.viewer.layers["particles"]
+    here = layer.features[layer.features["frame"] == FRAME]
+    widget.select(here.nlargest(3, "d2min_px2")["particle"].astype(int).tolist())
+    picture = stage.window(WITH_DOCK)
+    stage.viewer.window.remove_dock_widget(dock)
+    return picture
+
+
 def export(stage: Stage) -> np.ndarray:
     widget = Export(stage.viewer)
     widget.folder.blockSignals(True)  # the same picture wherever the run lies
@@ -154,11 +216,16 @@ def side_by_side(stage: Stage) -> np.ndarray:
 
 
 PICTURES: dict[str, Callable[[Stage], np.ndarray]] = {
+    # Whole windows first: a tall widget makes the window grow.
     "napari_window": window,
+    "napari_track": preview,
+    "napari_explore": explore,
     "napari_map": temperature_map,
     "napari_tracks": tracks,
     "napari_rollout": rollout,
     "napari_analyse": analyse,
+    "napari_fit": fit,
+    "napari_simulate": simulate,
     "napari_export": export,
     "side_by_side": side_by_side,
 }
