@@ -237,7 +237,10 @@ def _overdispersion(scores: Tensor, counts: Tensor, variation: Tensor) -> tuple[
 
 
 def _sandwich(information: Tensor, variation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Covariance (H + 1)^-1 (J + 1) (H + 1)^-1 and Newton's step (H + 1)^-1 G."""
+    """Covariance (H + 1)^-1 (J + 1) (H + 1)^-1 and Newton's step (H + 1)^-1 G.
+
+    Along directions in which J is many times H the gradient is mostly chance, and the step is as many times shorter.
+    """
     one = torch.eye(len(gradient), dtype=gradient.dtype, device=gradient.device)
     root = torch.linalg.cholesky(information + one)
     half = torch.linalg.solve_triangular(root, variation + one, upper=False)
@@ -247,4 +250,7 @@ def _sandwich(information: Tensor, variation: Tensor, gradient: Tensor) -> tuple
     inner = vectors * values.clamp_min(0.1) @ vectors.T
     half = torch.linalg.solve_triangular(root.T, inner, upper=True)
     covariance = torch.linalg.solve_triangular(root.T, half.T, upper=True)
-    return 0.5 * (covariance + covariance.T), torch.cholesky_solve(gradient[:, None], root)[:, 0]
+    step = torch.linalg.solve_triangular(root, gradient[:, None], upper=False)
+    step = vectors @ ((_APART / values.clamp_min(_APART))[:, None] * (vectors.T @ step))
+    shift = torch.linalg.solve_triangular(root.T, step, upper=True)[:, 0]
+    return 0.5 * (covariance + covariance.T), shift
