@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.ticker import MaxNLocator
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.association import BLOCK_FRAMES, held_out_pairs
@@ -71,16 +72,22 @@ def data_split(results: Results) -> Plate:
         length = facts["cutoff_px"] * results.calibration.length_per_px
         name = f"{number(length)} {pretty_unit(results.calibration.length_unit)}"
         cutoff = f" Particles interact up to {name} at the mean size ({facts.get('cutoff_reason', '')})."
+    noise = ""
+    if (scale := results.summary.get("sigma_scale")) is not None:
+        noise = (
+            f" The fit takes {number(scale)} of the localisation error that the tracks state for noise, new in every frame; "
+            "the rest stays as long as the neighbourhood does."
+        )
     return Plate(
         figure,
         "The laws were fitted on the training block and chosen on the validation block; every number of merit "
-        f"below comes from the test block, which neither has seen.{cutoff}",
+        f"below comes from the test block, which neither has seen.{cutoff}{noise}",
     )
 
 
 def training(results: Results) -> Plate:
     """Log-likelihood during training, one panel per phase."""
-    table = results.table("training", ["phase", "seconds", "train_loglik", "validation_loglik"])
+    table = results.table("training", ["phase", "step", "train_loglik", "validation_loglik"])
     phases = list(dict.fromkeys(table["phase"]))
     figure = new_figure(3.1, WIDTH * min(1.0, 0.5 * len(phases)))
     axes = figure.subplots(1, len(phases), squeeze=False)[0]
@@ -90,12 +97,12 @@ def training(results: Results) -> Plate:
             ("train_loglik", BLUE, "training"),
             ("validation_loglik", ORANGE, "validation"),
         ):
-            ax.plot(part["seconds"], part[column], color=colour, label=name, marker="o", markersize=2.5)
+            ax.plot(part["step"], part[column], color=colour, label=name, marker="o", markersize=2.5)
         # A line for every part of a name: five phases lie side by side.
         ax.set_title(phase.replace("$", "").replace(", ", ",\n").replace(" with ", "\nwith "))
         ax.ticklabel_format(useOffset=False)
-        ax.locator_params(axis="x", nbins=3)
-        ax.set_xlabel("time (s)")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+        ax.set_xlabel("steps")
     axes[0].set_ylabel("log-likelihood\n(nats per particle and frame)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return Plate(

@@ -131,8 +131,9 @@ def rollout_errors(results: Results) -> Sheet:
     note = (
         "The interval is the scatter over blocks of time and rollouts. The last column is the 95 % quantile of the same "
         "number between two halves of the experiment's held-out frames: what is below it cannot be told from the "
-        "experiment's own scatter, and what is well above it is an error of the law. A curve that is small everywhere, as "
-        "the non-Gaussian parameter often is, has large relative errors and a large value in that column."
+        "experiment's own scatter, and what is well above it is an error of the law, or of the "
+        "boundary, whose particles follow the recording and do not give way to simulated ones. A curve that is small "
+        "everywhere, as the non-Gaussian parameter often is, has large relative errors and a large value in that column."
     )
     header = ("Statistic", "Error", "95 % interval", "Experiment against itself")
     return Sheet(header, rows, tuple(s for s in (note, rearrangement_verdict(results)) if s))
