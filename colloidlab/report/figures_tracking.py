@@ -9,7 +9,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.patches import Patch
 
-from colloidlab.features.pixel_bias import subpixel_shares
 from colloidlab.report import maps
 from colloidlab.report.results import Results
 from colloidlab.report.style import BLUE, GREY, MAPS, ORANGE, STATUS_COLOURS, WIDTH, Plate, new_figure
@@ -120,6 +119,9 @@ def _histogram(ax: Axes, values: pd.Series, name: str, *, from_zero: bool = Fals
 
 def _subpixel(ax: Axes, features: pd.DataFrame) -> None:
     """Histograms of the sub-pixel part of x and y with the band that a flat one stays in."""
+    # Here, because `features` brings OpenCV along, which a report has no other use for.
+    from colloidlab.features.pixel_bias import subpixel_shares
+
     shares, spread = subpixel_shares(features[["x", "y"]].to_numpy())
     ax.axhspan(max(1 - spread, 0), 1 + spread, color=GREY, alpha=0.3, linewidth=0)
     edges = np.linspace(0, 1, shares.shape[1] + 1)
