@@ -10,7 +10,6 @@ from typing import Any
 
 import tomli_w
 from napari.utils.notifications import notification_manager, show_error, show_info
-from napari.utils.task_status import Status
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
@@ -29,12 +28,14 @@ from colloidlab.config import load_config, to_toml_dict
 from colloidlab.errors import Cancelled, ColloidlabError
 from colloidlab.files import atomic_path
 from colloidlab.progress import Monitor
+from colloidlab.report.source import find_source
 from colloidlab.run import Run
 from napari_plugin.form import Form
+from napari_plugin.job_bar import register
 from napari_plugin.jobs import Job, Outcome
 from napari_plugin.layers import run_layers
 from napari_plugin.panels import Panels
-from napari_plugin.places import Places, place_of
+from napari_plugin.places import Places, is_there, place_of
 from napari_plugin.scene import LayerData
 from napari_plugin.showing import show_run, shows_run
 from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result
@@ -137,7 +138,7 @@ class Analyse(QWidget):
             return "Choose a recording"
         if folder is None:
             return "Choose a run folder"
-        if stage.needs and not (folder / stage.needs).exists():
+        if stage.needs and not is_there(folder / stage.needs):
             return f"Press {stage.after} first"
         return ""
 
@@ -155,6 +156,8 @@ class Analyse(QWidget):
         with self._sentences():
             path, run = place_of(self._viewer.layers.selection.active)
             if run:
+                # The recording is the run's own, not one that stood there before.
+                self.places.recording.clear()
                 self.places.set_folder(run)
             if path:
                 self.places.set_recording(path)
@@ -163,13 +166,15 @@ class Analyse(QWidget):
         """Show options and recording of a run that is there already."""
         source, folder = self.places.paths()
         self.panels.show(folder)
-        if folder is None or not (folder / "run.toml").is_file():
+        if folder is None or not is_there(folder / "run.toml"):
             return
         with self._sentences():
-            recorded = str(Run(folder).record["source"].get("path", ""))
+            run = Run(folder)
+            # As it was written down where it is not found: its name helps to look for it.
+            recording = find_source(run) or run.record["source"].get("path", "")
             self.load_options(folder / "run.toml")
-            if source is None and recorded:
-                self.places.recording.setText(recorded)
+            if source is None:
+                self.places.recording.setText(str(recording))
 
     def load_options(self, path: Path) -> None:
         """Fill the form from a TOML file, or the record of a run."""
@@ -231,10 +236,9 @@ class Analyse(QWidget):
     def _begin(self, title: str, work: Callable[..., Any], end: Callable[[Outcome], None]) -> None:
         """Work in a thread; closing the window stops it and waits for it."""
         job = Job(work)
-        window = self._viewer.window
-        known = window._register_task_status("colloidlab", Status.BUSY, title, job.stop)
+        register(self._viewer.window, job, title)
         self.destroyed.connect(job.stop)
-        self._job, self._at_end, self._known = job, end, known
+        self._job, self._at_end = job, end
         job.progressed.connect(self._progress)
         job.told.connect(self.panels.take)
         job.ended.connect(self._end)
@@ -248,7 +252,6 @@ class Analyse(QWidget):
         self.step.setText(f"{label}: {done} of {total}" if total else label)
 
     def _end(self, outcome: Outcome) -> None:
-        self._viewer.window._update_task_status(self._known, Status.COMPLETED)
         self._job = None
         self.bar.setRange(0, 1)
         self.bar.setValue(0)

@@ -251,6 +251,8 @@ class Explore(QWidget):
 
     def _restyle(self) -> None:
         """Other colours or another range were entered, or the map was asked for."""
+        if self.shown is None:
+            return  # A field that loses the focus because its run was removed.
         if self.colours.problem:
             self._say_doubt()
             return
@@ -321,7 +323,9 @@ class Explore(QWidget):
 
     def _take_selection(self, layer: Any) -> None:
         rows = sorted(layer.selected_data)
-        self.select(layer.features["particle"].iloc[rows].astype(int).tolist())
+        chosen = layer.features["particle"].iloc[rows]
+        # What was just added by hand has no number yet.
+        self.select(chosen[chosen >= 0].astype(int).tolist())
 
     def _click(self, position: Any, add: bool) -> None:
         """Select the particle that was clicked on; with Shift one more, or one less."""

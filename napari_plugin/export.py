@@ -35,7 +35,9 @@ from colloidlab.run import Run
 from napari_plugin.form import SectionForm
 from napari_plugin.job_bar import JobBar, explain
 from napari_plugin.jobs import Outcome
+from napari_plugin.places import is_there, to_path
 from napari_plugin.scene import NAMESPACE
+from napari_plugin.shown_runs import current_frame, shown_runs
 from napari_plugin.stages import REPORT, Task, flag, join_words
 
 _RED = "color: #ff7b6b"
@@ -164,7 +166,7 @@ class Export(QWidget):
         folder = self._folder()
         if folder is None:
             return "choose a run folder"
-        if not (folder / "run.toml").is_file() or not (folder / "tracks.parquet").exists():
+        if not is_there(folder / "run.toml") or not is_there(folder / "tracks.parquet"):
             return f"{folder} is no run folder with tracks; make it with Analyse"
         return ""
 
@@ -183,7 +185,7 @@ class Export(QWidget):
 
     def _folder(self) -> Path | None:
         text = self.folder.text().strip()
-        return Path(text).expanduser() if text else None
+        return to_path(text)
 
     def _options(self) -> ExportConfig:
         return ExportConfig.model_validate(self.form.values())
@@ -231,6 +233,10 @@ class Export(QWidget):
             self._write(path, self._of_this_frame())
 
     def _frame(self) -> int:
+        folder = self._folder()
+        shown = None if folder is None else shown_runs(self._viewer).get(str(folder.resolve()))
+        if shown is not None:
+            return max(0, current_frame(self._viewer, shown))
         return max(0, round(self._viewer.dims.point[0])) if self._viewer.dims.ndim > 2 else 0
 
     def _of_this_frame(self) -> ExportConfig:

@@ -51,7 +51,7 @@ class JobBar(QWidget):
     def begin(self, title: str, work: Callable[[Monitor], Any], end: Callable[[Outcome], None]) -> None:
         """Work in a thread; `end` is called with the outcome, in the thread of the window."""
         job = Job(work)
-        self._known = self._viewer.window._register_task_status("colloidlab", Status.BUSY, title, job.stop)
+        register(self._viewer.window, job, title)
         self.destroyed.connect(job.stop)
         self._job, self._at_end = job, end
         job.progressed.connect(self._progress)
@@ -71,7 +71,6 @@ class JobBar(QWidget):
             self.step.setText("stopping")
 
     def _end(self, outcome: Outcome) -> None:
-        self._viewer.window._update_task_status(self._known, Status.COMPLETED)
         self._job = None
         self.bar.setRange(0, 1)
         self.bar.setValue(0)
@@ -79,6 +78,15 @@ class JobBar(QWidget):
         self.cancel.setEnabled(False)
         self._at_end(outcome)
         self.changed.emit()
+
+
+def register(window: Any, job: Job, title: str) -> None:
+    """Let napari know of a job: closing the window asks, and stops it.
+
+    Its end is told by nobody's method: the widget that began it may have been closed meanwhile.
+    """
+    known = window._register_task_status("colloidlab", Status.BUSY, title, job.stop)
+    job.finished.connect(lambda: window._update_task_status(known, Status.COMPLETED))
 
 
 def explain(error: Exception) -> str:

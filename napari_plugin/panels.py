@@ -13,6 +13,7 @@ from colloidlab.run import Run
 from napari_plugin.fit_panel import FitPanel
 from napari_plugin.form import Form
 from napari_plugin.jobs import Outcome
+from napari_plugin.places import is_there
 from napari_plugin.simulate_panel import SimulatePanel
 from napari_plugin.stages import EVERYTHING, FIT, SIMULATE, Stage, Task
 
@@ -75,7 +76,7 @@ class Panels(QObject):
             return
         run = None
         try:
-            if folder is not None and (folder / "run.toml").is_file():
+            if folder is not None and is_there(folder / "run.toml"):
                 run = Run(folder)
         except ColloidlabError:
             # Said where the options are read.

@@ -59,12 +59,12 @@ class Places(QWidget):
     def paths(self) -> tuple[Path | None, Path | None]:
         """Recording and run folder; None for an empty line."""
         texts = [line.text().strip() for line in (self.recording, self.folder)]
-        source, folder = [Path(text).expanduser() if text else None for text in texts]
+        source, folder = [to_path(text) for text in texts]
         return source, folder
 
     def _propose_folder(self) -> None:
         source, folder = self.paths()
-        if source is not None and folder is None:
+        if source is not None and source.name and folder is None:
             self.set_folder(str(source.with_name(f"{source.stem}_run")))
 
     def _choose_recording(self) -> None:
@@ -76,6 +76,25 @@ class Places(QWidget):
         path = QFileDialog.getExistingDirectory(self, "Choose the folder of the results", self.folder.text())
         if path:
             self.set_folder(path)
+
+
+def to_path(text: str) -> Path | None:
+    """What somebody has typed so far as a path; None for nothing."""
+    if not text:
+        return None
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        # "~" and a name that is no user's, or not yet.
+        return Path(text)
+
+
+def is_there(path: Path) -> bool:
+    """Does it exist, as far as the system lets us see?"""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def place_of(layer: Any) -> tuple[str, str]:

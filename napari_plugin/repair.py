@@ -140,6 +140,9 @@ def repaired(before: pd.DataFrame, edited: pd.DataFrame) -> tuple[pd.DataFrame, 
     measured = [c for c in before.columns if c not in ("frame", "particle", *axes)]
     rows.loc[~kept, measured] = np.nan
     rows[["frame", *axes]] = edited[["frame", *axes]]
+    # A layer that is saved again does not know the numbers that what was added to it got the first time.
+    unnamed = kept & ~(edited["particle"] >= 0).to_numpy()
+    edited.loc[unnamed, "particle"] = before["particle"].to_numpy()[old[unnamed]]
     rows["particle"] = _numbered(edited, kept, int(before["particle"].max()) + 1)
     if rows.empty:
         raise InputError("no position is left; keep at least one")

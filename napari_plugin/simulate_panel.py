@@ -23,6 +23,7 @@ from napari_plugin.layers import member_layers
 from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
 from napari_plugin.showing import show_rollout, show_to_compare
+from napari_plugin.shown_runs import about, shown_runs
 
 STATISTICS = {"g_r": "g(r)", "msd": "MSD", "d2min": "D²min"}
 """Of `comparison.parquet`, with their names."""
@@ -194,12 +195,19 @@ class SimulatePanel(QWidget):
     def _offer_members(self, n: int) -> None:
         self.member.blockSignals(True)
         self.member.setRange(min(n, 1), n)
-        self.member.setValue(1)
+        self.member.setValue(self._shown_member() + 1)
         self.member.setSuffix(f" of {n}" if n else "")
         self.member.setSpecialValueText("" if n else "no rollout yet")
         self.member.blockSignals(False)
         for widget in (self.member, self.to_first):
             widget.setEnabled(n > 0)
+
+    def _shown_member(self) -> int:
+        """The member of this run that the viewer shows, counted from 0; the first one where it shows none."""
+        run = "" if self._run is None else str(self._run.path.resolve())
+        shown = shown_runs(self._viewer).get(run)
+        layer = None if shown is None else shown.rollout_layer()
+        return 0 if layer is None else int(about(layer)["member"])
 
     def _change_member(self, value: int) -> None:
         if self.live.layer is not None and self.live.layer in self._viewer.layers:

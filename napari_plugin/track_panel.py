@@ -108,8 +108,9 @@ class TrackPanel(QWidget):
             column.addWidget(widget)
 
     def rest(self) -> None:
-        """End the preview: something else is shown now."""
+        """End the preview and an estimation: something else is done and shown now."""
         self.live.setChecked(False)
+        self._switch(False)
 
     # ---- the preview ------------------------------------------------------------------------
 
@@ -122,7 +123,11 @@ class TrackPanel(QWidget):
             self._refuse(self._form.problem or "choose a recording")
             return
         if (where := place_in(self._viewer, source)) is None:
-            self._latest.ask(partial(_open, source), self._show_recording)
+            if event is None:
+                self._latest.ask(partial(_open, source), self._show_recording)
+            else:
+                # The slider has changed because somebody has removed the recording.
+                self.rest()
             return
         options = self._form.config
         work = partial(try_frame, self._session, source, options, where.file_frame)
@@ -222,9 +227,14 @@ class TrackPanel(QWidget):
         self.estimate.setEnabled(False)
         _say(self.found, "")
         options = self._form.config
-        self._latest.ask(partial(estimate, self._session, source, options), partial(self._fill, options))
+        self._latest.ask(
+            partial(estimate, self._session, source, options), partial(self._fill, source, options)
+        )
 
-    def _fill(self, options: Config, outcome: Outcome) -> None:
+    def _fill(self, source: Path, options: Config, outcome: Outcome) -> None:
+        if self._places.paths()[0] != source:
+            self.estimate.setEnabled(True)
+            return
         if outcome.error is not None:
             self.estimate.setEnabled(True)
             self._fail(outcome.error)

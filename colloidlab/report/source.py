@@ -46,6 +46,13 @@ def open_source(run: Run) -> tuple[Video | None, str]:
     return video, note
 
 
+def find_source(run: Run) -> Path | None:
+    """Where the recording of a run is, as `open_source` looks for it; None where it is not found."""
+    source = run.record["source"]
+    written = str(source.get("path", ""))
+    return _find(run, Path(written), str(source.get("sha256", "")))[0] if written else None
+
+
 def _find(run: Run, written: Path, digest: str) -> tuple[Path | None, str]:
     if written.exists():
         return written, ""

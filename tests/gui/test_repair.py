@@ -95,6 +95,16 @@ def test_an_added_position_without_a_free_number_gets_a_new_one(before: pd.DataF
     assert repair.added == 2 and set(after["particle"]) == {0, 1, 2, 3, 4}
 
 
+def test_what_was_added_keeps_its_number_when_the_layer_is_saved_again(before: pd.DataFrame) -> None:
+    added = pd.DataFrame({"frame": [2, 3], "particle": [NEW, NEW], "x": [1.0, 2.0], "y": [3.0, 4.0]})
+    edited = pd.concat([positions(before), added], ignore_index=True)
+    once, _ = repaired(before, edited)
+    assert sorted(set(once["particle"])) == [0, 1, 2, 3, 4]
+    twice, repair = repaired(once, edited)
+    assert repair.is_empty
+    pd.testing.assert_frame_equal(twice, once)
+
+
 def test_split_and_join_are_inverse(before: pd.DataFrame) -> None:
     cut = split_track(positions(before), 0, 2)
     after, repair = repaired(before, cut)
