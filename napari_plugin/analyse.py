@@ -10,7 +10,7 @@ from typing import Any
 
 import tomli_w
 from napari.utils.notifications import notification_manager, show_error, show_info
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QApplication,
@@ -31,8 +31,9 @@ from colloidlab.progress import Monitor
 from colloidlab.report.source import find_source
 from colloidlab.run import Run
 from napari_plugin.form import Form
-from napari_plugin.job_bar import register
+from napari_plugin.job_bar import explain, register
 from napari_plugin.jobs import Job, Outcome
+from napari_plugin.labels import BAD, text_label
 from napari_plugin.layers import run_layers
 from napari_plugin.panels import Panels
 from napari_plugin.places import Places, is_there, place_of
@@ -42,7 +43,6 @@ from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result
 from napari_plugin.track_panel import TrackPanel
 
 _FILES = "Options (*.toml)"
-_RED = "color: #ff7b6b"
 
 
 class Analyse(QWidget):
@@ -72,8 +72,8 @@ class Analyse(QWidget):
         self.form = Form(load_config(None))
         self.trial = TrackPanel(napari_viewer, self.form, self.places)
         self.form.sections["track"].add_panel(self.trial, above=True)
-        self.problem, self.message = _sentence(), _sentence()
-        self.problem.setStyleSheet(_RED)
+        self.problem, self.message = text_label(), text_label()
+        self.problem.setStyleSheet(BAD)
         self.bar = QProgressBar()
         self.step = QLabel()  # napari's style leaves the text inside of a bar out
         self.buttons = {stage.title: QPushButton(stage.title) for stage in STAGES}
@@ -145,7 +145,7 @@ class Analyse(QWidget):
     def _say(self, sentence: str, *, error: bool = False) -> None:
         sentence = sentence[:1].upper() + sentence[1:]
         self.message.setText(sentence)
-        self.message.setStyleSheet(_RED if error else "")
+        self.message.setStyleSheet(BAD if error else "")
         self.message.setVisible(bool(sentence))
         if error:
             show_error(sentence)
@@ -296,29 +296,14 @@ class Analyse(QWidget):
 
     def _fail(self, error: Exception) -> None:
         """Say what went wrong; what no one foresaw also with its traceback."""
-        if isinstance(error, ColloidlabError):
-            self._say(str(error), error=True)
-        elif isinstance(error, OSError):
-            where = f" ({error.filename})" if error.filename else ""
-            self._say(f"the system refused: {error.strerror}{where}; earlier results are intact", error=True)
-        else:
-            self._say(
-                f"this is a bug in colloidlab, please report it: {type(error).__name__}: {error}", error=True
-            )
+        self._say(explain(error), error=True)
+        if not isinstance(error, ColloidlabError | OSError):
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
 
 def _read_layers(folder: Path, monitor: Monitor) -> list[LayerData]:
     monitor.update("layers", 0, 0)
     return run_layers(Run(folder))
-
-
-def _sentence() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.hide()
-    return label
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

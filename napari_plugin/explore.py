@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from napari_plugin import marks
 from napari_plugin.appearance import follow
 from napari_plugin.colour_form import ColourForm
 from napari_plugin.event_list import IN_FRAME, EventList, takes_part
+from napari_plugin.labels import text_label
 from napari_plugin.listening import Listening, on_click
 from napari_plugin.recolouring import (
     PARTICLES,
@@ -100,7 +101,7 @@ class Explore(QWidget):
         self._layers: tuple[Any, ...] = ()
         self._plotted = ""
         self.shown: ShownRun | None = None
-        self.about, self.doubt, self.values, self.note = (_sentence() for _ in range(4))
+        self.about, self.doubt, self.values, self.note = (text_label() for _ in range(4))
         self.doubt.setStyleSheet(_AMBER)
         self.colours, self.events = ColourForm(), EventList()
         self.plot = TimePlot(napari_viewer.theme)
@@ -370,11 +371,3 @@ class Explore(QWidget):
             marks.show_event(self._viewer, self._run, event)
         if self.events.plot_four.isChecked():
             self.select(marks.event_particles(event))
-
-
-def _sentence() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.hide()
-    return label

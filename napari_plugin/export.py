@@ -9,7 +9,7 @@ from typing import Any
 
 from napari.utils.notifications import notification_manager, show_error
 from pydantic import ValidationError
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QApplication,
@@ -35,12 +35,12 @@ from colloidlab.run import Run
 from napari_plugin.form import SectionForm
 from napari_plugin.job_bar import JobBar, explain
 from napari_plugin.jobs import Outcome
+from napari_plugin.labels import BAD, text_label
 from napari_plugin.places import is_there, to_path
 from napari_plugin.scene import NAMESPACE
 from napari_plugin.shown_runs import current_frame, shown_runs
 from napari_plugin.stages import REPORT, Task, flag, join_words
 
-_RED = "color: #ff7b6b"
 _FILM, _FRAME, _VIEW, _REPORT = "Film…", "Picture of this frame…", "Picture of the view…", "Report"
 
 
@@ -74,8 +74,8 @@ class Export(QWidget):
         self.folder, self.choose, self.from_layer = QLineEdit(), QToolButton(), QPushButton("From the layers")
         self.form = SectionForm(ExportConfig)
         self.form.show_options(ExportConfig())
-        self.problem, self.message = _sentence(), _sentence()
-        self.problem.setStyleSheet(_RED)
+        self.problem, self.message = text_label(), text_label()
+        self.problem.setStyleSheet(BAD)
         self.buttons = {title: QPushButton(title) for title in (_FILM, _FRAME, _VIEW, _REPORT)}
         self.magnification = QSpinBox()
         self.copy, self.menu = QPushButton("Copy as command line"), QMenu(self)
@@ -192,7 +192,7 @@ class Export(QWidget):
 
     def _say(self, sentence: str, *, error: bool = False) -> None:
         self.message.setText(_capital(sentence))
-        self.message.setStyleSheet(_RED if error else "")
+        self.message.setStyleSheet(BAD if error else "")
         self.message.setVisible(bool(sentence))
         if error:
             show_error(self.message.text())
@@ -350,11 +350,3 @@ def _export(folder: Path, path: Path, options: ExportConfig, monitor: Monitor) -
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
-
-
-def _sentence() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.hide()
-    return label

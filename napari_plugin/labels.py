@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 GOOD, BAD = "color: #7bd88f", "color: #ff7b6b"
@@ -9,9 +10,10 @@ GOOD, BAD = "color: #7bd88f", "color: #ff7b6b"
 
 
 def text_label() -> QLabel:
-    """An empty label for sentences, which is hidden as long as it is empty."""
+    """An empty label for sentences, which can be copied; it is hidden as long as it is empty."""
     label = QLabel()
     label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.hide()
     return label
 

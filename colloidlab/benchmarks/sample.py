@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from colloidlab.benchmarks.rows import Row, at_least, at_most
+from colloidlab.benchmarks.sample_causes import boundary_rows, error_rows
 from colloidlab.config import load_config
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
@@ -63,7 +64,7 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     parameters = json.loads((folder / "sheared_monolayer.json").read_text(encoding="utf-8"))["parameters"]
     tracks = run.read_table("tracks")
     matched = _match(tracks, truth)
-    rows = list(_tracking(tracks, truth, matched))
+    rows = [*_tracking(tracks, truth, matched), *error_rows(matched)]
     recording = load_recording(run, load_config(run.path / "run.toml"))
     isothermal, thermal, facts = load_fit(run.path / "model")
     split = Split(*(tuple(facts[name]) for name in ("train", "validation", "test")))  # type: ignore[arg-type]
@@ -86,6 +87,11 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     rows += _temperature("fit", found, passes[1], matched, split)
     share = found.gain["gain"] / best.gain["gain"]
     rows.append(Row("fit: share of the oracle's gain", float(share)))
+    for who, law, state in (
+        ("the true law", laws, oracle.state),
+        ("the fit", fitted.thermal.laws, passes[1].state),
+    ):
+        rows += boundary_rows(who, law, state, recording, split, monitor)
     return rows
 
 
