@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.benchmarks.sample_causes import boundary_rows, error_rows
+from colloidlab.benchmarks.sample_laws import law_rows
 from colloidlab.config import load_config
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
@@ -87,6 +88,8 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     rows += _temperature("fit", found, passes[1], matched, split)
     share = found.gain["gain"] / best.gain["gain"]
     rows.append(Row("fit: share of the oracle's gain", float(share)))
+    diameter = 2 * parameters["mean_radius_px"]
+    rows += law_rows((fitted.thermal.laws, passes[1]), (laws, oracle), diameter)
     for who, law, state in (
         ("the true law", laws, oracle.state),
         ("the fit", fitted.thermal.laws, passes[1].state),
