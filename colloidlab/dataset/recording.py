@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,14 @@ class Recording:
     def rows(self, frame: int) -> slice:
         k = frame - self.first
         return slice(int(self.start[k]), int(self.start[k + 1]))
+
+    def until(self, stop: int) -> Recording:
+        """The frames before `stop`. Radii, which are those of whole tracks, and edges remain."""
+        start = self.start[: stop - self.first + 1]
+        names = ("particle", "position", "sigma", "observed", "edge")
+        return replace(
+            self, stop=stop, start=start, **{name: getattr(self, name)[: start[-1]] for name in names}
+        )
 
 
 def from_tracks(

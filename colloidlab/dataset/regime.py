@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ _THRESHOLD = 0.33
 With more friction the velocity is lost within half a frame, and what is left of it in the displacements cannot be
 told from a long exposure or from compression that blends successive frames.
 """
+
+_THRESHOLD_TWO = _THRESHOLD * float(np.exp(-2.0))
+"""The same for displacements two frames apart, at that friction."""
 
 _WELL_CONDITIONED = 1e4
 """Largest condition number of the fit of a flow to a particle's neighbours."""
@@ -57,10 +61,13 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
     """Decide whether the motion has inertia at this frame rate and localisation error.
 
     Displacements are taken relative to a linear flow through those of the neighbours within `neighbour_px`,
-    so that shear and rotation are not mistaken for inertia. With the
-    variance of the localisation error s^2, <u_t u_t> holds +2 s^2 and <u_t u_{t+1}> holds -s^2; both are
+    so that shear and rotation are not mistaken for inertia. With s^2 the variance of what is new in every frame of the
+    localisation errors, <u_t u_t> holds +2 s^2 and <u_t u_{t+1}> holds -s^2; both are
     removed. White-noise displacements (overdamped) then have no correlation, caged ones a
     negative one, and inertial ones nearly 1.
+
+    Where s is not known, both ends of what it may be have to agree, or the displacements two frames apart, which hold
+    nothing of it, have to tell: velocity that is forgotten within half a frame leaves them hardly any correlation.
     """
     moments = _moments(recording, neighbour_px)
     if len(moments) < 2:
@@ -73,7 +80,7 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
             float("nan"),
         )
     total = moments.sum(axis=0)
-    _, c0, c1, c2, noise = total / total[0]
+    _, c0, _, c2, noise = total / total[0]
     variance = c0 - 2 * noise
     if not variance > noise:
         reason = (
@@ -81,24 +88,95 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
             f"({_root(noise):.2g} px); a lower frame rate, larger magnification or more light would help"
         )
         return Regime(UNDECIDABLE, reason, max(variance, 0.0), float("nan"), float("inf"), float("nan"))
-    correlation = (c1 + noise) / variance
-    error = _jackknife(moments)
-    if correlation - 2 * error > _THRESHOLD:
-        verdict = INERTIAL
-        reason = f"successive displacements are correlated ({correlation:.2f} ± {error:.2f}): velocity outlives a frame"
-    elif correlation + 2 * error < _THRESHOLD:
-        verdict = OVERDAMPED
-        reason = (
-            f"successive displacements have a correlation of {correlation:.2f} ± {error:.2f}: velocity is "
+    correlation = _estimate(moments, _at_one_frame)
+    if recording.sigma_stated and recording.sigma_new:
+        verdict, reason = _with_known_error(correlation)
+    elif recording.sigma_stated:
+        verdict, reason = _with_part_of_the_error(moments, correlation)
+    else:
+        verdict, reason = _without_error(moments)
+    value, error = correlation
+    return Regime(verdict, reason, float(variance), value, error, float(c2 / variance))
+
+
+_Estimate = tuple[float, float]
+"""Value and standard error."""
+
+
+def _with_known_error(correlation: _Estimate) -> tuple[str, str]:
+    value, error = correlation
+    if value - 2 * error > _THRESHOLD:
+        return (
+            INERTIAL,
+            f"successive displacements are correlated ({value:.2f} ± {error:.2f}): velocity outlives a frame",
+        )
+    if value + 2 * error < _THRESHOLD:
+        return OVERDAMPED, (
+            f"successive displacements have a correlation of {value:.2f} ± {error:.2f}: velocity is "
             "forgotten within a frame, so there is no inertia to fit; diffusion is reported instead"
         )
-    else:
-        verdict = UNDECIDABLE
-        reason = (
-            f"the correlation of successive displacements, {correlation:.2f} ± {error:.2f}, does not tell "
-            "inertia from diffusion; record longer or faster"
+    return UNDECIDABLE, (
+        f"the correlation of successive displacements, {value:.2f} ± {error:.2f}, does not tell "
+        "inertia from diffusion; record longer or faster"
+    )
+
+
+def _with_part_of_the_error(moments: np.ndarray, most: _Estimate) -> tuple[str, str]:
+    """All of the stated error may be new in every frame, or none."""
+    least = _estimate(moments, _with_errors_that_stay)
+    bounds = [_with_known_error(least), _with_known_error(most)]
+    if bounds[0][0] == bounds[1][0]:
+        return bounds[1]
+    far = _estimate(moments, _at_two_frames)
+    if far[0] - 2 * far[1] > _THRESHOLD_TWO:
+        return INERTIAL, _outlives(far)
+    return UNDECIDABLE, (
+        f"successive displacements have a correlation of {least[0]:.2f} to {most[0]:.2f}, depending on how much of the "
+        "localisation error is new in every frame; record with more light, or give that part as sigma_scale"
+    )
+
+
+def _without_error(moments: np.ndarray) -> tuple[str, str]:
+    """Nothing is known of the error, but for what would show in displacements two frames apart."""
+    near, far = _estimate(moments, _at_one_frame), _estimate(moments, _at_two_frames)
+    if near[0] - 2 * near[1] > _THRESHOLD:
+        return _with_known_error(near)
+    if far[0] - 2 * far[1] > _THRESHOLD_TWO:
+        return INERTIAL, _outlives(far)
+    # The smallest error with which the correlation reaches the threshold leaves this share of the variance to motion.
+    motion = 1 - 2 * max(_THRESHOLD - near[0], 0.0) / (1 + 2 * _THRESHOLD)
+    if abs(far[0]) + 2 * far[1] < _THRESHOLD_TWO * motion:
+        return OVERDAMPED, (
+            f"displacements two frames apart have no correlation ({far[0]:.3f} ± {far[1]:.3f}): velocity is "
+            "forgotten within a frame, so there is no inertia to fit; diffusion is reported instead"
         )
-    return Regime(verdict, reason, float(variance), float(correlation), float(error), float(c2 / variance))
+    return UNDECIDABLE, (
+        f"the localisation error is not known, and without it displacements one and two frames apart (correlations "
+        f"{near[0]:.2f} ± {near[1]:.2f}, {far[0]:.2f} ± {far[1]:.2f}) do not tell inertia from diffusion; give sigma_px"
+    )
+
+
+def _outlives(far: _Estimate) -> str:
+    return (
+        f"displacements two frames apart are correlated ({far[0]:.2f} ± {far[1]:.2f}), whatever the localisation error: "
+        "velocity outlives a frame"
+    )
+
+
+def _at_one_frame(total: np.ndarray) -> float:
+    """Correlation of successive displacements, the stated errors removed."""
+    _, c0, c1, _, noise = total
+    return float((c1 + noise) / (c0 - 2 * noise))
+
+
+def _with_errors_that_stay(total: np.ndarray) -> float:
+    """The same where none of the error is new in every frame."""
+    return float(total[2] / total[1])
+
+
+def _at_two_frames(total: np.ndarray) -> float:
+    """A lower bound of the correlation two frames apart: the variance holds errors, the product does not."""
+    return float(total[3] / total[1])
 
 
 def _root(x: float) -> float:
@@ -182,17 +260,10 @@ def _relative_to_flow(
     return kept, (u - flow)[:, kept] / np.sqrt(1 + leverage[kept])[:, None]
 
 
-def _jackknife(moments: np.ndarray) -> float:
-    """Standard error of the correlation from leaving out blocks of time one at a time."""
+def _estimate(moments: np.ndarray, statistic: Callable[[np.ndarray], float]) -> _Estimate:
+    """A statistic of the summed moments, and its standard error from leaving out blocks of time one at a time."""
     total = moments.sum(axis=0)
-    values = []
-    for block in moments:
-        n, c0, c1, _, noise = total - block
-        if n > 0 and c0 > 2 * noise:
-            values.append((c1 + noise) / (c0 - 2 * noise))
+    values = np.array([statistic(rest) for block in moments if (rest := total - block)[0] > 0])
     m = len(values)
-    return (
-        float(np.sqrt((m - 1) / m * np.sum((np.array(values) - np.mean(values)) ** 2)))
-        if m > 1
-        else float("inf")
-    )
+    error = np.sqrt((m - 1) / m * np.sum((values - values.mean()) ** 2)) if m > 1 else np.inf
+    return statistic(total), float(error)

@@ -18,6 +18,12 @@ class Split:
     test: tuple[int, int]
 
 
+def first_test_frame(first: int, stop: int, train_fraction: float, validation_fraction: float) -> int:
+    """Where the test block of the frames first … stop-1 begins."""
+    n = stop - first
+    return first + round(train_fraction * n) + round(validation_fraction * n)
+
+
 def split_by_time(first: int, stop: int, train_fraction: float, validation_fraction: float) -> Split:
     """Cut the frames first … stop-1 into consecutive train, validation and test blocks.
 
@@ -28,7 +34,7 @@ def split_by_time(first: int, stop: int, train_fraction: float, validation_fract
     """
     n = stop - first
     a = first + round(train_fraction * n)
-    b = a + round(validation_fraction * n)
+    b = first_test_frame(first, stop, train_fraction, validation_fraction)
     if a - first < MIN_TRAIN or b - a < MIN_VALIDATION or stop - b < MIN_TEST:
         raise FitRefused(
             f"{n} frames are too few to fit and to test on separate blocks of time; at least "

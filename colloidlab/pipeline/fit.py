@@ -14,7 +14,7 @@ from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
-from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.distributed import CPU, Machine, machine
@@ -104,19 +104,20 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
     regime = None
     try:
         recording = load_recording(run, config)
-        cutoff, cutoff_reason = _cutoff(recording, config)
-        regime = judge(recording, 1.5 * cutoff)
+        blocks = recording.first, recording.stop, config.fit.train_fraction, config.fit.validation_fraction
+        # Nor may the cutoff and the first guess know how particles move in the frames that judge the fit.
+        known = recording.until(first_test_frame(*blocks))
+        cutoff, cutoff_reason = _cutoff(known, config)
+        regime = judge(known, 1.5 * cutoff)
         if regime.verdict != INERTIAL:
             raise FitRefused(f"the motion is {regime.verdict}: {regime.reason}")
-        split = split_by_time(
-            recording.first, recording.stop, config.fit.train_fraction, config.fit.validation_fraction
-        )
-        _need_interior(recording, cutoff)
+        split = split_by_time(*blocks)
+        _need_interior(known, cutoff)
     except FitRefused as error:
         if here.leads:
             _record_refusal(run, config, key, regime, str(error))
         raise
-    return _Subject(recording, split, first_guess(recording, regime, cutoff), regime, cutoff_reason)
+    return _Subject(recording, split, first_guess(known, regime, cutoff), regime, cutoff_reason)
 
 
 def _fit(

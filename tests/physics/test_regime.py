@@ -14,9 +14,23 @@ N_FRAMES, N, SIDE, NEIGHBOURS = 100, 150, 200.0, 30.0
 
 def verdict(positions: np.ndarray, sigma: float, neighbour_px: float = NEIGHBOURS) -> Regime:
     rng = np.random.default_rng(9)
-    seen = positions + sigma * rng.normal(size=positions.shape)
+    return verdict_of(positions + sigma * rng.normal(size=positions.shape), sigma, neighbour_px)
+
+
+def verdict_of(seen: np.ndarray, sigma: float, neighbour_px: float = NEIGHBOURS) -> Regime:
+    """The verdict where all of the error is known to be new in every frame."""
     recording = from_tracks(table(seen), rectangle_edge_distance(0, 0, SIDE, SIDE), sigma_px=sigma)
     return judge(recording, neighbour_px)
+
+
+def unsure(positions: np.ndarray, error: np.ndarray, **known: float | None) -> Regime:
+    """The verdict where the fit is not told how much of the error is new, or nothing of it."""
+    seen = table(positions + error)
+    if "sigma" in known:
+        seen["sigma_x_px"] = seen["sigma_y_px"] = known["sigma"]
+    recording = from_tracks(seen, rectangle_edge_distance(0, 0, SIDE, SIDE), sigma_scale=None)
+    assert not (recording.sigma_stated and recording.sigma_new)
+    return judge(recording, NEIGHBOURS)
 
 
 def ou_correlations(gamma: float) -> tuple[float, float]:
@@ -117,3 +131,35 @@ def test_nobody_followed_long_enough_is_undecidable() -> None:
     found = judge(recording, NEIGHBOURS)
     assert found.verdict == UNDECIDABLE
     assert "four frames" in found.reason
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("stated", [True, False])
+def test_inertia_shows_two_frames_apart_whatever_the_error(gamma: float, stated: bool) -> None:
+    """An error of half the displacement takes the correlation at one frame away; at two frames it is not there."""
+    rng = np.random.default_rng(11)
+    motion = ornstein_uhlenbeck(rng, 2 * N_FRAMES, N, gamma=gamma, speed=0.5)
+    error = 0.25 * rng.normal(size=motion.shape)
+    found = unsure(motion, error, **({"sigma": 0.25} if stated else {}))
+    assert found.verdict == INERTIAL, found.reason
+
+
+def test_errors_that_stay_make_no_inertia_of_diffusion() -> None:
+    """Were they new in every frame, successive displacements would be as correlated as those of inertial motion."""
+    rng = np.random.default_rng(12)
+    motion = brownian(rng, N_FRAMES, N, d=0.125)
+    offset = 0.27 * rng.normal(size=motion.shape[1:])
+    assert verdict_of(motion + offset, 0.27).verdict == INERTIAL
+    found = unsure(motion, np.broadcast_to(offset, motion.shape), sigma=0.27)
+    assert found.verdict == UNDECIDABLE
+    assert "sigma_scale" in found.reason
+
+
+def test_diffusion_is_seen_where_nothing_is_known_of_the_error() -> None:
+    rng = np.random.default_rng(13)
+    motion = brownian(rng, N_FRAMES, N, d=0.125)
+    assert unsure(motion, np.zeros_like(motion)).verdict == OVERDAMPED
+    # Errors as large as the motion: what is correlated may be hidden by them.
+    found = unsure(motion, 0.5 * rng.normal(size=motion.shape))
+    assert found.verdict == UNDECIDABLE
+    assert "sigma_px" in found.reason
