@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from small_gas import CUTOFF, record, simulate, thermal_gas, watch
 
-from colloidlab.config import Config, with_options
+from colloidlab.config import Config
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import first_test_frame, split_by_time
 from colloidlab.model.distributed import ALONE
 from colloidlab.pipeline import fit
+from colloidlab.pipeline.training import with_options
 from colloidlab.run import Run
 
 N_FRAMES = 50
