@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from colloidlab.errors import UsageError
+from colloidlab.errors import BarMissed, UsageError
 from colloidlab.progress import Monitor
 from colloidlab.terminal import with_bars
 
@@ -214,7 +214,8 @@ def _say_as_measured(
 
     rows = with_bars(lambda monitor: measure(monitor, tell))
     if as_json:
-        _say(rows, None, as_json)
+        _print_json(rows)
+    _hold(rows)
 
 
 _WIDTH = 76
@@ -225,11 +226,24 @@ def _say(rows: list[Row], output: Path | None, as_json: bool) -> None:
     if output is not None:
         _save(rows, output)
     if as_json:
-        print(json_module.dumps([vars(row) for row in rows]))
-        return
-    width = max(len(row.name) for row in rows)
-    for row in rows:
-        print(_line(row, width))
+        _print_json(rows)
+    else:
+        width = max(len(row.name) for row in rows)
+        for row in rows:
+            print(_line(row, width))
+    _hold(rows)
+
+
+def _print_json(rows: list[Row]) -> None:
+    print(json_module.dumps([vars(row) for row in rows]))
+
+
+def _hold(rows: list[Row]) -> None:
+    """A script that measures must see by the exit status whether all bars hold."""
+    judged = [row for row in rows if row.holds is not None]
+    missed = [row.name for row in judged if not row.holds]
+    if missed:
+        raise BarMissed(f"{len(missed)} of {len(judged)} bars do not hold: {'; '.join(missed)}")
 
 
 def _line(row: Row, width: int) -> str:

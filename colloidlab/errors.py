@@ -19,6 +19,10 @@ class UsageError(ColloidlabError):
     exit_code = 2
 
 
+class BarMissed(ColloidlabError):
+    """A benchmark has measured all that it should, and some of it misses its bar."""
+
+
 class PartialFailure(ColloidlabError):
     """Some items failed; the others are complete and kept."""
 

@@ -110,7 +110,7 @@ def test_the_rows_are_printed_and_saved(
     monkeypatch.setattr("colloidlab.benchmarks.tracking.benchmark_tracking", lambda **_: rows)
     target = tmp_path / "rows.json"
     done = command("benchmark", "tracking", "-o", target, "--json")
-    assert done.code == 0
+    assert done.code == 1 and "1 of 2 bars do not hold: spread" in done.err
     printed = json.loads(done.out)
     assert printed[0] == {"name": "error", "value": 0.5, "unit": "px", "bar": "<= 1", "holds": True}
     assert [row["holds"] for row in printed] == [True, False, None]
@@ -118,6 +118,8 @@ def test_the_rows_are_printed_and_saved(
     assert saved["rows"] == printed and saved["environment"]["packages"]["trackpy"]
     shown = command("benchmark", "tracking", "-o", target).out
     assert "FAILS" in shown and "0.9 to 1.1" in shown
+    del rows[1]
+    assert command("benchmark", "tracking", "-o", target).code == 0
 
 
 def test_the_picture_shows_what_is_found(command: Command, tmp_path: Path) -> None:
