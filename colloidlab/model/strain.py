@@ -117,6 +117,16 @@ def measure_strain(reference: Reference, positions: Tensor) -> Strain:
     return Strain(reference, gradient, deviator, (deviator * deviator).sum((1, 2)))
 
 
+def unstrained(n: int, n_dims: int, like: Tensor) -> Strain:
+    """Strain of n particles that are where they were in the reference state, with no neighbours; as `like` is stored."""
+    none, zero = like.new_zeros((0, n_dims)), like.new_zeros((n, n_dims))
+    nobody = torch.zeros(0, dtype=torch.int64, device=like.device)
+    spans = torch.ones(n, dtype=torch.bool, device=like.device)
+    reference = Reference(nobody, nobody, none, none, zero, spans, None)
+    eye = torch.eye(n_dims, dtype=like.dtype, device=like.device).expand(n, n_dims, n_dims)
+    return Strain(reference, eye, torch.zeros_like(eye), like.new_zeros(n))
+
+
 def shear_force(state: Strain, slope: Tensor) -> Tensor:
     """-d/dr of the sum of U_dev(I), with slope = dU_dev/dI; shape (n, D)."""
     return _pull(state.reference, slope[:, None, None] * _stress(state))

@@ -252,7 +252,10 @@ def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibrat
 def _functions(fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run) -> pd.DataFrame:
     inside = thermal.state[~thermal.state["boundary"]]
     temperature = float(inside["temperature_px2"].median())
-    return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty)
+    n_dims = 3 if "z" in inside else 2
+    return learned_functions(
+        fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty, n_dims=n_dims
+    )
 
 
 def _summary(comparison: Comparison, regime: Regime, cutoff: float) -> dict[str, Any]:
