@@ -16,7 +16,7 @@ from torch_geometric.data import Batch
 
 from colloidlab.dataset.window_data import WindowData
 from colloidlab.dataset.windows import Window
-from colloidlab.errors import Cancelled, ColloidlabError
+from colloidlab.errors import Cancelled, ColloidlabError, UsageError
 from colloidlab.model.batch_loss import BatchLoss
 from colloidlab.model.checkpoint import FOLDER, FitCheckpoint
 from colloidlab.model.distributed import ALONE, Machine
@@ -186,6 +186,24 @@ def test_the_isothermal_fit_keeps_what_was_validated_best() -> None:
     trainer.train(journal)
     assert len(seen) == 3, "two looks after the best one"
     assert true() == seen[0] != seen[2]
+
+
+@pytest.mark.parametrize(("burn_in", "first", "skipped"), [(0, 0, 0), (2, 0, 2), (4, 4, 0), (6, 4, 2)])
+def test_the_first_frames_of_the_block_do_not_count(burn_in: int, first: int, skipped: int) -> None:
+    """As many as the option says, whatever the length of a window; windows that hold no others are not visited."""
+    trainer = entropy_trainer(replace(QUICK, burn_in_frames=burn_in))
+    skips = {
+        a: int(torch.as_tensor(trainer._skip(trainer._windows(a, a + 5))).max()) for a in trainer._visited
+    }
+    assert skips == {a: skipped if a == first else 0 for a in range(first, 20, 4)}
+    assert trainer._sampler.n_windows == len(skips)
+
+
+def test_a_burn_in_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"burn_in_frames = 20 leaves no window of 4 frames .* fewer than 20"
+    ):
+        entropy_trainer(replace(QUICK, burn_in_frames=20))
 
 
 def test_weights_stay_finite_when_a_step_fails() -> None:
