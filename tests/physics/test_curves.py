@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,13 @@ def laws(c: float = 5.0, **parts: Any) -> Laws:
     amplitudes = PowerLawAmplitudes([0.3, 0.2], [1.1, -0.4], [0.1], (1.1, 0.7, 1.6))
     made = Laws(RadialKernel(3), energy, amplitudes, CUTOFF, mass=1.3, k_B=0.7, **parts)
     return made.requires_grad_(False)
+
+
+def test_the_contract_of_the_run_folder_names_every_curve() -> None:
+    table = learned_functions(laws(), TEMPERATURE, np.full(5, VOLUME), Calibration(None, None), n_dims=2)
+    text = (Path(__file__).parents[2] / "docs" / "run-folder.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith("| `functions.parquet`"))
+    assert set(re.findall(r"`(\w+)`", row)) == set(table["quantity"])
 
 
 def curve(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
