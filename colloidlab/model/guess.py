@@ -11,6 +11,7 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import Regime
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
+from colloidlab.model.envelope import envelope
 from colloidlab.model.forms import Guess, isothermal_laws
 from colloidlab.model.pairs import pair_geometry
 
@@ -33,9 +34,9 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
     window = read_window(recording, recording.first, recording.first + 2, cutoff)
     pairs = pair_geometry(window.positions[0], window.pairs[0], cutoff, window.scale, window.box)
     inside = window.complete[0] if bool(window.complete[0].any()) else window.present[0]
-    envelope = pairs.sum_symmetric((1 - pairs.x) ** 3 * (1 + 3 * pairs.x))[inside].mean()
+    near = pairs.sum_symmetric(envelope(pairs.x))[inside].mean()
     dim = window.positions.shape[2]
-    trial = Guess(cutoff, temperature, friction, 1.0, 1.0, max(float(envelope), 1e-6), 1.0, dim)
+    trial = Guess(cutoff, temperature, friction, 1.0, 1.0, max(float(near), 1e-6), 1.0, dim)
     zero = torch.zeros(len(window.slot), dtype=window.positions.dtype)
     with torch.no_grad():
         volume = float(brackets.evaluate(isothermal_laws(trial), pairs, zero).volume[inside].mean())

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.errors import UsageError
+from colloidlab.model.envelope import envelope
 from colloidlab.model.pairs import pair_geometry
 
 _FLAT = 1e-6
@@ -86,7 +87,7 @@ def reference_neighbourhoods(
     """
     n, dim = positions.shape
     pairs = pair_geometry(positions, index, cutoff, torch.ones_like(positions[:, 0]), box)
-    weight = (1 - pairs.x) ** 3 * (1 + 3 * pairs.x)
+    weight = envelope(pairs.x)
     offset = pairs.r[:, None] * pairs.e
     moment = pairs.sum_symmetric(weight[:, None, None] * offset[:, :, None] * offset[:, None, :])
     eigenvalues = torch.linalg.eigvalsh(moment)
