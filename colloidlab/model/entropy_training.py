@@ -39,12 +39,10 @@ class EntropyTrainer:
     Parameters
     ----------
     start : Filter
-        First guess.
+        First guess, with its inference as `forms.first_inference` gives it.
     windows : WindowSource
     split : Split
     options : TrainOptions
-    temperature : float
-        At which a particle without neighbours that are known begins.
     machine : Machine
     """
 
@@ -54,7 +52,6 @@ class EntropyTrainer:
         windows: WindowSource,
         split: Split,
         options: TrainOptions,
-        temperature: float,
         machine: Machine,
     ) -> None:
         self.filter = move(start, machine.device, machine.dtype)
@@ -78,10 +75,6 @@ class EntropyTrainer:
             rank=machine.rank,
             size=machine.size,
         )
-        with torch.no_grad():
-            V = self.filter.laws.energy.log_reference_volume.exp().reshape(1)
-            S = self.filter.laws.energy.entropy(V.new_tensor([temperature]), V)
-        self.filter.inference.initial = float(S[0])
         self._carried = CarriedStates(machine)
         self._best = Best(self.filter)
 
