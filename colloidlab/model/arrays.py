@@ -21,7 +21,7 @@ from colloidlab.model.strain import Strain, measure_strain, reference_neighbourh
 
 
 @dataclass(frozen=True, eq=False)
-class Fields(Mapping[str, np.ndarray]):
+class LawValues(Mapping[str, np.ndarray]):
     """What laws say of n particles in D dimensions; float arrays, also by name: `fields["T"]`.
 
     Attributes
@@ -61,7 +61,7 @@ class Fields(Mapping[str, np.ndarray]):
         return len(_NAMES)
 
 
-_NAMES = tuple(field.name for field in fields(Fields))
+_NAMES = tuple(field.name for field in fields(LawValues))
 
 
 def evaluate(
@@ -76,7 +76,7 @@ def evaluate(
     scale: ArrayLike | None = None,
     species: ArrayLike | None = None,
     reference: ArrayLike | None = None,
-) -> Fields:
+) -> LawValues:
     """Evaluate laws at one configuration: fluids, mixtures and solids, of equal and of unequal particles.
 
     Parameters
@@ -102,7 +102,7 @@ def evaluate(
 
     Returns
     -------
-    Fields
+    LawValues
 
     Raises
     ------
@@ -151,7 +151,7 @@ def evaluate(
             "dSdt": brackets.entropy_rate(model, ev, along)[:, None],
             "cov": dt * cov,
         }
-    return Fields(**{name: value.cpu().numpy() for name, value in found.items()})
+    return LawValues(**{name: value.cpu().numpy() for name, value in found.items()})
 
 
 def encode(
