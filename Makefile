@@ -20,7 +20,7 @@ PINNED := pyproject.toml constraints.txt
 help:
 	@echo "make demo       install, analyse the sample video and write $(DEMO)/report.html"
 	@echo "make test       install, then lint, type check and test everything"
-	@echo "make test-full  the same, then the learner against gases of known law (an hour)"
+	@echo "make test-full  the same, then the learner against gases of known law (hours)"
 	@echo "make test-gui   install, then test the napari plugin only"
 	@echo "make lint       ruff and mypy only"
 	@echo "make format     let ruff rewrite the layout of the code"

@@ -98,7 +98,7 @@ def learner(
     output: Save = Path("benchmark_learner.json"),
     json: Json = False,
 ) -> None:
-    """Fit simulated gases of known law and hold the fits against it; takes about an hour on two cores.
+    """Fit simulated gases of known law and hold the fits against it; takes hours on two cores.
 
     Parameters
     ----------

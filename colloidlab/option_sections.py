@@ -251,7 +251,11 @@ class FitConfig(Section):
         5, ge=1, description="Looks at the validation block without a better one after which a phase ends"
     )
     window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
-    burn_in_frames: int = Field(20, ge=0, description="Frames before the filter's predictions count")
+    burn_in_frames: int = Field(
+        10,
+        ge=0,
+        description="First frames of the training block, in which the filter's predictions with entropy do not count",
+    )
     sigma_px: float | None = Field(
         None, ge=0, description="Localisation error for all particles, px [from the tracks]"
     )

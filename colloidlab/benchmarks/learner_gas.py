@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_bo
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.sequence import WindowSource
-from colloidlab.model.tensors import float64
+from colloidlab.model.tensors import dot, float64
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.indirect import correct_laws
@@ -217,10 +218,8 @@ def function_errors(laws: Laws, gas: Gas, motion: Motion) -> Functions:
     """
     true = gas_laws(gas)
     sums: list[np.ndarray] = []
-    for frame in range(0, len(motion.r), max(len(motion.r) // 12, 1)):
-        r, T = torch.as_tensor(motion.r[frame]), torch.as_tensor(motion.T[frame])
+    for pairs, T in _frames(gas, motion):
         with torch.no_grad():
-            pairs = _pairs(gas, r)
             one, other = (_at_temperature(part, pairs, T) for part in (laws, true))
         sums.append(_binned(one, other, pairs))
     total = np.sum(sums, axis=0)
@@ -249,9 +248,7 @@ def force_errors(laws: Laws, gas: Gas, motion: Motion) -> ForceErrors:
     """Compare fitted with true forces at the true positions and temperatures of a recording."""
     true = gas_laws(gas)
     forces, virials = [], []
-    for frame in range(0, len(motion.r), max(len(motion.r) // 12, 1)):
-        pairs = _pairs(gas, torch.as_tensor(motion.r[frame]))
-        T = torch.as_tensor(motion.T[frame])
+    for pairs, T in _frames(gas, motion):
         with torch.no_grad():
             both = [_at_temperature(part, pairs, T) for part in (laws, true)]
         forces.append([ev.force.numpy().ravel() for ev in both])
@@ -269,8 +266,7 @@ def force_errors(laws: Laws, gas: Gas, motion: Motion) -> ForceErrors:
 def volumes(laws: Laws, gas: Gas, motion: Motion) -> np.ndarray:
     """V of all particles in some frames, by the kernel of these laws."""
     found = []
-    for frame in range(0, len(motion.r), max(len(motion.r) // 12, 1)):
-        pairs = _pairs(gas, torch.as_tensor(motion.r[frame]))
+    for pairs, _ in _frames(gas, motion):
         with torch.no_grad():
             found.append(brackets.evaluate(laws, pairs, torch.zeros(pairs.n, dtype=torch.float64)).volume)
     return np.asarray(torch.cat(found))
@@ -286,6 +282,12 @@ def _deviation(sums: np.ndarray) -> Deviation:
 _BINS = 5
 VISITED = _NEAR, _FAR = 0.25, 0.85
 """Distances in units of the cutoff: nearer ones are rare, farther ones feel next to nothing."""
+
+
+def _frames(gas: Gas, motion: Motion) -> Iterator[tuple[Pairs, torch.Tensor]]:
+    """True pairs and temperatures of a dozen frames of a recording."""
+    for frame in range(0, len(motion.r), max(len(motion.r) // 12, 1)):
+        yield _pairs(gas, torch.as_tensor(motion.r[frame])), torch.as_tensor(motion.T[frame])
 
 
 def _pairs(gas: Gas, r: torch.Tensor) -> Pairs:
@@ -324,6 +326,5 @@ def _binned(one: brackets.Evaluation, other: brackets.Evaluation, pairs: Pairs) 
 
 def _virial(ev: brackets.Evaluation, pairs: Pairs) -> np.ndarray:
     """1/(2 D) sum_j r_ij f_ij of every particle: its share of the pressure times the volume."""
-    slope = ev.thermo.P * ev.volume**2
-    push = -(slope[pairs.i] + slope[pairs.j]) * ev.kernel.dw / pairs.h
+    push = dot(brackets.pair_force(ev), pairs.e)
     return np.asarray(pairs.sum_symmetric(pairs.r * push).numpy() / (2 * pairs.e.shape[1]))

@@ -137,7 +137,9 @@ def _bands(laws: Laws, known_to: Uncertainty, gas: Gas, motion: Motion) -> tuple
     )
     true = gas_laws(gas)
     found, expected = (
-        learned_functions(one, gas.temperature, volumes(one, gas, motion), Calibration(None, None), u)
+        learned_functions(
+            one, gas.temperature, volumes(one, gas, motion), Calibration(None, None), u, n_dims=gas.n_dims
+        )
         for one, u in ((laws, of_laws), (true, None))
     )
     at = np.linspace(*VISITED, _POINTS) * gas.cutoff

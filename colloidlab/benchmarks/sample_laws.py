@@ -35,7 +35,7 @@ def law_rows(fit: tuple[Laws, Pass], truth: tuple[Laws, Pass], diameter: float) 
     """
     temperature = float(truth[1].state["temperature_px2"].median())
     found, expected = (
-        learned_functions(laws, temperature, seen.volumes, Calibration(None, None))
+        learned_functions(laws, temperature, seen.volumes, Calibration(None, None), n_dims=2)
         for laws, seen in (fit, truth)
     )
     for quantity, words in _QUANTITIES.items():

@@ -12,8 +12,8 @@ import torch
 from colloidlab.benchmarks.star_likelihood import Snapshots, log_likelihood, take
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.errors import InputError
-from colloidlab.model import brackets
 from colloidlab.model.forms import Guess, isothermal_laws
+from colloidlab.model.guess import complete_guess
 from colloidlab.model.laws import Laws
 from colloidlab.model.published import PublishedLaws, load_published
 from colloidlab.model.published_encoder import PublishedEncoder, load_published_encoder
@@ -129,14 +129,8 @@ def _guess(snapshots: Snapshots) -> Guess:
     v, v_next = snapshots.v, snapshots.v_next
     temperature = float(v.square().mean())
     rate = max(1 - float((v * v_next).mean()) / temperature, 1e-3) / snapshots.dt
-    pairs = snapshots.pairs()
-    envelope = float(pairs.sum_symmetric((1 - pairs.x) ** 3 * (1 + 3 * pairs.x)).mean())
-    trial = Guess(snapshots.cutoff, temperature, rate, 1.0, 1.0, envelope, 1.0, v.shape[1])
-    with torch.no_grad():
-        volume = float(
-            brackets.evaluate(isothermal_laws(trial), pairs, torch.zeros_like(v[:, 0])).volume.mean()
-        )
-    return Guess(snapshots.cutoff, temperature, rate, 1.0, volume, envelope, 1.0, v.shape[1])
+    guess = Guess(snapshots.cutoff, temperature, rate, 1.0, 1.0, 1.0, 1.0, v.shape[1])
+    return complete_guess(guess, snapshots.pairs())
 
 
 def _minimise(laws: Laws, frames: list[Snapshots], evaluations: int, monitor: Monitor) -> None:

@@ -126,11 +126,7 @@ def from_tracks(
         raise UsageError(
             "give either the distance to the edge of the view, or a periodic box, which has none"
         )
-    if tracks["frame"].nunique() < 3:
-        raise FitRefused("the tracks cover fewer than 3 frames; dynamics needs a longer recording")
-    table = tracks.sort_values(["particle", "frame"], kind="stable")
-    if table.duplicated(["particle", "frame"]).any():
-        raise InputError("a particle appears twice in one frame of the tracks; link the features again")
+    table = _ordered(tracks)
     particles, code = np.unique(table["particle"].to_numpy(), return_inverse=True)
     radius = _radius(table, code, len(particles))
     filled = _fill_gaps(table, code, sigma_px, 1.0 if sigma_scale is None else sigma_scale)
@@ -138,11 +134,6 @@ def from_tracks(
     filled = {name: values[order] for name, values in filled.items()}
     first, stop = int(filled["frame"][0]), int(filled["frame"][-1]) + 1
     start = np.searchsorted(filled["frame"], np.arange(first, stop + 1))
-    position = filled["position"]
-    if edge_distance is None:
-        edge = np.full(len(position), np.inf)
-    else:
-        edge = np.minimum(edge_distance(*position.T), _hull_distance(position))
     observed = filled["observed"] & ~np.isin(filled["frame"], list(bad_frames))
     return Recording(
         first=first,
@@ -150,17 +141,34 @@ def from_tracks(
         start=start,
         particle=filled["particle"],
         particles=particles,
-        position=position,
+        position=filled["position"],
         # Also what was located in a damaged frame must not pull on the filtered motion.
         sigma=np.where(observed[:, None], filled["sigma"], GAP_SIGMA_PX),
         observed=observed,
         radius=radius,
-        edge=edge,
+        edge=_distance_to_edge(filled["position"], edge_distance),
         bad_frames=bad_frames,
         box=box,
         sigma_stated=sigma_px is not None or _states_sigma(tracks),
         sigma_new=sigma_px is not None or sigma_scale is not None,
     )
+
+
+def _ordered(tracks: pd.DataFrame) -> pd.DataFrame:
+    """The tracks one after the other, if they are some."""
+    if tracks["frame"].nunique() < 3:
+        raise FitRefused("the tracks cover fewer than 3 frames; dynamics needs a longer recording")
+    table = tracks.sort_values(["particle", "frame"], kind="stable")
+    if table.duplicated(["particle", "frame"]).any():
+        raise InputError("a particle appears twice in one frame of the tracks; link the features again")
+    return table
+
+
+def _distance_to_edge(position: np.ndarray, edge_distance: EdgeDistance | None) -> np.ndarray:
+    """To that of the view, or of what the particles fill; infinite in a box, shape (n_rows,)."""
+    if edge_distance is None:
+        return np.full(len(position), np.inf)
+    return np.minimum(edge_distance(*position.T), _hull_distance(position))
 
 
 def _states_sigma(tracks: pd.DataFrame) -> bool:

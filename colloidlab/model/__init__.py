@@ -9,7 +9,7 @@ The brackets know nothing about how the functions were obtained: analytic laws
 """
 
 from colloidlab.model.analytic import HarmonicEnergy, ideal_gas
-from colloidlab.model.arrays import Fields, encode, evaluate
+from colloidlab.model.arrays import LawValues, encode, evaluate
 from colloidlab.model.bath import Bath
 from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
@@ -27,8 +27,8 @@ __all__ = [
     "Bath",
     "ConstantEntropy",
     "EntropyEncoder",
-    "Fields",
     "HarmonicEnergy",
+    "LawValues",
     "Laws",
     "PowerLawAmplitudes",
     "PowerLawShear",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,15 +10,18 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from colloidlab.dataset.graph import find_pairs
 from colloidlab.errors import UsageError
 from colloidlab.model import brackets
 from colloidlab.model.entropy import EntropyEncoder
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.species import count_species, pair_kind
+from colloidlab.model.strain import Strain, measure_strain, reference_neighbourhoods
 
 
 @dataclass(frozen=True, eq=False)
-class Fields(Mapping[str, np.ndarray]):
+class LawValues(Mapping[str, np.ndarray]):
     """What laws say of n particles in D dimensions; float arrays, also by name: `fields["T"]`.
 
     Attributes
@@ -58,7 +61,7 @@ class Fields(Mapping[str, np.ndarray]):
         return len(_NAMES)
 
 
-_NAMES = tuple(field.name for field in fields(Fields))
+_NAMES = tuple(field.name for field in fields(LawValues))
 
 
 def evaluate(
@@ -70,8 +73,11 @@ def evaluate(
     *,
     box: ArrayLike | None = None,
     dt: float = 1.0,
-) -> Fields:
-    """Evaluate laws at one configuration.
+    scale: ArrayLike | None = None,
+    species: ArrayLike | None = None,
+    reference: ArrayLike | None = None,
+) -> LawValues:
+    """Evaluate laws at one configuration: fluids, mixtures and solids, of equal and of unequal particles.
 
     Parameters
     ----------
@@ -85,15 +91,24 @@ def evaluate(
         Periodic lengths, 0 where open [open].
     dt : float
         Time step of the covariance.
+    scale : float array, shape (n,), optional
+        Radius over the mean radius of the recording that the laws were fitted to; the cutoff of a pair is that of the
+        laws times the mean of its two ends [1].
+    species : int array, shape (n,), optional
+        Label 0, 1, ... of every particle; laws of a mixture need it, others do not know what to do with it.
+    reference : float array, shape (n, D), optional
+        Positions in the undeformed state, in the same box; laws of a solid need it. Neighbourhoods are those within
+        the cutoff there.
 
     Returns
     -------
-    Fields
+    LawValues
 
     Raises
     ------
     UsageError
-        Shapes disagree, a value is not finite, or a pair is no pair i < j of these particles.
+        Shapes disagree, a value is not finite, a pair is no pair i < j of these particles, or the laws need species or
+        a reference that is not given.
 
     References
     ----------
@@ -110,8 +125,17 @@ def evaluate(
 
     with torch.no_grad():
         along = tensor(v)
-        geometry = _geometry(parameter, r, index, model.cutoff, lengths)
-        ev = brackets.evaluate(model, geometry, tensor(s[:, 0]))
+        geometry = _geometry(
+            parameter,
+            r,
+            index,
+            model.cutoff,
+            lengths,
+            _scale(scale, len(r)),
+            _kind(model, species, index, len(r)),
+        )
+        strain = _strain(model, tensor, r, reference, lengths)
+        ev = brackets.evaluate(model, geometry, tensor(s[:, 0]), strain=strain)
         vv, vS, SS = brackets.marginal_covariance(model, ev, along)
         cov = torch.cat(
             [torch.cat([vv, vS[:, :, None]], dim=2), torch.cat([vS, SS[:, None]], dim=1)[:, None]], dim=1
@@ -127,7 +151,7 @@ def evaluate(
             "dSdt": brackets.entropy_rate(model, ev, along)[:, None],
             "cov": dt * cov,
         }
-    return Fields(**{name: value.cpu().numpy() for name, value in found.items()})
+    return LawValues(**{name: value.cpu().numpy() for name, value in found.items()})
 
 
 def encode(
@@ -170,22 +194,94 @@ def encode(
 
 
 def _geometry(
-    like: torch.Tensor, r: np.ndarray, index: np.ndarray, cutoff: float, box: np.ndarray | None
+    like: torch.Tensor,
+    r: np.ndarray,
+    index: np.ndarray,
+    cutoff: float,
+    box: np.ndarray | None,
+    scale: np.ndarray | None = None,
+    kind: torch.Tensor | None = None,
 ) -> Pairs:
     """The pairs nearer than the cutoff, with the type and on the device of `like`."""
 
     def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.tensor(values, dtype=like.dtype, device=like.device)
 
-    moved = tensor(r)
     geometry = pair_geometry(
-        moved,
+        tensor(r),
         torch.tensor(index, dtype=torch.int64, device=like.device),
         cutoff,
-        torch.ones_like(moved[:, 0]),
+        tensor(np.ones(len(r)) if scale is None else scale),
         None if box is None else tensor(box),
+        None if kind is None else kind.to(like.device),
     )
-    return geometry.select(geometry.r < cutoff)
+    return geometry.select(geometry.r < geometry.h)
+
+
+def _scale(scale: ArrayLike | None, n: int) -> np.ndarray | None:
+    if scale is None:
+        return None
+    found = np.asarray(scale, dtype=np.float64)
+    if found.shape != (n,) or not (np.isfinite(found) & (found > 0)).all():
+        raise UsageError(
+            f"scale of shape {found.shape} is none of {n} particles; give each radius over the mean radius, above 0, "
+            f"of shape ({n},)"
+        )
+    return found
+
+
+def _kind(model: Laws, species: ArrayLike | None, index: np.ndarray, n: int) -> torch.Tensor | None:
+    """Kind of every pair, where the laws are those of a mixture."""
+    n_species = count_species(model)
+    if species is None and n_species == 1:
+        return None
+    if n_species == 1:
+        raise UsageError("these laws are of one species: leave `species` out, and give sizes as `scale`")
+    if species is None:
+        raise UsageError(
+            f"these are laws of a mixture of {n_species} species: give `species`, the label 0 to {n_species - 1} of "
+            f"every particle, shape ({n},)"
+        )
+    label = np.asarray(species)
+    if label.shape != (n,) or label.dtype.kind not in "iu" or not ((label >= 0) & (label < n_species)).all():
+        raise UsageError(
+            f"species of shape {label.shape} and type {label.dtype} do not fit: give whole numbers from 0 to "
+            f"{n_species - 1}, shape ({n},)"
+        )
+    first, second = (torch.as_tensor(label[end].astype(np.int64)) for end in index)
+    return pair_kind(first, second, n_species)
+
+
+def _strain(
+    model: Laws,
+    tensor: Callable[[np.ndarray], torch.Tensor],
+    r: np.ndarray,
+    reference: ArrayLike | None,
+    box: np.ndarray | None,
+) -> Strain | None:
+    """Strain of the neighbourhoods of the reference positions, where the laws are those of a solid."""
+    if model.shear is None:
+        if reference is not None:
+            raise UsageError(
+                "these are laws of a fluid, which has no undeformed state: leave `reference` out"
+            )
+        return None
+    if reference is None:
+        raise UsageError(
+            f"these are laws of a solid: give `reference`, the positions in the undeformed state, shape {r.shape}"
+        )
+    before = np.asarray(reference, dtype=np.float64)
+    if before.shape != r.shape or not np.isfinite(before).all():
+        raise UsageError(
+            f"reference positions {before.shape} do not belong to positions {r.shape}, or are not finite; give "
+            f"finite ones of shape {r.shape}"
+        )
+    near = torch.as_tensor(find_pairs(before, model.cutoff, box=box))
+    at = tensor(before)
+    neighbourhoods = reference_neighbourhoods(
+        at, near.to(at.device), model.cutoff, box=None if box is None else tensor(box)
+    )
+    return measure_strain(neighbourhoods, tensor(r))
 
 
 def _check(

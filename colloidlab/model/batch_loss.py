@@ -32,10 +32,17 @@ class Batch:
     loglik: float
     stretches: tuple[tuple[int, int], ...]
 
-    @property
-    def frames(self) -> str:
-        """The stretches in words."""
-        return " and ".join(f"{first} to {stop - 1}" for first, stop in self.stretches)
+    def suspects(self, machine: Machine) -> str:
+        """Frames, of all processes, that something not finite may have come from, in words.
+
+        Those of the processes whose own likelihood is not finite; all of the batch, where each is. Every process must ask.
+        """
+        sound = bool(torch.isfinite(self.loss.detach()))
+        rows = torch.tensor([[*stretch, sound] for stretch in self.stretches], device=machine.device)
+        found = torch.cat(machine.gathered(rows))
+        failed = found[found[:, 2] == 0]
+        ranges = sorted({(first, stop) for first, stop, _ in (failed if len(failed) else found).tolist()})
+        return " and ".join(f"{first} to {stop - 1}" for first, stop in ranges)
 
 
 class _Likelihood(nn.Module):

@@ -103,6 +103,22 @@ def _plain(filter_: Filter, window: Window) -> None:
     run_window(filter_, fresh_state(window), window)
 
 
+_TRIALS = 2
+"""Signs of the exponent of temperature."""
+_LOOKS = 8
+"""At the validation block: five with entropy, and six of the isothermal fit at about half the price."""
+_PARAMETERS = 25
+"""Single scores run the filter once a parameter, some so many times."""
+_FRAMES_OF_A_STEP = 8
+"""In which single scores are taken for a step of scoring."""
+_TRIED_FRACTIONS = 2
+"""Of a step, as a rule; at each the likelihood of both blocks is looked at."""
+_FRAMES_OF_THE_COVARIANCE = 26
+"""In which single scores are taken for the uncertainty."""
+_OVERLAP = 1.3
+"""Frames of all stretches over those of the block: they begin before what is scored."""
+_PER_ROUND = 2
+"""Estimates of the uncertainty in a round of corrections, before and after."""
 _SIMULATED = 2.0
 """What it takes to simulate a frame, in units of what it takes to filter it."""
 
@@ -111,19 +127,20 @@ def fixed_seconds(costs: Costs, split: Split, options: TrainOptions) -> float:
     """What a fit takes beside its steps: passes over the recording, validations, scoring, corrections, uncertainty."""
     train, validation = (b - a for a, b in (split.train, split.validation))
     whole = split.test[1] - split.train[0]
-    # Every trial starts with a pass over the training block; five looks at the validation block follow. The isothermal
-    # fit has six, at about half the price.
-    passes = costs.follow * (whole + 2 * train + 8 * validation)
-    # Single scores run the filter once a parameter, some twenty-five times, through short stretches.
-    frame = 25 * costs.follow
-    # Of the isothermal fit; along a step, the likelihood of both blocks is looked at twice, as a rule.
-    scoring = costs.gradient * train + 8 * frame + 2 * costs.follow * (train + validation)
-    # Stretches overlap by some frames.
-    uncertainty = 1.3 * (costs.follow + costs.gradient) * train + 26 * frame
-    # Corrections estimate it before and after every round, simulate the block, and take its gradient.
+    # Every trial starts with a pass over the training block; the whole recording is followed at the end.
+    passes = costs.follow * (whole + _TRIALS * train + _LOOKS * validation)
+    single_scores = _PARAMETERS * costs.follow
+    scoring = (
+        costs.gradient * train
+        + _FRAMES_OF_A_STEP * single_scores
+        + _TRIED_FRACTIONS * costs.follow * (train + validation)
+    )
+    uncertainty = (
+        _OVERLAP * (costs.follow + costs.gradient) * train + _FRAMES_OF_THE_COVARIANCE * single_scores
+    )
     rounds = options.correction_rounds
-    simulated = 1.3 * (_SIMULATED * costs.follow + costs.gradient) * train
-    corrections = 2 * (rounds + 1) * (uncertainty + simulated) if rounds else uncertainty
+    simulated = _OVERLAP * (_SIMULATED * costs.follow + costs.gradient) * train
+    corrections = _PER_ROUND * (rounds + 1) * (uncertainty + simulated) if rounds else uncertainty
     return passes + options.scoring_rounds * scoring + corrections
 
 

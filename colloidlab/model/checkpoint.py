@@ -1,7 +1,8 @@
 """State of an unfinished fit on disk: numbers in one safetensors file, the rest as JSON in its header.
 
 One file, replaced in one call: whatever kills the program, it is the whole state of some step. Nothing is ever
-unpickled. A checkpoint of other options, other tracks or another version of the program is removed.
+unpickled. A checkpoint of other options, other tracks or another version of the program is not gone on from; the next
+one takes its place.
 """
 
 from __future__ import annotations

@@ -10,9 +10,12 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
+from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import Pairs
 from colloidlab.model.scores import free_parameters
-from colloidlab.model.tensors import float64
+from colloidlab.model.strain import unstrained
+from colloidlab.model.tensors import dot, float64
 from colloidlab.model.uncertainty import Uncertainty
 from colloidlab.units import Calibration
 
@@ -57,8 +60,18 @@ def learned_functions(
     volumes: np.ndarray,
     calibration: Calibration,
     uncertainty: Uncertainty | None = None,
+    *,
+    n_dims: int,
 ) -> pd.DataFrame:
     """Kernel, pair force, friction, noise against distances that occur; pressure against density.
+
+    | quantity | of a pair in the typical state |
+    |---|---|
+    | `pair_force` | F/m along e: of volume and pair potential; a solid's shear is not of pairs |
+    | `pair_friction_...` | Gamma/m across and along e, the Itô terms of v included |
+    | `pair_noise_...` | 2 k_B K/m^2 across and along e: variance of the kicks of v per unit time |
+
+    They are what `brackets` says of such a pair.
 
     Bands are pointwise 95 % intervals by the delta method, on the logarithm where a function is positive. They follow
     the typical state: other laws would give the same motion another temperature and volume. What the covariance
@@ -74,6 +87,8 @@ def learned_functions(
     calibration : Calibration
     uncertainty : Uncertainty, optional
         Without it the bands are NaN.
+    n_dims : int
+        2 or 3, those of the motion: how much of the noises A and B falls along e depends on it.
 
     Returns
     -------
@@ -83,7 +98,7 @@ def learned_functions(
     state = _typical_state(laws, temperature, volumes)
     rows = []
     nearest = 0.3 if uncertainty is None else uncertainty.nearest
-    for curve in _curves(laws, state, nearest, calibration):
+    for curve in _curves(laws, state, nearest, calibration, n_dims):
         y = curve.y.detach().numpy()
         low, high = _band(y, _deviation(curve.y, laws, state, uncertainty))
         for x, *values in zip(curve.x, y, low, high, strict=True):
@@ -109,15 +124,10 @@ def _typical_state(laws: Laws, temperature: float, volumes: np.ndarray) -> _Stat
     return _State(entropy, log_volume, S + entropy, V * log_volume.exp(), seen * log_volume.exp())
 
 
-def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration) -> list[_Curve]:
+def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration, n_dims: int) -> list[_Curve]:
     r = np.linspace(nearest, 1.0, _POINTS) * laws.cutoff
-    x = float64((r / laws.cutoff).tolist())
-    kernel = laws.kernel(x)
-    thermo = laws.energy(state.S, state.V)
-    T = thermo.T.expand_as(x)
-    amplitudes = laws.amplitudes(x, T, T)
-    force = -2 * (thermo.P * state.V**2) * kernel.dw / laws.cutoff
-    theta = (1 - laws.k_B * thermo.inv_c) / thermo.T
+    ev = _evaluate_pairs(laws, state, r, n_dims)
+    e, m = ev.pairs.e, laws.mass
     pressure = laws.energy(state.S.expand_as(state.range), state.range).P
     distance, length = r * calibration.factor(1), calibration.unit(1)
 
@@ -125,14 +135,32 @@ def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration)
         unit, factor = (calibration.unit(*power), calibration.factor(*power)) if power else ("", 1.0)
         return _Curve(quantity, distance, y, length, unit, factor)
 
-    found = [radial("kernel", kernel.w), radial("pair_force", force, 1, -2)]
-    perpendicular, parallel = 0.5 * amplitudes.A2, 0.5 * amplitudes.A2 + 0.5 * amplitudes.B2
-    for name, k in (("perpendicular", perpendicular), ("parallel", parallel)):
-        found.append(radial(f"pair_friction_{name}", theta * k, 0, -1))
-        found.append(radial(f"pair_noise_{name}", 2 * k, 2, -3))
+    found = [
+        radial("kernel", ev.kernel.w),
+        radial("pair_force", dot(brackets.pair_force(ev), e) / m, 1, -2),
+    ]
+    for name, friction, noise in (
+        ("perpendicular", ev.g_perp, ev.k_perp),
+        ("parallel", ev.g_par, ev.k_par),
+    ):
+        found.append(radial(f"pair_friction_{name}", friction / m, 0, -1))
+        found.append(radial(f"pair_noise_{name}", 2 * laws.k_B * noise / m**2, 2, -3))
     density = 1 / state.range.detach().numpy()
     unit, factor = calibration.unit(2, -2), calibration.factor(2, -2)
     return [*found, _Curve("pressure", density, pressure, "density / W(0)", unit, factor)]
+
+
+def _evaluate_pairs(laws: Laws, state: _State, r: np.ndarray, n_dims: int) -> brackets.Evaluation:
+    """What the brackets say of pairs at distances r whose particles are both in the typical state."""
+    n = len(r)
+    one, two = torch.arange(n), torch.arange(n, 2 * n)
+    distance = float64(r.tolist())
+    x, h = distance / laws.cutoff, torch.full_like(distance, laws.cutoff)
+    e = torch.eye(n_dims, dtype=distance.dtype)[:1].expand(n, n_dims)
+    pairs = Pairs(i=one, j=two, e=e, r=distance, x=x, h=h, n=2 * n)
+    V = state.V.expand(2 * n)
+    strain = None if laws.shear is None else unstrained(2 * n, n_dims, V)
+    return brackets.evaluate(laws, pairs, state.S.expand(2 * n), volume=lambda _: V, strain=strain)
 
 
 def _deviation(y: Tensor, laws: Laws, state: _State, uncertainty: Uncertainty | None) -> np.ndarray:

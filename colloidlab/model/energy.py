@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from colloidlab.errors import UsageError
 from colloidlab.model.tensors import float64
+
+_STEPS = 60
+"""Of Newton's method, which needs a handful."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,33 @@ class SumOfExponentials(nn.Module):
         )
 
     def entropy(self, T: Tensor, V: Tensor) -> Tensor:
-        """S at which the temperature is T, by Newton's method on ln T (monotone, so it converges)."""
-        S = torch.zeros_like(V)
-        for _ in range(60):
+        """S at which the temperature is T, by Newton's method on ln T.
+
+        ln T is convex and rises with S, and no thermal term alone has more than T: from where the hottest of them has just
+        that, every step goes down, and none too far.
+
+        Raises
+        ------
+        UsageError
+            No entropy has this temperature.
+        """
+        u, alpha, _ = self._terms(torch.zeros_like(V), V)
+        thermal = slice(len(alpha) - self.n_cold)
+        alone = torch.log((u * alpha)[:, thermal])
+        S = ((torch.log(T)[:, None] - alone) / alpha[thermal]).min(1).values
+        for _ in range(_STEPS):
             state = self(S, V)
             step = (torch.log(T) - torch.log(state.T)) / state.inv_c
             S = S + step
             if float(step.detach().abs().max()) < 1e-12 * (1 + float(S.detach().abs().max())):
-                break
+                return S
+        missing = torch.log(self(S, V).T) - torch.log(T)
+        # What is absent has no temperature; single precision ends with its last digits.
+        if not bool((torch.isnan(T) | (missing.abs() < torch.finfo(T.dtype).eps ** 0.5)).all()):
+            raise UsageError(
+                f"temperatures from {T.min().item():.3g} to {T.max().item():.3g} lie outside what this "
+                "energy can reach; give temperatures above 0, and volumes too"
+            )
         return S
 
 

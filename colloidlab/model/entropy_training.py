@@ -11,6 +11,7 @@ from torch import Tensor
 from colloidlab.dataset.sampling import WindowSampler
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import Window
+from colloidlab.errors import UsageError
 from colloidlab.model.batch_loss import Batch, BatchLoss
 from colloidlab.model.carried_states import CarriedStates
 from colloidlab.model.checkpoint import State
@@ -33,17 +34,15 @@ class EntropyTrainer:
 
     Consecutive windows are each started from the state that was left by the one before. The states at the starts of the
     windows are kept from pass to pass, so that windows can be visited in any order; they are as old as the last visit
-    to the window before.
+    to the window before. The first frames of the block do not count, and windows that hold no others are not visited.
 
     Parameters
     ----------
     start : Filter
-        First guess.
+        First guess, with its inference as `forms.first_inference` gives it.
     windows : WindowSource
     split : Split
     options : TrainOptions
-    temperature : float
-        At which a particle without neighbours that are known begins.
     machine : Machine
     """
 
@@ -53,7 +52,6 @@ class EntropyTrainer:
         windows: WindowSource,
         split: Split,
         options: TrainOptions,
-        temperature: float,
         machine: Machine,
     ) -> None:
         self.filter = move(start, machine.device, machine.dtype)
@@ -63,18 +61,20 @@ class EntropyTrainer:
         last = split.train[1] - n - 1
         self._starts = range(split.train[0], max(last, split.train[0]) + 1, n)
         self._validation = (split.train[0] + n * len(self._starts), split.validation)
+        self._visited = self._starts[options.burn_in_frames // n :]
+        if not self._visited:
+            raise UsageError(
+                f"burn_in_frames = {options.burn_in_frames} leaves no window of {n} frames of the training block to "
+                f"learn from; give fewer than {n * len(self._starts)}"
+            )
         self._sampler = WindowSampler(
-            len(self._starts),
+            len(self._visited),
             options.batch_windows,
             options.seed,
             in_passes=True,
             rank=machine.rank,
             size=machine.size,
         )
-        with torch.no_grad():
-            V = self.filter.laws.energy.log_reference_volume.exp().reshape(1)
-            S = self.filter.laws.energy.entropy(V.new_tensor([temperature]), V)
-        self.filter.inference.initial = float(S[0])
         self._carried = CarriedStates(machine)
         self._best = Best(self.filter)
 
@@ -120,7 +120,7 @@ class EntropyTrainer:
         # Here, because torch-geometric takes seconds to import.
         from colloidlab.dataset.window_data import WindowDataset, window_loader
 
-        dataset = WindowDataset(self._windows, self._starts, self._options.window_frames + 1)
+        dataset = WindowDataset(self._windows, self._visited, self._options.window_frames + 1)
         return (data.window() for data in window_loader(dataset, self._sampler))
 
     @cached_property
@@ -135,9 +135,9 @@ class EntropyTrainer:
         return batch
 
     def _skip(self, window: Window) -> int | Tensor:
-        """Steps that do not count, of each particle: the filter's burn-in, where it starts without a state."""
-        burn_in = min(self._options.burn_in_frames, self._options.window_frames // 2)
-        skips = [0 if frame in self._carried else burn_in for frame in window.frames]
+        """Steps that do not count, of each particle: the burn-in at the start of the block, where nobody had a state."""
+        end = self._starts[0] + self._options.burn_in_frames
+        skips = [max(end - frame, 0) for frame in window.frames]
         return torch.tensor(skips, device=window.member.device)[window.member] if any(skips) else 0
 
     def _validate(self) -> float:

@@ -37,8 +37,12 @@ from colloidlab.model.response import LinearResponse
 from colloidlab.model.tensors import dot
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
-_SIGMA2_FLOOR = 1e-12
-"""Variance added to every localisation error, px^2: keeps exact positions of particles at rest finite."""
+_LEAST_SIGMA2 = 1e-15
+"""Variance added to every localisation error, in squares of the cutoff: keeps exact positions of particles at rest
+finite."""
+
+_LARGEST_SIGMA2 = 0.1
+"""Variance with which a particle is believed to be where it is first seen, in squares of the cutoff, at the most."""
 
 _ORDER = 5
 """Terms of the series in time of a particle's mean motion: relative velocities of a pair may decay twice as fast as those
@@ -155,7 +159,7 @@ class Filter:
 
     def localisation_variance(self, window: Window) -> Tensor:
         """Variance of the localisation error that is new in every frame, px^2, shape (n_frames, n, D)."""
-        stated = window.sigma2 + _SIGMA2_FLOOR
+        stated = window.sigma2 + _LEAST_SIGMA2 * self.laws.cutoff**2
         return stated if self.error is None else self.error.of(stated)
 
     def _meet(self, state: FilterState, window: Window, k: int) -> FilterState:
@@ -166,12 +170,11 @@ class Filter:
         S_new, variance = self.inference.first(state, window.present[k] & ~new, window, k)
         eye = torch.eye(state.r.shape[1], dtype=state.r.dtype, device=state.r.device)
         one, two = new[:, None], new[:, None, None]
+        first = self.localisation_variance(window)[k].clamp_max(_LARGEST_SIGMA2 * self.laws.cutoff**2)
         return FilterState(
             r=torch.where(one, window.positions[k], state.r),
             v=torch.where(one, torch.zeros_like(state.v), state.v),
-            rr=torch.where(
-                two, torch.diag_embed(self.localisation_variance(window)[k].clamp_max(1e2)), state.rr
-            ),
+            rr=torch.where(two, torch.diag_embed(first), state.rr),
             rv=torch.where(two, torch.zeros_like(state.rv), state.rv),
             vv=torch.where(two, self.velocity_variance * eye, state.vv),
             S=torch.where(new, S_new, state.S),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from colloidlab.model.envelope import envelope
 from colloidlab.model.tensors import float64
 
 
@@ -61,12 +62,12 @@ class PowerLawAmplitudes(nn.Module):
         self.register_buffer("reference_temperature", float64(reference_temperature))
 
     def forward(self, x: Tensor, T_i: Tensor, T_j: Tensor) -> PairAmplitudes:
-        envelope = (1 - x) ** 3 * (1 + 3 * x)
+        ends = envelope(x)
         basis = chebyshev(x, max(len(self.A), len(self.B), len(self.C)))
         log_t = 0.5 * (torch.log(T_i) + torch.log(T_j)) - torch.log(self.reference_temperature)
 
         def squared(g: Tensor, power: Tensor) -> Tensor:
-            return envelope * torch.exp(basis[:, : len(g)] @ g + power * log_t)
+            return ends * torch.exp(basis[:, : len(g)] @ g + power * log_t)
 
         pa, pb, pc = 0.5 * self.powers
         A2, B2, C2 = squared(self.A, 2 * pa), squared(self.B, 2 * pb), squared(self.C, 2 * pc)

@@ -6,16 +6,35 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import Regime
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
+from colloidlab.model.envelope import envelope
 from colloidlab.model.forms import Guess, isothermal_laws
-from colloidlab.model.pairs import pair_geometry
+from colloidlab.model.pairs import Pairs, pair_geometry
 
 _LEAST_SHARE = 0.1
 """Of the stiffest direction of a particle, what its mean stiffness is taken as at the least."""
+
+
+def complete_guess(guess: Guess, pairs: Pairs, chosen: Tensor | slice = slice(None)) -> Guess:
+    """The guess with the mean envelope sum and volume of a configuration.
+
+    Parameters
+    ----------
+    guess : Guess
+    pairs : Pairs
+    chosen : bool tensor, shape (n,), optional
+        Particles that have all their neighbours [all].
+    """
+    near = pairs.sum_symmetric(envelope(pairs.x))[chosen].mean()
+    guess = replace(guess, envelope_sum=max(float(near), 1e-6))
+    with torch.no_grad():
+        there = brackets.mechanics(isothermal_laws(guess), pairs, pairs.r.new_zeros(pairs.n))
+    return replace(guess, reference_volume=float(there.volume[chosen].mean()))
 
 
 def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
@@ -33,13 +52,10 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
     window = read_window(recording, recording.first, recording.first + 2, cutoff)
     pairs = pair_geometry(window.positions[0], window.pairs[0], cutoff, window.scale, window.box)
     inside = window.complete[0] if bool(window.complete[0].any()) else window.present[0]
-    envelope = pairs.sum_symmetric((1 - pairs.x) ** 3 * (1 + 3 * pairs.x))[inside].mean()
     dim = window.positions.shape[2]
-    trial = Guess(cutoff, temperature, friction, 1.0, 1.0, max(float(envelope), 1e-6), 1.0, dim)
+    trial = complete_guess(Guess(cutoff, temperature, friction, 1.0, 1.0, 1.0, 1.0, dim), pairs, inside)
     zero = torch.zeros(len(window.slot), dtype=window.positions.dtype)
     with torch.no_grad():
-        volume = float(brackets.evaluate(isothermal_laws(trial), pairs, zero).volume[inside].mean())
-        trial = replace(trial, reference_volume=volume)
         ev = brackets.evaluate(isothermal_laws(trial), pairs, zero)
         stiff = torch.linalg.eigvalsh(response.self_stiffness(ev)[inside])
         # The mean of a dilute gas may be nothing or less: along some directions neighbours push it away.

@@ -169,6 +169,21 @@ def compare(
     Hesterberg, The American Statistician 69, 371 (2015), on the narrowness of bootstrap intervals.
     """
 
+    sums, count = _test_sums(isothermal, thermal, split, first_frame, dim)
+    bootstrap = _Bootstrap(count, seed)
+    rows = [
+        (model, *bootstrap.interval(values), *bootstrap.interval(values - sums["isothermal"]))
+        for model, values in sums.items()
+    ]
+    table = pd.DataFrame(rows, columns=["model", "loglik", "low", "high", "gain", "gain_low", "gain_high"])
+    return Comparison(table, _identifies(table, thermal.form), thermal.form)
+
+
+def _test_sums(
+    isothermal: Pass, thermal: Pass, split: Split, first_frame: int, dim: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Log-likelihood of every model, summed over the particles, and their number, for every frame of the test block."""
+
     def frames(block: tuple[int, int]) -> slice:
         return slice(block[0] - first_frame, min(block[1] - first_frame, len(thermal.count) + 1))
 
@@ -187,31 +202,37 @@ def compare(
         "isothermal": isothermal.loglik[test],
     }
     sums[thermal.form] = thermal.loglik[test]
-    count = thermal.count[test]
-    rng = np.random.default_rng(seed)
-    blocks = np.array_split(np.arange(len(count)), max(2, len(count) // _BLOCK_FRAMES))
-    picks = rng.integers(0, len(blocks), size=(_RESAMPLES, len(blocks)))
-    block_count = np.array([count[b].sum() for b in blocks])
-    n = len(blocks)
-    widening = np.sqrt(n / (n - 1)) * student_t.ppf(0.975, n - 1) / norm.ppf(0.975)
+    return sums, thermal.count[test]
 
-    def interval(values: np.ndarray) -> tuple[float, float, float]:
-        block = np.array([values[b].sum() for b in blocks])
-        means = block[picks].sum(axis=1) / np.maximum(block_count[picks].sum(axis=1), 1)
-        mean = float(values.sum() / max(count.sum(), 1))
-        low, high = mean + widening * (np.percentile(means, [2.5, 97.5]) - mean)
+
+class _Bootstrap:
+    """Means over particles and frames with intervals from blocks of frames, drawn alike for all that is compared."""
+
+    def __init__(self, count: np.ndarray, seed: int) -> None:
+        self._blocks = np.array_split(np.arange(len(count)), max(2, len(count) // _BLOCK_FRAMES))
+        n = len(self._blocks)
+        self._picks = np.random.default_rng(seed).integers(0, n, size=(_RESAMPLES, n))
+        self._total, self._drawn = count.sum(), self._draw(count)
+        self._widening = np.sqrt(n / (n - 1)) * student_t.ppf(0.975, n - 1) / norm.ppf(0.975)
+
+    def interval(self, values: np.ndarray) -> tuple[float, float, float]:
+        """Mean and both ends of its interval, from sums over particles of every frame."""
+        means = self._draw(values) / np.maximum(self._drawn, 1)
+        mean = float(values.sum() / max(self._total, 1))
+        low, high = mean + self._widening * (np.percentile(means, [2.5, 97.5]) - mean)
         return mean, float(low), float(high)
 
-    rows = []
-    for model, values in sums.items():
-        mean, low, high = interval(values)
-        gain, gain_low, gain_high = interval(values - sums["isothermal"])
-        rows.append((model, mean, low, high, gain, gain_low, gain_high))
-    table = pd.DataFrame(rows, columns=["model", "loglik", "low", "high", "gain", "gain_low", "gain_high"])
+    def _draw(self, values: np.ndarray) -> np.ndarray:
+        """Sums of what was drawn, shape (n_resamples,)."""
+        drawn: np.ndarray = np.array([values[b].sum() for b in self._blocks])[self._picks].sum(axis=1)
+        return drawn
+
+
+def _identifies(table: pd.DataFrame, form: str) -> bool:
+    """Does the law with entropy gain beyond chance, and describe more than the baselines do?"""
     found = table.set_index("model")
     simple = found.loc[["constant_velocity", "diffusion"], "loglik"].max()
-    identified = bool(found.loc[thermal.form, "gain_low"] > 0 and found.loc[thermal.form, "loglik"] > simple)
-    return Comparison(table=table, temperature_identified=identified, form=thermal.form)
+    return bool(found.loc[form, "gain_low"] > 0 and found.loc[form, "loglik"] > simple)
 
 
 def pass_both(fit: Fit, windows: WindowSource, monitor: Monitor = SILENT) -> tuple[Pass, Pass]:

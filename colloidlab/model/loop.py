@@ -125,7 +125,7 @@ class Loop:
         if not finite:
             raise ColloidlabError(
                 f"the fit ({self._phase.name}, step {self._step}) met a non-finite {what} in frames "
-                f"{batch.frames}; tracks with wild jumps are the usual cause: look at them there, at "
+                f"{batch.suspects(self._machine)}; tracks with wild jumps are the usual cause: look at them there, at "
                 "search_range_px, or give a larger sigma_px"
             )
 

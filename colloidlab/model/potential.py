@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from colloidlab.model.envelope import envelope_derivatives
 from colloidlab.model.tensors import float64
 
 
@@ -36,8 +37,7 @@ class RadialPotential(nn.Module):
 
     def forward(self, x: Tensor) -> PotentialValues:
         p, dp, d2p = _series(2 * x - 1, self.coefficients)
-        y = 1 - x
-        f, df, d2f = y**3 * (1 + 3 * x), -12 * x * y**2, -12 * y * (1 - 3 * x)
+        f, df, d2f = envelope_derivatives(x)
         return PotentialValues(u=f * p, du=df * p + 2 * f * dp, d2u=d2f * p + 4 * df * dp + 4 * f * d2p)
 
 

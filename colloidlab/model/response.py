@@ -16,8 +16,8 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.strain import shear_force_rate, shear_stiffness
 from colloidlab.model.tensors import dot
 
-_SHORT = 1e-3
-"""Distances below this (px) are taken as this where a force is divided by its distance."""
+_SHORT = 3e-5
+"""Distances below this share of a pair's cutoff are taken as it where a force is divided by its distance."""
 
 
 class LinearResponse:
@@ -125,4 +125,4 @@ def _stiffness(ev: Evaluation) -> _Stiffness:
     push, curvature = both * slope, both * ev.kernel.d2w / (p.h * p.h)
     if ev.potential is not None:
         push, curvature = push + ev.potential.du / p.h, curvature + ev.potential.d2u / p.h**2
-    return _Stiffness(second, slope, curvature, push / p.r.clamp_min(_SHORT))
+    return _Stiffness(second, slope, curvature, push / torch.maximum(p.r, _SHORT * p.h))

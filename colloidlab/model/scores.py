@@ -129,7 +129,7 @@ def training_stretches(
     return found[1:] if len(found) > 1 else found
 
 
-def together(block: list[Stretch], least: int = 1) -> list[Stretch]:
+def join_stretches(block: list[Stretch], least: int = 1) -> list[Stretch]:
     """Stretches of equal length side by side, up to some thousand particles each: small ones take little longer so.
 
     Parameters
@@ -213,7 +213,7 @@ def single_scores(filter_: Filter, stretch: Stretch, n_frames: int) -> SingleSco
     return SingleScores(information, variation, count, log_volume[:-1] / max(n_steps - settling, 1), nearest)
 
 
-def place(filter_: Filter, values: Tensor) -> None:
+def set_values(filter_: Filter, values: Tensor) -> None:
     """Give the fitted parameters these values, shape (p,)."""
     at = 0
     with torch.no_grad():
@@ -223,7 +223,7 @@ def place(filter_: Filter, values: Tensor) -> None:
             at += n
 
 
-def values(filter_: Filter) -> Tensor:
+def read_values(filter_: Filter) -> Tensor:
     """The fitted parameters one after the other, shape (p,)."""
     return torch.cat([p.detach().reshape(-1).clone() for p in fitted_parameters(filter_)])
 
@@ -231,13 +231,13 @@ def values(filter_: Filter) -> Tensor:
 def _neighbouring_filters(filter_: Filter) -> list[Filter]:
     """The filter with each fitted parameter a little larger."""
     found = []
-    start = values(filter_)
+    start = read_values(filter_)
     for n in range(len(start)):
         other = copy.copy(filter_)
         other.laws, other.error = copy.deepcopy(filter_.laws), copy.deepcopy(filter_.error)
         raised = start.clone()
         raised[n] += _EPSILON
-        place(other, raised)
+        set_values(other, raised)
         other.laws.requires_grad_(False)
         found.append(other)
     return found

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from colloidlab.dataset.split import Split
 from colloidlab.model.filter import Filter
-from colloidlab.model.scores import place, values
+from colloidlab.model.scores import read_values, set_values
 from colloidlab.model.sequence import CarriedState, WindowSource, fresh_state, run_window
 from colloidlab.model.uncertainty import estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
@@ -65,7 +65,7 @@ def score_steps(
         Before the first step and after each that was taken.
     """
     found = [block_likelihood(filter_, windows, split)]
-    best, best_values = found[0], values(filter_)
+    best, best_values = found[0], read_values(filter_)
     for k in range(rounds):
         monitor.update("fit, scoring", k, rounds)
         step = estimate_uncertainty(
@@ -76,8 +76,8 @@ def score_steps(
             break
         found.append(after)
         if after.validation > best.validation:
-            best, best_values = after, values(filter_)
-    place(filter_, best_values)
+            best, best_values = after, read_values(filter_)
+    set_values(filter_, best_values)
     monitor.update("fit, scoring", rounds, rounds)
     return found
 
@@ -106,11 +106,11 @@ def _climb(
     filter_: Filter, windows: WindowSource, split: Split, step: Tensor, before: BlockLikelihood
 ) -> BlockLikelihood | None:
     """Go as far along the step as the training block allows; None where it allows nothing."""
-    start = values(filter_)
+    start = read_values(filter_)
     for fraction in _FRACTIONS:
-        place(filter_, start + fraction * step)
+        set_values(filter_, start + fraction * step)
         after = block_likelihood(filter_, windows, split)
         if after.finite and after.train > before.train:
             return after
-    place(filter_, start)
+    set_values(filter_, start)
     return None

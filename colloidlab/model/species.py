@@ -29,6 +29,11 @@ def pair_kind(first: Tensor, second: Tensor, n_species: int) -> Tensor:
     return low * n_species - low * (low - 1) // 2 + (high - low)
 
 
+def count_species(laws: nn.Module) -> int:
+    """Species that laws tell apart; 1 where one function serves all pairs."""
+    return max((part.n_species for part in laws.modules() if isinstance(part, _PerKind)), default=1)
+
+
 class _PerKind(nn.Module):
     """Parts of one protocol, one for every kind of pair, in the order of `pair_kind`."""
 
@@ -39,6 +44,11 @@ class _PerKind(nn.Module):
                 f"{len(parts)} functions do not cover the pairs of a number of species; 2 species need 3, 3 need 6"
             )
         self.parts = nn.ModuleList(parts)
+
+    @property
+    def n_species(self) -> int:
+        """Of how many species these are the pairs."""
+        return next(k for k in range(1, len(self.parts) + 1) if number_of_kinds(k) == len(self.parts))
 
     def _gather(self, kind: Tensor, of: Callable[[nn.Module, Tensor], Any]) -> dict[str, Tensor]:
         """Fields of what each part gives on its own pairs, in the order of all pairs."""

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.errors import UsageError
+from colloidlab.model.envelope import envelope
 from colloidlab.model.pairs import pair_geometry
 
 _FLAT = 1e-6
@@ -86,7 +87,7 @@ def reference_neighbourhoods(
     """
     n, dim = positions.shape
     pairs = pair_geometry(positions, index, cutoff, torch.ones_like(positions[:, 0]), box)
-    weight = (1 - pairs.x) ** 3 * (1 + 3 * pairs.x)
+    weight = envelope(pairs.x)
     offset = pairs.r[:, None] * pairs.e
     moment = pairs.sum_symmetric(weight[:, None, None] * offset[:, :, None] * offset[:, None, :])
     eigenvalues = torch.linalg.eigvalsh(moment)
@@ -115,6 +116,16 @@ def measure_strain(reference: Reference, positions: Tensor) -> Strain:
     gradient = torch.where(reference.spans[:, None, None], _gradient(reference, offset), eye)
     deviator = _deviator(0.5 * (gradient.transpose(1, 2) @ gradient - eye))
     return Strain(reference, gradient, deviator, (deviator * deviator).sum((1, 2)))
+
+
+def unstrained(n: int, n_dims: int, like: Tensor) -> Strain:
+    """Strain of n particles that are where they were in the reference state, with no neighbours; as `like` is stored."""
+    none, zero = like.new_zeros((0, n_dims)), like.new_zeros((n, n_dims))
+    nobody = torch.zeros(0, dtype=torch.int64, device=like.device)
+    spans = torch.ones(n, dtype=torch.bool, device=like.device)
+    reference = Reference(nobody, nobody, none, none, zero, spans, None)
+    eye = torch.eye(n_dims, dtype=like.dtype, device=like.device).expand(n, n_dims, n_dims)
+    return Strain(reference, eye, torch.zeros_like(eye), like.new_zeros(n))
 
 
 def shear_force(state: Strain, slope: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from colloidlab.errors import UsageError
 from colloidlab.model.energy import Isothermal, Thermo
+from colloidlab.model.envelope import envelope
 from colloidlab.model.friction import PairAmplitudes
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.laws import Laws
@@ -165,7 +166,7 @@ class TabulatedAmplitudes(_Table):
         self.enveloped: list[bool] = []
         for name in ("A2", "B2", "C2"):
             ends = bool((getattr(at_end, name) == 0).all())
-            square = getattr(inside, name) / (_envelope(short) if ends else 1.0)
+            square = getattr(inside, name) / (envelope(short) if ends else 1.0)
             if not bool((square > 0).all()):
                 raise UsageError(f"{name} vanishes inside the cutoff; its logarithm cannot be tabulated")
             self.enveloped.append(ends)
@@ -186,7 +187,7 @@ class TabulatedAmplitudes(_Table):
             at_j, _, _, slope_j, _ = spline(x, log_j)
             square = torch.exp(at_i + at_j)
             if ends:
-                square = square * _envelope(x)
+                square = square * envelope(x)
             found.append((square, square * slope_i / T_i, square * slope_j / T_j))
         (A2, A2_i, A2_j), (B2, B2_i, B2_j), (C2, C2_i, C2_j) = found
         axis = self.log_temperatures
@@ -195,10 +196,6 @@ class TabulatedAmplitudes(_Table):
             axis.holds(log_i) & axis.holds(log_j),
             lambda at: self.exact(x[at], T_i[at], T_j[at]),
         )
-
-
-def _envelope(x: Tensor) -> Tensor:
-    return (1 - x) ** 3 * (1 + 3 * x)
 
 
 def _log_axis(name: str, limits: tuple[float, float], points: int) -> Axis:

@@ -114,7 +114,7 @@ def fit_laws(
             # Without a law by which S moves, conduction enters no likelihood.
             laws.amplitudes.C.requires_grad_(False)
         start = Filter(laws, inference, guess.temperature, error=copy.deepcopy(isothermal.error))
-        trainer = EntropyTrainer(start, windows, split, options, temperature, machine)
+        trainer = EntropyTrainer(start, windows, split, options, machine)
         phase = f"trial, noise {'grows' if power > 0 else 'falls'} with T"
         journal.keep(phase, trainer)
         trainer.train(options.trial_steps, phase, journal, trial=True)

@@ -20,7 +20,7 @@ class TrainOptions:
     isothermal_steps: int = 250
     filter_steps: int = 120
     window_frames: int = 20
-    burn_in_frames: int = 20
+    burn_in_frames: int = 10
     scoring_rounds: int = 1
     correction_rounds: int = 0
     seed: int = 0

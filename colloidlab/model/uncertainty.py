@@ -42,7 +42,7 @@ from torch import Tensor
 
 from colloidlab.dataset.split import Split
 from colloidlab.model.filter import Filter
-from colloidlab.model.scores import Stretch, single_scores, stretch_score, together, training_stretches
+from colloidlab.model.scores import Stretch, join_stretches, single_scores, stretch_score, training_stretches
 from colloidlab.model.sequence import WindowSource
 from colloidlab.progress import SILENT, Monitor
 
@@ -140,7 +140,7 @@ def estimate_uncertainty(
         Gives the expected score; zero without it.
     """
     block = training_stretches(filter_, windows, split, monitor)
-    scores, counts = _block_scores(filter_, together(block, _PARTS), monitor)
+    scores, counts = _block_scores(filter_, join_stretches(block, _PARTS), monitor)
     chosen = sorted({round((j + 0.5) * len(block) / stretches - 0.5) for j in range(stretches)})
     found = []
     for n, w in enumerate(chosen):

@@ -24,7 +24,7 @@ from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.localisation import ErrorScale, LocalisationError
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
-from colloidlab.model.train import Fit
+from colloidlab.model.train import Fit, TrainOptions
 from colloidlab.model.trained_parts import move
 from colloidlab.model.uncertainty import Uncertainty
 from colloidlab.pipeline.association import association
@@ -143,19 +143,7 @@ def _fit(
         comparison = compare(isothermal, thermal, split, recording.first)
         for filter_ in (fit.isothermal, fit.thermal):
             move(filter_, CPU, torch.float64)
-        facts.update(
-            cutoff_px=subject.guess.cutoff,
-            cutoff_reason=subject.cutoff_reason,
-            train=list(split.train),
-            validation=list(split.validation),
-            test=list(split.test),
-            regime=regime.verdict,
-            regime_reason=regime.reason,
-            entropy=options.entropy,
-            isothermal_steps=options.isothermal_steps,
-            filter_steps=options.filter_steps,
-            temperature_identified=comparison.temperature_identified,
-        )
+        facts.update(_facts(subject, options, comparison))
         with run.writing("model") as folder:
             model_facts = _model_facts(recording, fit, facts, run.calibration)
             save_fit(folder, fit.isothermal, fit.thermal, subject.guess, model_facts)
@@ -166,16 +154,40 @@ def _fit(
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
         run.write_table("functions", _functions(fit, thermal, uncertainty, run))
-        summary = _summary(comparison, regime, subject.guess.cutoff)
-        if isinstance(found := fit.thermal.error, ErrorScale):
-            summary["sigma_scale"] = float(found.scale)
-        summary["isothermal_steps"] = options.isothermal_steps
-        if options.entropy != "isothermal":
-            summary["filter_steps"] = options.filter_steps
+        summary = _summary(comparison, regime, subject.guess.cutoff) | _settings(fit, options)
         summary |= association(run, thermal.state, split.test)
         run.summarise("fit", summary)
     training.checkpoint.remove()
     return summary | {"skipped": False}
+
+
+def _facts(subject: _Subject, options: TrainOptions, comparison: Comparison) -> dict[str, Any]:
+    """What the run's record says of the fit."""
+    split, regime = subject.split, subject.regime
+    return {
+        "cutoff_px": subject.guess.cutoff,
+        "cutoff_reason": subject.cutoff_reason,
+        "train": list(split.train),
+        "validation": list(split.validation),
+        "test": list(split.test),
+        "regime": regime.verdict,
+        "regime_reason": regime.reason,
+        "entropy": options.entropy,
+        "isothermal_steps": options.isothermal_steps,
+        "filter_steps": options.filter_steps,
+        "temperature_identified": comparison.temperature_identified,
+    }
+
+
+def _settings(fit: Fit, options: TrainOptions) -> dict[str, Any]:
+    """What was fitted beside the laws, and how long."""
+    found: dict[str, Any] = {}
+    if isinstance(error := fit.thermal.error, ErrorScale):
+        found["sigma_scale"] = float(error.scale)
+    found["isothermal_steps"] = options.isothermal_steps
+    if options.entropy != "isothermal":
+        found["filter_steps"] = options.filter_steps
+    return found
 
 
 def _with_steps(config: Config, isothermal_steps: int, filter_steps: int) -> Config:
@@ -253,7 +265,10 @@ def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibrat
 def _functions(fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run) -> pd.DataFrame:
     inside = thermal.state[~thermal.state["boundary"]]
     temperature = float(inside["temperature_px2"].median())
-    return learned_functions(fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty)
+    n_dims = 3 if "z" in inside else 2
+    return learned_functions(
+        fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty, n_dims=n_dims
+    )
 
 
 def _summary(comparison: Comparison, regime: Regime, cutoff: float) -> dict[str, Any]:

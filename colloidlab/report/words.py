@@ -25,6 +25,10 @@ MODELS = {
 }
 
 
+_BASELINES = ("constant_velocity", "diffusion")
+"""What a law must beat before its temperature counts; see `held_out.compare`."""
+
+
 @dataclass(frozen=True)
 class Gain:
     """A difference of log-likelihoods with half of its 95 % interval, nats per particle and frame."""
@@ -236,8 +240,12 @@ def entropy_gain(results: Results) -> str:
     size = f"{gain} nats per particle and frame (95 % interval {interval(low, high)})"
     if results.temperature_identified:
         return f"{how} a hidden temperature per particle{whence} gains {size}: the temperature is identified."
+    why = ", which is not above zero"
+    if low > 0:
+        simple = max(_BASELINES, key=lambda name: float(summary.get(f"loglik_{name}", -math.inf)))
+        why = f", but {MODELS[simple]} predicts held-out frames no worse, so that neither law describes them"
     return (
-        f"{how} a hidden temperature per particle{whence} gains {size}, which is not above zero: the "
+        f"{how} a hidden temperature per particle{whence} gains {size}{why}: the "
         "temperature is not identified, and its maps show no more than the fit's own noise."
     )
 

@@ -32,7 +32,7 @@ from colloidlab.model import brackets
 from colloidlab.model.filter import Filter
 from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
-from colloidlab.model.scores import Stretch, place, stretch_score, together, values
+from colloidlab.model.scores import Stretch, join_stretches, read_values, set_values, stretch_score
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
@@ -85,17 +85,17 @@ def correct_laws(
         return estimate_uncertainty(filter_, windows, split, monitor)
     expectation = expected_score(seed, monitor)
     found = best = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
-    here = there = values(filter_)
+    here = there = read_values(filter_)
     for _ in range(rounds):
         # The way leads over laws that are further off: what the score does far from its root is no straight line.
         here = here + found.shift.clamp(-_TRUST, _TRUST)
-        place(filter_, here)
+        set_values(filter_, here)
         found = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
         if found.distance < best.distance:
             best, there = found, here
         if not math.isfinite(found.distance):
             break
-    place(filter_, there)
+    set_values(filter_, there)
     return best
 
 
@@ -105,7 +105,7 @@ def expected_score(seed: int, monitor: Monitor = SILENT) -> Expectation:
     def expectation(filter_: Filter, block: list[Stretch]) -> ExpectedScore:
         scores, count = [], 0.0
         simulated = simulate_stretches(filter_, block, seed=seed, monitor=monitor)
-        for stretch in monitor.track(together(simulated), "simulated scores"):
+        for stretch in monitor.track(join_stretches(simulated), "simulated scores"):
             score, counted = stretch_score(filter_, stretch)
             scores.append(score)
             count += counted

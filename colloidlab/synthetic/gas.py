@@ -17,6 +17,7 @@ from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.model import brackets
 from colloidlab.model.analytic import ideal_gas
 from colloidlab.model.energy import SumOfExponentials
+from colloidlab.model.envelope import envelope
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
@@ -81,7 +82,7 @@ class Gas:
     def neighbourhood_mean(self, f: str) -> float:
         """Mean over uncorrelated neighbours of the sum of the envelope ("envelope") or of the kernel ("kernel")."""
         x = (np.arange(4000) + 0.5) / 4000
-        shape = {"envelope": (1 - x) ** 3 * (1 + 3 * x), "kernel": (1 - x) ** 4 * (1 + 4 * x)}[f]
+        shape = {"envelope": envelope(x), "kernel": (1 - x) ** 4 * (1 + 4 * x)}[f]
         sphere = 2 * np.pi if self.n_dims == 2 else 4 * np.pi
         integral = float((shape * x ** (self.n_dims - 1)).mean())
         return sphere * integral * (self.cutoff / self.spacing) ** self.n_dims

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from colloidlab.model import brackets
 from colloidlab.model.energy import SumOfExponentials
+from colloidlab.model.envelope import envelope
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
@@ -178,9 +179,9 @@ class MonolayerSimulation:
         pairs = self._neighbours.pairs(r)
         ev = brackets.evaluate(unit, pairs, torch.zeros(self.n, dtype=r.dtype))
         density = float((1 / ev.volume).mean())
-        envelope = float(pairs.sum_symmetric((1 - pairs.x) ** 3 * (1 + 3 * pairs.x)).mean())
-        a2 = s.friction_rate * s.temperature / (0.75 * envelope)
-        c2 = s.conduction_rate * s.heat_capacity * s.temperature**2 / envelope
+        near = float(pairs.sum_symmetric(envelope(pairs.x)).mean())
+        a2 = s.friction_rate * s.temperature / (0.75 * near)
+        c2 = s.conduction_rate * s.heat_capacity * s.temperature**2 / near
         return self._laws(density, math.log(a2), math.log(c2))
 
     def _equilibrate(self, r: Tensor, monitor: Monitor, frames: int = 60, every: int = 5) -> State:

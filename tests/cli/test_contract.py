@@ -83,7 +83,10 @@ def test_columns_are_those_of_the_page(complete_run: Path, name: str) -> None:
     outside = re.sub(r"\([^)]*\)", "", like + PRODUCTS[name][1])
     promised = {n for n in quoted(outside) if "." not in n}
     values = set(quoted(" ".join(re.findall(r"\(([^)]*)\)", PRODUCTS[name][1]))))
-    series = {"g_r", "msd", "vacf", "d2min", "kernel", "pair_friction", "pair_noise", "pressure", "…"}
+    of_pairs = {
+        f"pair_{what}_{way}" for what in ("friction", "noise") for way in ("perpendicular", "parallel")
+    }
+    series = {"g_r", "msd", "vacf", "d2min", "kernel", "pair_force", *of_pairs, "pressure"}
     assert promised - values - series - set(written) - ANYWHERE == set()
 
 

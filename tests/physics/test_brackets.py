@@ -10,7 +10,8 @@ from law_checks import AmplitudeChecks, Configuration, EnergyChecks, KernelCheck
 
 from colloidlab.errors import UsageError
 from colloidlab.model.analytic import HarmonicEnergy, ideal_gas
-from colloidlab.model.energy import SumOfExponentials
+from colloidlab.model.bath import Bath
+from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
@@ -51,6 +52,12 @@ def energy(seed: int) -> SumOfExponentials:
     return SumOfExponentials([2.0 + a, 1.0 + b], [5.0, 9.0], [0.4, 0.8], [0.5], [2.0], reference_volume=0.4)
 
 
+def isothermal(seed: int) -> Isothermal:
+    """The energy of every baseline fit."""
+    a, b = normal(2, seed + 500)
+    return Isothermal(0.3 + a, [0.5, b], [0.5, 3.0], 0.4)
+
+
 def amplitudes(seed: int) -> PowerLawAmplitudes:
     parts = normal(4, seed + 200), normal(4, seed + 300), normal(2, seed + 400)
     return PowerLawAmplitudes(*parts, (1.1, 0.7, 1.6), reference_temperature=1.2)
@@ -75,6 +82,20 @@ class TestSolid(LawChecks):
 class TestCohesive(LawChecks):
     def make(self, dim: int, seed: int) -> Laws:
         return fluid(seed, potential=RadialPotential([-2.0, 1.0, *normal(2, seed)]))
+
+
+class TestBath(LawChecks):
+    """Momentum and energy of the particles are not kept; what is missing is what the bath has."""
+
+    def make(self, dim: int, seed: int) -> Laws:
+        return fluid(seed, bath=Bath(0.8, 1.7))
+
+
+class TestIsothermal(LawChecks):
+    def make(self, dim: int, seed: int) -> Laws:
+        return Laws(
+            kernel(seed), isothermal(seed), amplitudes(seed), cutoff=1.0, mass=1.3, k_B=0.7
+        ).requires_grad_(False)
 
 
 class TestMixture(LawChecks):
@@ -133,6 +154,13 @@ class TestTabulatedKernel(KernelChecks):
 class TestSumOfExponentials(EnergyChecks):
     def make(self, seed: int) -> Any:
         return energy(seed)
+
+
+class TestIsothermalEnergy(EnergyChecks):
+    one_temperature = True
+
+    def make(self, seed: int) -> Any:
+        return isothermal(seed)
 
 
 class TestIdealGasEnergy(EnergyChecks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 import torch
 from small_fit import QUICK, short_trials, subject, weights
 
-from colloidlab.model.distributed import machine
+from colloidlab.model.batch_loss import Batch
+from colloidlab.model.distributed import ALONE, Machine, machine
 
 pytestmark = pytest.mark.usefixtures("short_trials")
 __all__ = ["short_trials"]
@@ -33,6 +35,36 @@ with machine() as here:
     subject().fit(OPTIONS, machine=here)
 """
 """The second process; this one is the first. The environment is what torchrun makes."""
+
+
+class Two(Machine):
+    """The first of two processes, of which the other has sent what the test says."""
+
+    def gathered(self, values: torch.Tensor) -> list[torch.Tensor]:
+        return [values, torch.tensor(OTHERS)]
+
+
+OTHERS = [[40, 60, 0], [80, 100, 0]]
+
+
+@pytest.mark.parametrize(
+    ("own", "named"),
+    [
+        (1.0, "40 to 59 and 80 to 99"),
+        (math.nan, "0 to 19 and 40 to 59 and 80 to 99"),
+    ],
+    ids=["the other", "both"],
+)
+def test_the_frames_of_the_process_that_failed_are_named(own: float, named: str) -> None:
+    """Whoever speaks: the sum of all is no number in every process."""
+    batch = Batch(torch.tensor(own), math.nan, ((0, 20),))
+    assert batch.suspects(Two(size=2)) == named
+
+
+def test_a_gradient_without_a_culprit_names_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.OTHERS", [[40, 60, 1]])
+    assert Batch(torch.tensor(1.0), 1.0, ((0, 20),)).suspects(Two(size=2)) == "0 to 19 and 40 to 59"
+    assert Batch(torch.tensor(1.0), 1.0, ((60, 80), (0, 20))).suspects(ALONE) == "0 to 19 and 60 to 79"
 
 
 @pytest.mark.slow

@@ -226,26 +226,45 @@ def test_the_zero_of_entropy_means_nothing(
     assert np.abs(here - there).max() < 1e-10 * np.abs(here).max()
 
 
-def test_the_unit_of_length_shifts_the_likelihood_by_its_jacobian(recording: Recording) -> None:
-    """In units of half a pixel everything scales, and p of two coordinates falls by a factor 4: ln 4 a prediction."""
-    laws = isothermal_gas()
-    fine = copy.deepcopy(laws)
-    fine.cutoff = 2 * laws.cutoff
-    with torch.no_grad():
-        for name in ("log_temperature", "log_amplitudes"):
-            getattr(fine.energy, name).add_(np.log(4.0))
-        for name in ("A", "B"):
-            getattr(fine.amplitudes, name)[0] += np.log(4.0)
+@pytest.mark.parametrize("unit", [1e-3, 0.5, 300.0])
+@pytest.mark.parametrize("follow", [False, True], ids=["isothermal", "filter"])
+def test_the_unit_of_length_shifts_the_likelihood_by_its_jacobian(
+    recording: Recording, unit: float, follow: bool
+) -> None:
+    """In units of `unit` pixels everything scales, and p of two coordinates falls by its square: -2 ln(unit) a
+    prediction. No constant of the filter knows of pixels; so are entropies, and the variances that are believed of them.
+    """
+    plain = isothermal_gas() if not follow else thermal_gas()
+    initial = start_entropy(plain) if follow else 0.0
+    scaled = energies_times(plain, unit**-2) if follow else isothermal_in_units(plain, unit)
+    scaled.cutoff = plain.cutoff / unit
     zoomed = replace(
-        recording, position=2 * recording.position, sigma=2 * recording.sigma, edge=2 * recording.edge
+        recording, **{name: getattr(recording, name) / unit for name in ("position", "sigma", "edge")}
     )
     both = []
-    for law, rec, variance in ((laws, recording, TEMPERATURE), (fine, zoomed, 4 * TEMPERATURE)):
+    for law, rec, variance in ((plain, recording, TEMPERATURE), (scaled, zoomed, TEMPERATURE / unit**2)):
         window = read_window(rec, 0, 12, law.cutoff)
-        filter_, state = Filter(law, ConstantEntropy(), variance), fresh_state(window)
+        inference = (ScoreFilter if follow else ConstantEntropy)(initial=initial)
+        filter_, state = Filter(law, inference, variance), fresh_state(window)
         for k in range(11):
             result = filter_.step(state, window, k)
-            state = result.state
-        both.append((float(result.loglik[result.counted].sum()), int(result.counted.sum())))
+            state = result.state.detach()
+        counted = result.counted
+        both.append(
+            (float(result.loglik.detach()[counted].sum()), int(counted.sum()), state.S, state.variance)
+        )
     assert both[0][1] == both[1][1] > 20
-    assert both[0][0] - both[1][0] == pytest.approx(np.log(4.0) * both[0][1], rel=1e-9)
+    assert both[1][0] - both[0][0] == pytest.approx(2 * np.log(unit) * both[0][1], rel=1e-8)
+    for one, other in zip(both[0][2:], both[1][2:], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
+def isothermal_in_units(laws: Laws, unit: float) -> Laws:
+    """The same law with lengths in another unit; energies go with its square."""
+    scaled = copy.deepcopy(laws)
+    with torch.no_grad():
+        for name in ("log_temperature", "log_amplitudes"):
+            getattr(scaled.energy, name).sub_(2 * np.log(unit))
+        for name in ("A", "B"):
+            getattr(scaled.amplitudes, name)[0] -= 2 * np.log(unit)
+    return scaled

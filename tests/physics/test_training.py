@@ -16,14 +16,13 @@ from torch_geometric.data import Batch
 
 from colloidlab.dataset.window_data import WindowData
 from colloidlab.dataset.windows import Window
-from colloidlab.errors import Cancelled, ColloidlabError
+from colloidlab.errors import Cancelled, ColloidlabError, UsageError
 from colloidlab.model.batch_loss import BatchLoss
 from colloidlab.model.checkpoint import FOLDER, FitCheckpoint
 from colloidlab.model.distributed import ALONE, Machine
-from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.entropy_training import EntropyTrainer
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import isothermal_laws, thermal_laws
+from colloidlab.model.forms import first_inference, isothermal_laws, thermal_laws
 from colloidlab.model.held_out import follow
 from colloidlab.model.isothermal_training import IsothermalTrainer
 from colloidlab.model.journal import Journal
@@ -41,13 +40,14 @@ __all__ = ["short_trials"]
 
 def thermal_filter(s: Subject) -> Filter:
     laws = thermal_laws(isothermal_laws(s.guess))
-    return Filter(laws, ScoreFilter(), s.guess.temperature)
+    inference = first_inference("filter", laws, s.guess.temperature)
+    return Filter(laws, inference, s.guess.temperature)
 
 
 def entropy_trainer(options: TrainOptions, machine: Machine = ALONE) -> EntropyTrainer:
     s = subject()
     windows = WindowSource(s.recording, s.guess.cutoff)
-    return EntropyTrainer(thermal_filter(s), windows, s.split, options, s.guess.temperature, machine)
+    return EntropyTrainer(thermal_filter(s), windows, s.split, options, machine)
 
 
 Reports = dict[str, list[tuple[int, int]]]
@@ -186,6 +186,31 @@ def test_the_isothermal_fit_keeps_what_was_validated_best() -> None:
     trainer.train(journal)
     assert len(seen) == 3, "two looks after the best one"
     assert true() == seen[0] != seen[2]
+
+
+def test_particles_that_nobody_knows_begin_at_the_guessed_temperature() -> None:
+    filter_ = entropy_trainer(QUICK).filter
+    V = filter_.laws.energy.log_reference_volume.exp().reshape(1)
+    T = filter_.laws.energy(V.new_tensor([filter_.inference.initial]), V).T
+    assert float(T.detach()[0]) == pytest.approx(subject().guess.temperature, rel=1e-9)
+
+
+@pytest.mark.parametrize(("burn_in", "first", "skipped"), [(0, 0, 0), (2, 0, 2), (4, 4, 0), (6, 4, 2)])
+def test_the_first_frames_of_the_block_do_not_count(burn_in: int, first: int, skipped: int) -> None:
+    """As many as the option says, whatever the length of a window; windows that hold no others are not visited."""
+    trainer = entropy_trainer(replace(QUICK, burn_in_frames=burn_in))
+    skips = {
+        a: int(torch.as_tensor(trainer._skip(trainer._windows(a, a + 5))).max()) for a in trainer._visited
+    }
+    assert skips == {a: skipped if a == first else 0 for a in range(first, 20, 4)}
+    assert trainer._sampler.n_windows == len(skips)
+
+
+def test_a_burn_in_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"burn_in_frames = 20 leaves no window of 4 frames .* fewer than 20"
+    ):
+        entropy_trainer(replace(QUICK, burn_in_frames=20))
 
 
 def test_weights_stay_finite_when_a_step_fails() -> None:

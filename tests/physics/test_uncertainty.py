@@ -41,7 +41,7 @@ def functions(laws: Laws, recording: Recording, temperature: float, u: Uncertain
     """The functions in the typical state of interior particles; volumes are those of the laws' own kernel."""
     frozen = Filter(laws, ConstantEntropy(entropy(laws)), TEMPERATURE)
     volumes = follow(frozen, WindowSource(recording, CUTOFF)).volumes
-    return learned_functions(laws, temperature, volumes, PIXELS, u)
+    return learned_functions(laws, temperature, volumes, PIXELS, u, n_dims=2)
 
 
 def entropy(laws: Laws) -> float:
@@ -131,7 +131,7 @@ def test_four_times_the_data_halve_the_error() -> None:
 
 
 def test_without_uncertainty_bands_are_unknown() -> None:
-    table = learned_functions(thermal_gas(), TEMPERATURE, np.linspace(0.4, 0.6, 20), PIXELS)
+    table = learned_functions(thermal_gas(), TEMPERATURE, np.linspace(0.4, 0.6, 20), PIXELS, n_dims=2)
     assert table[["y_low", "y_high"]].isna().all(axis=None)
 
 
@@ -140,7 +140,7 @@ def test_bands_of_positive_functions_are_positive_and_hold_the_curve() -> None:
     p = sum(x.numel() for x in free_parameters(laws))
     one, zero = torch.eye(p, dtype=torch.float64), torch.zeros(p, dtype=torch.float64)
     found = Uncertainty(0.01 * one, zero, zero, 1.0, zero, 0.3)
-    table = learned_functions(laws, TEMPERATURE, np.linspace(0.4, 0.6, 20), PIXELS, found)
+    table = learned_functions(laws, TEMPERATURE, np.linspace(0.4, 0.6, 20), PIXELS, found, n_dims=2)
     assert (table["y_low"] >= 0).all()
     assert ((table["y_low"] <= table["y"]) & (table["y"] <= table["y_high"])).all()
     noise = table[(table["quantity"] == "pair_noise_perpendicular") & (table["y"] > 0)]

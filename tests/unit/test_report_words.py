@@ -67,6 +67,27 @@ def test_verdict_of_an_unidentified_run_counts_the_isothermal_model_alone(tmp_pa
     assert "which is not above zero" in words.entropy_gain(results)
 
 
+def test_a_gain_over_a_law_that_describes_nothing_is_no_temperature(tmp_path: Path) -> None:
+    """The interval lies above zero, but a baseline wins: the sentence must not say otherwise."""
+    run = make_run(tmp_path / "run", "fit", Layer(identified=False))
+    run.summarise(
+        "fit",
+        {
+            "temperature_identified": False,
+            "entropy_gain": 0.036,
+            "entropy_gain_low": 0.026,
+            "entropy_gain_high": 0.046,
+            "loglik_constant_velocity": -0.2,
+            "loglik_diffusion": -0.1,
+            "loglik_isothermal": -0.5,
+            "loglik_filter": -0.464,
+        },
+    )
+    said = words.entropy_gain(Results(run))
+    assert "not above zero" not in said
+    assert "but diffusion predicts held-out frames no worse" in said and "not identified" in said
+
+
 def test_an_isothermal_run_claims_no_temperature_of_single_particles(tmp_path: Path) -> None:
     results = Results(make_run(tmp_path / "run", "fit", Layer(entropy="isothermal")))
     verdict = words.verdict(results)

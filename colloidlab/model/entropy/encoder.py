@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from colloidlab.dataset.windows import Window
 from colloidlab.model.entropy.inference import EntropyInference, StepOutcome, neighbour_mean
+from colloidlab.model.envelope import envelope
 from colloidlab.model.filter_state import FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
@@ -83,8 +84,7 @@ class EntropyEncoder(EntropyInference):
         square = dot(u, u)
         # Bounded or slow functions of the invariants: a track that jumps does not carry the networks away.
         inputs = torch.stack([pairs.x, torch.log1p(square), dot(pairs.e, u) / torch.sqrt(1 + square)], dim=1)
-        envelope = (1 - pairs.x) ** 3 * (1 + 3 * pairs.x)
-        summed = pairs.sum_symmetric(envelope[:, None] * self.message(inputs))
+        summed = pairs.sum_symmetric(envelope(pairs.x)[:, None] * self.message(inputs))
         departure = _LARGEST * torch.tanh(self.readout(summed)[:, 0] / _LARGEST)
         return self.initial + self.heat_capacity * departure
 

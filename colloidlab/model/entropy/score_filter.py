@@ -26,6 +26,9 @@ from colloidlab.model.transition import inverse_and_logdet
 _MAX_STEP = 0.3
 """Largest change of ln T by one observation."""
 
+_LEAST_NOISE = 1e-8
+"""Added to the variance of the kicks of a frame, in units of that of a thermal velocity: keeps its inverse finite."""
+
 
 class ScoreFilter(EntropyInference):
     """What the motion tells about the entropy, frame after frame, and how fast it is forgotten.
@@ -92,8 +95,10 @@ class ScoreFilter(EntropyInference):
         vS = brackets.velocity_entropy_covariance(step.laws, ev, before.v)
         # An isolated particle has no noise to condition on.
         eye = torch.eye(noise.shape[1], dtype=noise.dtype, device=noise.device)
+        least = _LEAST_NOISE * step.laws.k_B / step.laws.mass * ev.thermo.T.detach()
         surprise = step.corrected_v - step.predicted_v
-        kick = torch.einsum("nab,nb->na", inverse_and_logdet(noise + 1e-9 * eye)[0], surprise)
+        precision = inverse_and_logdet(noise + least[:, None, None] * eye)[0]
+        kick = torch.einsum("nab,nb->na", precision, surprise)
         limit = _MAX_STEP * c
         S = S + torch.clamp(rate + dot(vS, kick), -limit, limit)
         # Where neighbours are out of view the law cannot be followed: entropy stays near that of the neighbours.

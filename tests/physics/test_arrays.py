@@ -1,0 +1,120 @@
+"""`evaluate` on solids, mixtures and particles of unequal size; of equal fluid particles see test_published."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from colloidlab.errors import UsageError
+from colloidlab.model import (
+    Laws,
+    PowerLawAmplitudes,
+    PowerLawShear,
+    RadialKernel,
+    SpeciesAmplitudes,
+    SpeciesKernel,
+    SumOfExponentials,
+    evaluate,
+)
+
+N = 8
+RNG = np.random.default_rng(4)
+PLACE = RNG.uniform(0, 1.2, (N, 2))
+MOTION = RNG.normal(size=(N, 2))
+ENTROPY = RNG.normal(size=(N, 1))
+PAIRS = np.stack(np.triu_indices(N, 1))
+
+
+def energy() -> SumOfExponentials:
+    return SumOfExponentials([2.0], [5.0], [0.4], [0.5], [2.0], reference_volume=0.4)
+
+
+def kernel(second: float) -> RadialKernel:
+    made = RadialKernel(1)
+    with torch.no_grad():
+        made.coefficients.fill_(second)
+    return made
+
+
+def amplitudes(log_a2: float) -> PowerLawAmplitudes:
+    return PowerLawAmplitudes([log_a2], [0.5], [0.1], (1.1, 0.7, 1.6))
+
+
+def fluid() -> Laws:
+    return Laws(kernel(0.3), energy(), amplitudes(0.2), cutoff=1.0)
+
+
+def solid() -> Laws:
+    return Laws(kernel(0.3), energy(), amplitudes(0.2), cutoff=1.0, shear=PowerLawShear([3.0], [7.0]))
+
+
+def mixture(*log_a2: float) -> Laws:
+    kinds = SpeciesKernel([kernel(0.3) for _ in log_a2])
+    return Laws(kinds, energy(), SpeciesAmplitudes([amplitudes(g) for g in log_a2]), cutoff=1.0)
+
+
+def test_a_solid_at_rest_is_a_fluid_and_resists_shear_only() -> None:
+    """Undeformed, and turned as a whole, a solid has the forces of its volume; sheared, its energy rises as I does."""
+    plain = evaluate(fluid(), PLACE, MOTION, ENTROPY, PAIRS)
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    for r, forces in ((PLACE, plain.F), (PLACE @ turn.T, plain.F @ turn.T)):
+        found = evaluate(solid(), r, MOTION, ENTROPY, PAIRS, reference=PLACE)
+        np.testing.assert_allclose(found.F, forces, atol=1e-9)
+        np.testing.assert_allclose(found.U, plain.U, atol=1e-12)
+    gamma = 0.02
+    sheared = PLACE @ np.array([[1.0, gamma], [0.0, 1.0]]).T
+    found = evaluate(solid(), sheared, MOTION, ENTROPY, PAIRS, reference=PLACE)
+    more = found.U - evaluate(fluid(), sheared, MOTION, ENTROPY, PAIRS).U
+    # E = (F^T F - 1)/2 of F = 1 + gamma e_x e_y^T has E_xy = gamma/2 and E_yy = gamma^2/2: I = 2 E_xy^2 + E_yy^2/2.
+    invariant = gamma**2 / 2 + gamma**4 / 8
+    np.testing.assert_allclose(more, np.exp(3.0 + ENTROPY / 7.0) * invariant, rtol=1e-9)
+
+
+def test_labels_of_a_mixture_choose_the_functions() -> None:
+    """Three equal kinds are one species; where only the mixed pair has noise, a particle among its like has none."""
+    species = np.arange(N) % 2
+    one = evaluate(fluid(), PLACE, MOTION, ENTROPY, PAIRS)
+    same = evaluate(mixture(0.2, 0.2, 0.2), PLACE, MOTION, ENTROPY, PAIRS, species=species)
+    for name in one:
+        np.testing.assert_allclose(same[name], one[name], rtol=1e-12)
+    other = mixture(0.2, 3.0, 0.2)
+    alike = evaluate(other, PLACE, MOTION, ENTROPY, PAIRS, species=np.ones(N, dtype=int))
+    np.testing.assert_allclose(alike.dvdt, one.dvdt, rtol=1e-12)
+    mixed = evaluate(other, PLACE, MOTION, ENTROPY, PAIRS, species=species)
+    assert (
+        np.trace(mixed.cov[:, :2, :2], axis1=1, axis2=2) > np.trace(one.cov[:, :2, :2], axis1=1, axis2=2)
+    ).all()
+
+
+def test_sizes_scale_the_cutoff_of_every_pair() -> None:
+    """All twice as large is the same as all distances half as long, with forces half as large."""
+    far, v = 2 * PLACE, MOTION
+    found = evaluate(fluid(), far, v, ENTROPY, PAIRS, scale=np.full(N, 2.0))
+    near = evaluate(fluid(), PLACE, v, ENTROPY, PAIRS)
+    np.testing.assert_allclose(found.F, near.F / 2, rtol=1e-12)
+    np.testing.assert_allclose(found.cov, near.cov, rtol=1e-12)
+    two = np.array([[0.0, 0.0], [1.2, 0.0]])
+    pair, zero = np.array([[0], [1]]), np.zeros((2, 1))
+    for scale, touches in ((None, False), ([1.0, 1.5], True), ([1.0, 1.3], False)):
+        force = evaluate(fluid(), two, np.zeros((2, 2)), zero, pair, scale=scale).F
+        assert (np.abs(force).sum() > 0) == touches
+
+
+def test_what_is_missing_or_too_much_is_said() -> None:
+    at = PLACE, MOTION, ENTROPY, PAIRS
+    labels = np.zeros(N, dtype=int)
+    with pytest.raises(UsageError, match="laws of a solid: give `reference`"):
+        evaluate(solid(), *at)
+    with pytest.raises(UsageError, match="do not belong"):
+        evaluate(solid(), *at, reference=PLACE[:3])
+    with pytest.raises(UsageError, match="leave `reference` out"):
+        evaluate(fluid(), *at, reference=PLACE)
+    with pytest.raises(UsageError, match="mixture of 2 species: give `species`"):
+        evaluate(mixture(0.1, 0.2, 0.3), *at)
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        evaluate(mixture(0.1, 0.2, 0.3), *at, species=labels + 2)
+    with pytest.raises(UsageError, match="leave `species` out"):
+        evaluate(fluid(), *at, species=labels)
+    with pytest.raises(UsageError, match="radius over the mean radius"):
+        evaluate(fluid(), *at, scale=np.zeros(N))
