@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from colloidlab.benchmarks.learner_functions import Functions, function_errors
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
-from colloidlab.model import brackets
-from colloidlab.model.energy import Isothermal
 from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import EntropyForm
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
-from colloidlab.model.laws import Laws
-from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.sequence import WindowSource
-from colloidlab.model.tensors import dot, float64
+from colloidlab.model.tensors import float64
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.indirect import correct_laws
@@ -104,7 +99,7 @@ def learn(
     entropy : str
         Form of the entropy inference that is fitted; the oracle's is the score filter.
     corrections : int
-        Rounds of `rollout.indirect` for the law with entropy.
+        Rounds of `rollout.indirect`, for both laws.
     """
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
@@ -116,7 +111,8 @@ def learn(
     if corrections:
         uncorrected = function_errors(fit.thermal.laws, gas, held_out)
         windows, split = WindowSource(seen, gas.cutoff), _split(seen)
-        correct_laws(fit.thermal, windows, split, seed=seed, rounds=corrections, monitor=monitor)
+        for filter_ in (fit.isothermal, fit.thermal):
+            correct_laws(filter_, windows, split, seed=seed, rounds=corrections, monitor=monitor)
     recording = observe(held_out, sigma, seed=seed + _OTHER)
     windows = WindowSource(recording, gas.cutoff)
     isothermal, thermal = pass_both(fit, windows, monitor)
@@ -169,7 +165,7 @@ def _oracle(gas: Gas, windows: WindowSource, monitor: Monitor) -> Pass:
     for information, process in _GAINS:
         inference = ScoreFilter(_PRIOR, information, process, initial=start)
         passes.append(follow(Filter(laws, inference, gas.temperature), windows, monitor, "oracle"))
-    return max(passes, key=lambda p: float(p.loglik.sum()))
+    return max(passes, key=lambda p: float(p.loglik[:BURN_IN].sum()))
 
 
 def temperature_error(learned: Learned, found: Pass) -> tuple[float, float]:
@@ -181,150 +177,3 @@ def temperature_error(learned: Learned, found: Pass) -> tuple[float, float]:
     spread = ln_t.std() * true.std()
     correlation = float(np.corrcoef(ln_t, true)[0, 1]) if spread > 0 else 0.0
     return float(np.sqrt(np.mean((ln_t - true) ** 2))), correlation
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """Relative deviation of a fitted from the true function: the largest of five bins, and that of all together."""
-
-    largest: float
-    overall: float
-
-
-@dataclass(frozen=True)
-class Functions:
-    """Deviations of the fitted from the true functions over the visited range.
-
-    Attributes
-    ----------
-    noise : Deviation
-        Of tr K/D, the squared amplitudes, in bins of distance.
-    friction : Deviation
-        Of the trace of Gamma over D.
-    pressure : Deviation
-        Of the mean virial of a particle, in bins of the true one.
-    """
-
-    noise: Deviation
-    friction: Deviation
-    pressure: Deviation
-
-
-def function_errors(laws: Laws, gas: Gas, motion: Motion) -> Functions:
-    """Compare fitted with true functions at the true positions and temperatures of a recording.
-
-    Kernels and volumes are told apart by no trajectory, so that what they make is compared: noise, friction and
-    virial, each at the particles' own temperatures.
-    """
-    true = gas_laws(gas)
-    sums: list[np.ndarray] = []
-    for pairs, T in _frames(gas, motion):
-        with torch.no_grad():
-            one, other = (_at_temperature(part, pairs, T) for part in (laws, true))
-        sums.append(_binned(one, other, pairs))
-    total = np.sum(sums, axis=0)
-    parts = (total[k : k + _BINS] for k in range(0, len(total), _BINS))
-    return Functions(*(_deviation(part) for part in parts))
-
-
-@dataclass(frozen=True)
-class ForceErrors:
-    """What the pressure does: a pressure that is the same all around makes no force, and its level is hardly seen.
-
-    Attributes
-    ----------
-    slope, rms : float
-        Regression of the fitted net force of a particle on the true one, and the rms difference over the rms true force.
-    virial_slope : float
-        Regression of the fitted virial of a particle on the true one: how the pressure varies, whatever its level.
-    """
-
-    slope: float
-    rms: float
-    virial_slope: float
-
-
-def force_errors(laws: Laws, gas: Gas, motion: Motion) -> ForceErrors:
-    """Compare fitted with true forces at the true positions and temperatures of a recording."""
-    true = gas_laws(gas)
-    forces, virials = [], []
-    for pairs, T in _frames(gas, motion):
-        with torch.no_grad():
-            both = [_at_temperature(part, pairs, T) for part in (laws, true)]
-        forces.append([ev.force.numpy().ravel() for ev in both])
-        virials.append([_virial(ev, pairs) for ev in both])
-    found, expected = np.concatenate(forces, axis=1)
-    size = float(expected @ expected)
-    virial, true_virial = np.concatenate(virials, axis=1)
-    return ForceErrors(
-        slope=float(found @ expected) / size,
-        rms=float(np.sqrt(((found - expected) ** 2).sum() / size)),
-        virial_slope=float(np.polyfit(true_virial, virial, 1)[0]),
-    )
-
-
-def volumes(laws: Laws, gas: Gas, motion: Motion) -> np.ndarray:
-    """V of all particles in some frames, by the kernel of these laws."""
-    found = []
-    for pairs, _ in _frames(gas, motion):
-        with torch.no_grad():
-            found.append(brackets.evaluate(laws, pairs, torch.zeros(pairs.n, dtype=torch.float64)).volume)
-    return np.asarray(torch.cat(found))
-
-
-def _deviation(sums: np.ndarray) -> Deviation:
-    """Of sums over bins of (fitted, true)."""
-    share = sums[:, 0] / sums[:, 1] - 1
-    overall = sums[:, 0].sum() / sums[:, 1].sum() - 1
-    return Deviation(float(np.abs(share[np.isfinite(share)]).max()), float(overall))
-
-
-_BINS = 5
-VISITED = _NEAR, _FAR = 0.25, 0.85
-"""Distances in units of the cutoff: nearer ones are rare, farther ones feel next to nothing."""
-
-
-def _frames(gas: Gas, motion: Motion) -> Iterator[tuple[Pairs, torch.Tensor]]:
-    """True pairs and temperatures of a dozen frames of a recording."""
-    for frame in range(0, len(motion.r), max(len(motion.r) // 12, 1)):
-        yield _pairs(gas, torch.as_tensor(motion.r[frame])), torch.as_tensor(motion.T[frame])
-
-
-def _pairs(gas: Gas, r: torch.Tensor) -> Pairs:
-    from colloidlab.dataset.graph import find_pairs
-
-    box = np.full(gas.n_dims, gas.box)
-    index = torch.as_tensor(find_pairs(r.numpy(), gas.cutoff, box=box))
-    return pair_geometry(r, index, gas.cutoff, torch.ones_like(r[:, 0]), torch.as_tensor(box))
-
-
-def _at_temperature(laws: Laws, pairs: Pairs, T: torch.Tensor) -> brackets.Evaluation:
-    zero = torch.zeros_like(T)
-    volume = brackets.evaluate(laws, pairs, zero).volume
-    if isinstance(laws.energy, Isothermal):
-        return brackets.evaluate(laws, pairs, zero)
-    return brackets.evaluate(laws, pairs, laws.energy.entropy(T, volume))
-
-
-def _binned(one: brackets.Evaluation, other: brackets.Evaluation, pairs: Pairs) -> np.ndarray:
-    """Sums over bins of (fitted, true): noise and friction by distance, virial by the true virial; (3 bins, 2)."""
-    dim = pairs.e.shape[1]
-    place = ((pairs.x.numpy() - _NEAR) / (_FAR - _NEAR) * _BINS).astype(int)
-    inside = (pairs.x.numpy() >= _NEAR) & (pairs.x.numpy() < _FAR)
-
-    def by_distance(perp: str, par: str) -> np.ndarray:
-        columns = [((dim - 1) * getattr(ev, perp) + getattr(ev, par)).numpy() / dim for ev in (one, other)]
-        return np.column_stack(
-            [np.bincount(place[inside], weights=c[inside], minlength=_BINS) for c in columns]
-        )
-
-    virials = [_virial(ev, pairs) for ev in (one, other)]
-    rank = np.argsort(np.argsort(virials[1])) * _BINS // len(virials[1])
-    by_rank = np.column_stack([np.bincount(rank, weights=v, minlength=_BINS) for v in virials])
-    return np.concatenate([by_distance("k_perp", "k_par"), by_distance("g_perp", "g_par"), by_rank])
-
-
-def _virial(ev: brackets.Evaluation, pairs: Pairs) -> np.ndarray:
-    """1/(2 D) sum_j r_ij f_ij of every particle: its share of the pressure times the volume."""
-    push = dot(brackets.pair_force(ev), pairs.e)
-    return np.asarray(pairs.sum_symmetric(pairs.r * push).numpy() / (2 * pairs.e.shape[1]))

@@ -8,15 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from colloidlab.benchmarks.finite_difference import fit_finite_differences
-from colloidlab.benchmarks.learner_gas import (
-    FULL,
-    SCORING_ROUNDS,
-    VISITED,
-    Functions,
-    Size,
-    function_errors,
-    volumes,
-)
+from colloidlab.benchmarks.learner_functions import VISITED, Functions, function_errors, volumes
+from colloidlab.benchmarks.learner_gas import FULL, SCORING_ROUNDS, Size
 from colloidlab.benchmarks.learner_temperature import deviation_rows
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.dataset.regime import judge
@@ -117,7 +110,6 @@ def _case(
     if isinstance(found.error, LocalisationError):
         fitted = float(found.error.variance.sqrt())
         yield at_most(f"{name}: error found / true - 1", abs(fitted / sigma - 1), _BAR)
-        return
     naive = fit_finite_differences(
         windows, split, guess, steps=size.isothermal_steps, seed=seed, monitor=monitor
     )

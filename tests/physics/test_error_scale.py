@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from colloidlab.benchmarks.learner_gas import function_errors
+from colloidlab.benchmarks.learner_functions import function_errors
 from colloidlab.dataset.recording import Recording, from_tracks, rectangle_edge_distance
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from colloidlab.benchmarks.finite_difference import fit_finite_differences
-from colloidlab.benchmarks.learner_gas import function_errors
+from colloidlab.benchmarks.learner_functions import function_errors
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.errors import ColloidlabError

@@ -10,7 +10,8 @@ import torch
 
 from colloidlab.benchmarks import learner_positions
 from colloidlab.benchmarks.learner import benchmark_learner
-from colloidlab.benchmarks.learner_gas import Size, force_errors
+from colloidlab.benchmarks.learner_functions import force_errors, function_errors
+from colloidlab.benchmarks.learner_gas import Size
 from colloidlab.dataset.split import Split
 from colloidlab.errors import UsageError
 from colloidlab.model.filter import Filter
@@ -39,14 +40,14 @@ def test_positions_are_fitted_corrected_and_compared(monkeypatch: pytest.MonkeyP
     rows = {row.name: row for row in benchmark_learner(["positions"], size=TINY)}
     assert corrected == [learner_positions.CORRECTIONS] * 2
     for case in cases:
-        for quantity in ("noise", "friction", "pressure"):
+        for quantity in ("noise across", "noise along", "noise", "friction", "pressure"):
             assert rows[f"{case}: {quantity}, largest deviation"].bar == "<= 0.1"
             # Beside it, without a bar: what the likelihood alone finds.
             assert rows[f"{case}, likelihood alone: {quantity}, largest deviation"].bar == ""
         share = rows[f"{case}: points of the true curves in the 95 % bands"]
         assert 0 <= share.value <= 1 and share.bar == ">= 0.8"
         assert rows[f"{case}: width of the bands, median of upper / lower"].value > 1
-    assert "seen, finite differences: noise, largest deviation" in rows
+        assert f"{case}, finite differences: noise, largest deviation" in rows
     assert rows["every second, not known: error found / true - 1"].bar == "<= 0.1"
     assert all(math.isfinite(row.value) for row in rows.values())
 
@@ -78,3 +79,23 @@ def test_a_law_with_half_the_pressure_makes_half_the_force() -> None:
         laws.energy.log_beta -= math.log(2)
     half = force_errors(laws, gas, motion)
     assert (half.slope, half.rms, half.virial_slope) == pytest.approx((0.5, 0.5, 0.5), rel=1e-6)
+
+
+def test_errors_of_the_amplitudes_do_not_hide_in_their_trace() -> None:
+    """Less noise across and more along a pair, so that tr K stays; and twice the conduction."""
+    gas = Gas(n=40)
+    motion = simulate_gas(gas, 4, seed=1)
+    laws = gas_laws(gas)
+    exact = function_errors(laws, gas, motion)
+    assert all(found.largest < 1e-12 for found in vars(exact).values())
+    with torch.no_grad():
+        # tr K = A^2 + B^2/2 at D = 2 with K_perp = A^2/2 and K_par = (A^2 + B^2)/2.
+        laws.amplitudes.A += math.log(0.75)
+        laws.amplitudes.B += math.log(1.5)
+        laws.amplitudes.C += math.log(2)
+    found = function_errors(laws, gas, motion)
+    assert found.noise.overall == pytest.approx(0, abs=1e-12)
+    assert found.noise_across.overall == pytest.approx(-0.25, rel=1e-9)
+    assert found.noise_along.overall == pytest.approx(0.125, rel=1e-9)
+    assert found.conduction is not None and found.conduction.overall == pytest.approx(1, rel=1e-9)
+    assert found.pressure.largest < 1e-12
