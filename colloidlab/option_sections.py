@@ -250,7 +250,9 @@ class FitConfig(Section):
     patience: int = Field(
         5, ge=1, description="Looks at the validation block without a better one after which a phase ends"
     )
-    window_frames: int = Field(20, ge=4, description="Frames over which gradients are carried back")
+    window_frames: int = Field(
+        20, ge=4, description="Frames over which gradients are carried back, at most the training block"
+    )
     burn_in_frames: int = Field(
         10,
         ge=0,

@@ -57,9 +57,10 @@ class EntropyTrainer:
         self.filter = move(start, machine.device, machine.dtype)
         self._windows = windows.in_precision(machine.dtype)
         self._options, self._machine = options, machine
-        n = options.window_frames
-        last = split.train[1] - n - 1
-        self._starts = range(split.train[0], max(last, split.train[0]) + 1, n)
+        # A window holds one frame more than it has steps, and none of another block.
+        n = min(options.window_frames, split.train[1] - split.train[0] - 1)
+        self._n = n
+        self._starts = range(split.train[0], split.train[1] - n, n)
         self._validation = (split.train[0] + n * len(self._starts), split.validation)
         self._visited = self._starts[options.burn_in_frames // n :]
         if not self._visited:
@@ -108,10 +109,10 @@ class EntropyTrainer:
 
     def _first_pass(self, journal: Journal, phase: str) -> None:
         """A state for the start of every window."""
-        if self._starts[-1] + self._options.window_frames in self._carried:
+        if self._starts[-1] + self._n in self._carried:
             return
         for start in journal.monitor.track(self._starts, f"fit, first pass, {phase}"):
-            window = self._windows(start, start + self._options.window_frames + 1)
+            window = self._windows(start, start + self._n + 1)
             state, _, _ = run_window(self.filter, self._carried.place(window), window)
             self._carried.keep(state, window)
 
@@ -120,7 +121,7 @@ class EntropyTrainer:
         # Here, because torch-geometric takes seconds to import.
         from colloidlab.dataset.window_data import WindowDataset, window_loader
 
-        dataset = WindowDataset(self._windows, self._visited, self._options.window_frames + 1)
+        dataset = WindowDataset(self._windows, self._visited, self._n + 1)
         return (data.window() for data in window_loader(dataset, self._sampler))
 
     @cached_property
@@ -144,8 +145,8 @@ class EntropyTrainer:
         first, (begin, stop) = self._validation
         carried = self._carried[first]
         total = count = 0.0
-        for a in range(first, stop - 1, self._options.window_frames):
-            b = min(a + self._options.window_frames, stop - 1)
+        for a in range(first, stop - 1, self._n):
+            b = min(a + self._n, stop - 1)
             window = self._windows(a, b + 1)
             state, t, c = run_window(self.filter, carried.place(window), window, skip=max(begin - a, 0))
             carried = CarriedState.take(state, window)

@@ -137,11 +137,12 @@ def test_the_learned_temperature_is_the_true_one(waved: Learned) -> None:
     assert float(waved.fit.thermal.laws.amplitudes.powers[0].detach()) > 0
 
 
-def test_training_never_reads_a_test_frame() -> None:
-    """Positions of the test block may be anything: laws and curves are the same bits."""
+@pytest.mark.parametrize("window_frames", [6, 40])
+def test_training_never_reads_a_test_frame(window_frames: int) -> None:
+    """Positions of the test block may be anything: laws and curves are the same bits, also where a window is too long."""
     laws = thermal_gas()
     motion = simulate(laws, n=100, n_frames=50, seed=71)
-    options = TrainOptions(isothermal_steps=2, filter_steps=4, window_frames=6, burn_in_frames=3)
+    options = TrainOptions(isothermal_steps=2, filter_steps=4, window_frames=window_frames, burn_in_frames=3)
     split = split_by_time(0, 50, 0.6, 0.18)
     tracks = watch(motion, 0.05)
     guess = first_guess(record(tracks, motion.box), judge(record(tracks, motion.box), 1.5 * CUTOFF), CUTOFF)
