@@ -37,7 +37,8 @@ from napari_plugin.recolouring import (
 from napari_plugin.run_words import NO_RUN, missing_events, missing_stages, readout
 from napari_plugin.scene import Scene
 from napari_plugin.series import curves
-from napari_plugin.shown_runs import ShownRun, current_frame, followed_run, go_to_frame
+from napari_plugin.shown_runs import ShownRun, followed_run
+from napari_plugin.slider import current_frame, go_to_frame
 from napari_plugin.time_plot import TimePlot
 
 _AMBER = "color: #ffb454"
@@ -347,12 +348,12 @@ class Explore(QWidget):
             self.select([p for p in before if p != found] if found in before else [*before, found])
 
     def _go(self, frame: int) -> None:
-        go_to_frame(self._viewer, self._run, frame)
+        go_to_frame(self._viewer, frame, self._run.scene.n_space)
 
     def _follow_slider(self, event: Any = None) -> None:
         if self.shown is None:
             return
-        frame = current_frame(self._viewer, self.shown)
+        frame = current_frame(self._viewer, self.shown.scene.n_space)
         self.plot.set_frame(frame)
         self.values.setText(readout(self.plot.curves, frame, self.shown, self._mine.choice))
         self.values.show()

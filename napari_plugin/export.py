@@ -38,7 +38,8 @@ from napari_plugin.jobs import Outcome
 from napari_plugin.labels import BAD, text_label
 from napari_plugin.places import is_there, to_path
 from napari_plugin.scene import NAMESPACE
-from napari_plugin.shown_runs import current_frame, shown_runs
+from napari_plugin.shown_runs import shown_runs
+from napari_plugin.slider import current_frame, frame_axis
 from napari_plugin.stages import REPORT, Task, flag, join_words
 
 _FILM, _FRAME, _VIEW, _REPORT = "Film…", "Picture of this frame…", "Picture of the view…", "Report"
@@ -235,9 +236,8 @@ class Export(QWidget):
     def _frame(self) -> int:
         folder = self._folder()
         shown = None if folder is None else shown_runs(self._viewer).get(str(folder.resolve()))
-        if shown is not None:
-            return max(0, current_frame(self._viewer, shown))
-        return max(0, round(self._viewer.dims.point[0])) if self._viewer.dims.ndim > 2 else 0
+        n_space = 2 if shown is None else shown.scene.n_space
+        return max(0, current_frame(self._viewer, n_space)) if frame_axis(self._viewer, n_space) >= 0 else 0
 
     def _of_this_frame(self) -> ExportConfig:
         frame = self._frame()

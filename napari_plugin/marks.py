@@ -12,7 +12,8 @@ from napari.layers import Layer
 from napari_plugin.coordinates import arrows_to_napari, from_napari, to_napari
 from napari_plugin.particle_layers import diameters
 from napari_plugin.scene import NAMESPACE, LayerData, Scene
-from napari_plugin.shown_runs import ShownRun, go_to_frame
+from napari_plugin.shown_runs import ShownRun
+from napari_plugin.slider import go_to_frame
 
 COLOURS = ("#4fb3ff", "#ffa62b", "#3ddc97", "#ff6f91", "#c792ea", "#d6cf3a", "#ff5c39", "#9ad1d4")
 """Of selected particles, in the plot and in the picture alike."""
@@ -76,7 +77,7 @@ def event_bonds(scene: Scene, event: pd.Series) -> LayerData:
 def show_event(viewer: Any, shown: ShownRun, event: pd.Series) -> None:
     """Go to an event: its frame on the slider, its place in the middle of the picture, its bonds drawn."""
     _show_mark(viewer, shown, event_bonds(shown.scene, event), ("edge_color",))
-    go_to_frame(viewer, shown, int(event["frame"]))
+    go_to_frame(viewer, int(event["frame"]), shown.scene.n_space)
     [marks] = shown.of("events")[:1]
     place = marks.data_to_world(to_napari(event.to_frame().T.infer_objects())[0])[1:]
     camera = viewer.scene.camera

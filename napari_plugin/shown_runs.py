@@ -86,18 +86,3 @@ def followed_run(viewer: Any, last: str) -> ShownRun | None:
         if path in runs:
             return runs[path]
     return next(iter(runs.values()), None)
-
-
-def frame_axis(viewer: Any, shown: ShownRun) -> int:
-    """Which of the viewer's axes counts the frames of a run: layers of more dimensions put theirs in front."""
-    return int(viewer.dims.ndim) - 1 - shown.scene.n_space
-
-
-def current_frame(viewer: Any, shown: ShownRun) -> int:
-    """Frame on which the slider stands."""
-    return round(viewer.dims.point[frame_axis(viewer, shown)])
-
-
-def go_to_frame(viewer: Any, shown: ShownRun, frame: int) -> None:
-    """Move the slider; it stops at its ends."""
-    viewer.dims.set_point(frame_axis(viewer, shown), frame)

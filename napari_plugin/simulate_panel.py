@@ -24,6 +24,7 @@ from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
 from napari_plugin.showing import show_rollout, show_to_compare
 from napari_plugin.shown_runs import about, shown_runs
+from napari_plugin.slider import current_frame, frame_axis, go_to_frame
 
 STATISTICS = {"g_r": "g(r)", "msd": "MSD", "d2min": "D²min"}
 """Of `comparison.parquet`, with their names."""
@@ -96,9 +97,9 @@ class SimulatePanel(QWidget):
 
     def _take_frame(self) -> None:
         try:
-            if self._viewer.dims.ndim < 3:
+            if frame_axis(self._viewer) < 0:
                 raise UsageError("there is no slider yet; open the run or its recording first")
-            frame = round(float(self._viewer.dims.point[0]))
+            frame = current_frame(self._viewer)
             if self._run is None or not self._run.has("state.parquet"):
                 raise InputError("there is nothing to start from yet; press Fit first")
             check_start(self._run.read_table("state"), frame)
@@ -230,8 +231,8 @@ class SimulatePanel(QWidget):
         first = self.live.first_frame
         if first is None and self._run is not None:
             first = self._run.facts("simulate").get("first_frame")
-        if first is not None:
-            self._viewer.dims.set_point(0, first)
+        if first is not None and frame_axis(self._viewer) >= 0:
+            go_to_frame(self._viewer, first)
 
 
 def _title(results: Results, name: str) -> str:
