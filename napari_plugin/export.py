@@ -31,6 +31,7 @@ from colloidlab.config import Config, ExportConfig, describe
 from colloidlab.errors import Cancelled, ColloidlabError
 from colloidlab.progress import Monitor
 from colloidlab.report.film import write_export, write_png
+from colloidlab.report.film_data import why_no_rollout
 from colloidlab.run import Run
 from napari_plugin.form import SectionForm
 from napari_plugin.job_bar import JobBar, explain
@@ -180,8 +181,8 @@ class Export(QWidget):
         except ValidationError as error:
             return describe(error, advice="")
         folder = self._folder()
-        if options.rollout and folder is not None and not (folder / "rollout.zarr").exists():
-            return "this run has no rollout: simulate first (Analyse), or take 'rollout' off to show the experiment alone"
+        if options.rollout and folder is not None and not is_there(folder / "rollout.zarr"):
+            return _no_rollout(folder)
         return ""
 
     def _folder(self) -> Path | None:
@@ -342,6 +343,17 @@ def export_command(folder: Path, path: Path, options: ExportConfig) -> str:
         if (value := getattr(options, name)) != info.default:
             words += flag(name.replace("_", "-"), value)
     return join_words(words)
+
+
+def _no_rollout(folder: Path) -> str:
+    """Why a run has no rollout, and what to do."""
+    try:
+        why = why_no_rollout(Run(folder))
+    except ColloidlabError as error:
+        return str(error)
+    if why:
+        return f"this run has no rollout: {why}; take 'rollout' off to show the experiment alone"
+    return "this run has no rollout: simulate first (Analyse), or take 'rollout' off to show the experiment alone"
 
 
 def _export(folder: Path, path: Path, options: ExportConfig, monitor: Monitor) -> dict[str, Any]:
