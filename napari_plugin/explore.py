@@ -34,7 +34,7 @@ from napari_plugin.recolouring import (
     title,
     usual_look,
 )
-from napari_plugin.run_words import NO_RUN, missing_events, missing_stages, readout
+from napari_plugin.run_words import missing_events, missing_stages, no_run, readout
 from napari_plugin.scene import Scene
 from napari_plugin.series import curves
 from napari_plugin.shown_runs import ShownRun, followed_run
@@ -181,7 +181,7 @@ class Explore(QWidget):
         """Follow the selected layer's run, and its quantity where it shows one."""
         last = self.shown.path if self.shown else ""
         shown = self.shown = followed_run(self._viewer, last)
-        self.note.setText("" if shown else NO_RUN)
+        self.note.setText("" if shown else no_run(self._viewer))
         self.note.setVisible(shown is None)
         self.body.setVisible(shown is not None)
         if shown is None:

@@ -57,6 +57,13 @@ def about(layer: Any) -> dict[str, Any]:
     return found
 
 
+def without_particles(viewer: Any) -> str:
+    """Path of a run that has layers, but whose `particles` were removed; that of the selected layer, if it is one."""
+    known, active = shown_runs(viewer), viewer.layers.selection.active
+    layers = [*([] if active is None else [active]), *viewer.layers]
+    return next((p for layer in layers if (p := str(about(layer).get("run", ""))) and p not in known), "")
+
+
 def shown_runs(viewer: Any) -> dict[str, ShownRun]:
     """Runs of a viewer by their path, in the order of their layers; without those whose `particles` were removed."""
     layers: dict[str, list[Any]] = {}

@@ -23,7 +23,7 @@ from napari_plugin.layers import member_layers
 from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
 from napari_plugin.showing import show_rollout, show_to_compare
-from napari_plugin.shown_runs import about, shown_runs
+from napari_plugin.shown_runs import about
 from napari_plugin.slider import current_frame, frame_axis, go_to_frame
 
 STATISTICS = {"g_r": "g(r)", "msd": "MSD", "d2min": "D²min"}
@@ -206,9 +206,10 @@ class SimulatePanel(QWidget):
     def _shown_member(self) -> int:
         """The member of this run that the viewer shows, counted from 0; the first one where it shows none."""
         run = "" if self._run is None else str(self._run.path.resolve())
-        shown = shown_runs(self._viewer).get(run)
-        layer = None if shown is None else shown.rollout_layer()
-        return 0 if layer is None else int(about(layer)["member"])
+        for layer in reversed(self._viewer.layers):
+            if about(layer).get("kind") == "rollout" and about(layer)["run"] == run:
+                return int(about(layer)["member"])
+        return 0
 
     def _change_member(self, value: int) -> None:
         if self.live.layer is not None and self.live.layer in self._viewer.layers:

@@ -35,7 +35,7 @@ from napari_plugin.recolouring import (
     title,
     usual_look,
 )
-from napari_plugin.run_words import missing_events, missing_stages, readout
+from napari_plugin.run_words import NO_RUN, missing_events, missing_stages, no_run, readout
 from napari_plugin.series import band, curves, particle_curve, summary_curve
 from napari_plugin.showing import show_run
 from napari_plugin.shown_runs import ShownRun, about, followed_run, shown_runs
@@ -298,6 +298,20 @@ def test_the_selected_layers_run_is_followed(run: Run, unidentified_run: Run) ->
     viewer.add_points(np.zeros((1, 4)))
     go_to_frame(viewer, 11)
     assert viewer.dims.point[1] == 11 and current_frame(viewer) == 11
+
+
+def test_a_run_whose_particles_were_removed_is_called_so(run: Run) -> None:
+    viewer = ViewerModel()
+    assert no_run(viewer) == NO_RUN
+    shown = shown_in(viewer, run)
+    viewer.layers.remove(shown.of("particles")[0])
+    assert followed_run(viewer, "") is None
+    assert (
+        no_run(viewer).startswith("The layer particles of run was removed")
+        and "open" in no_run(viewer).lower()
+    )
+    viewer.layers.clear()
+    assert no_run(viewer) == NO_RUN
 
 
 def test_what_a_run_lacks_is_said(run: Run, tmp_path: Path) -> None:
