@@ -25,11 +25,13 @@ AROUND_FRAMES = 10
 _RING = 1.3
 
 
-def rings(scene: Scene, table: pd.DataFrame, particles: Sequence[int]) -> LayerData:
+def rings(
+    scene: Scene, table: pd.DataFrame, particles: Sequence[int], name: str = "selected particles"
+) -> LayerData:
     """A ring around every selected particle, in the colour of its curve."""
     rows = table[table["particle"].isin(particles)].reset_index(drop=True)
     order = {particle: k for k, particle in enumerate(particles)}
-    arguments = scene.arguments("selected particles", "selection", visible=True)
+    arguments = scene.arguments(name, name, visible=True)
     arguments |= {
         "features": rows[["particle"]],
         "size": _RING * diameters(rows),
@@ -40,9 +42,15 @@ def rings(scene: Scene, table: pd.DataFrame, particles: Sequence[int]) -> LayerD
     return to_napari(rows), arguments, "points"
 
 
-def show_rings(viewer: Any, shown: ShownRun, table: pd.DataFrame, particles: Sequence[int]) -> None:
-    """Ring the particles that are selected, and no others."""
-    data, arguments, kind = rings(shown.scene, table, particles)
+def show_rings(
+    viewer: Any,
+    shown: ShownRun,
+    table: pd.DataFrame,
+    particles: Sequence[int],
+    name: str = "selected particles",
+) -> None:
+    """Ring the particles that are selected, and no others; each name is a layer of its own."""
+    data, arguments, kind = rings(shown.scene, table, particles, name)
     _show_mark(viewer, shown, (data, arguments, kind), ("size", "border_color"))
 
 
