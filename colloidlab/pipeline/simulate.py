@@ -17,6 +17,7 @@ from colloidlab.config import Config, SimulateConfig
 from colloidlab.dataset.recording import Recording
 from colloidlab.errors import FitRefused, RolloutStopped
 from colloidlab.files import sha256
+from colloidlab.indicators.camera_noise import localisation_noise
 from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit
 from colloidlab.option_text import parse_force
@@ -31,7 +32,6 @@ from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import follow, read_drive
 from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
 from colloidlab.rollout.forcing import UniformForce
-from colloidlab.rollout.localisation import localisation_noise
 from colloidlab.run import Run, digest
 
 _log = logging.getLogger(__name__)

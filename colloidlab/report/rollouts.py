@@ -12,7 +12,6 @@ import zarr
 
 from colloidlab.config import SimulateConfig
 from colloidlab.errors import InputError
-from colloidlab.rollout.localisation import localisation_noise
 from colloidlab.run import Run
 
 
@@ -97,6 +96,8 @@ def as_observed(run: Run, rollout: Rollout) -> pd.DataFrame:
     InputError
         The model does not say how large they are.
     """
+    from colloidlab.indicators.camera_noise import localisation_noise  # their compiler is slow to import
+
     path = run.path / "model" / "model.json"
     try:
         sigma = float(json.loads(path.read_text(encoding="utf-8"))["sigma_px"])
