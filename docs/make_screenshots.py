@@ -149,6 +149,7 @@ def analyse(stage: Stage) -> np.ndarray:
     widget = Analyse(stage.viewer)
     widget.places.recording.setText(f"sample_videos/{SAMPLE.name}")
     widget.places.folder.setText("runs/sheared_monolayer")
+    widget.places.recording.setCursorPosition(0)
     widget.form.setCurrentIndex(list(Config.model_fields).index("track"))
     return stage.widget(widget)
 
@@ -218,6 +219,7 @@ def repair(stage: Stage) -> np.ndarray:
     widget.buttons["Undo"].click()
     layer.selected_data = set()
     stage.viewer.window.remove_dock_widget(dock)
+    stage.viewer.layers.remove("to be repaired")
     return picture
 
 

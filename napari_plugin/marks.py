@@ -26,7 +26,11 @@ _RING = 1.3
 
 
 def rings(
-    scene: Scene, table: pd.DataFrame, particles: Sequence[int], name: str = "selected particles"
+    scene: Scene,
+    table: pd.DataFrame,
+    particles: Sequence[int],
+    name: str = "selected particles",
+    colours: Sequence[str] = COLOURS,
 ) -> LayerData:
     """A ring around every selected particle, in the colour of its curve."""
     rows = table[table["particle"].isin(particles)].reset_index(drop=True)
@@ -36,7 +40,7 @@ def rings(
         "features": rows[["particle"]],
         "size": _RING * diameters(rows),
         "face_color": "transparent",
-        "border_color": [COLOURS[order[p] % len(COLOURS)] for p in rows["particle"]] or COLOURS[0],
+        "border_color": [colours[order[p] % len(colours)] for p in rows["particle"]] or colours[0],
         "border_width": 0.1,
     }
     return to_napari(rows), arguments, "points"
@@ -48,9 +52,10 @@ def show_rings(
     table: pd.DataFrame,
     particles: Sequence[int],
     name: str = "selected particles",
+    colours: Sequence[str] = COLOURS,
 ) -> None:
     """Ring the particles that are selected, and no others; each name is a layer of its own."""
-    data, arguments, kind = rings(shown.scene, table, particles, name)
+    data, arguments, kind = rings(shown.scene, table, particles, name, colours)
     _show_mark(viewer, shown, (data, arguments, kind), ("size", "border_color"))
 
 

@@ -52,6 +52,9 @@ _HOW = (
 _RINGS = "to be repaired"
 """Name of the layer that rings what is selected."""
 
+_COLOURS = ("#4fb3ff", "#ff5ad2", "#3ddc97", "#ff5c39", "#c792ea", "#ffffff")
+"""Of the rings, none like the outlines of `particles`."""
+
 _LATER_STAGES = {"indicators": "indicators", "fit": "fit", "simulate": "simulation", "report": "report"}
 
 
@@ -191,7 +194,7 @@ class RepairTracks(QWidget):
         if self.corrections is not None and self.shown is not None:
             chosen = self.corrections.selected()
             few = chosen if len(chosen) <= MOST_CURVES else []
-            show_rings(self._viewer, self.shown, self.corrections.table_of(few), few, _RINGS)
+            show_rings(self._viewer, self.shown, self.corrections.table_of(few), few, _RINGS, _COLOURS)
             # The rings may be a new layer of the run.
             self.shown = followed_run(self._viewer, self.shown.path)
         self._tell()
