@@ -34,7 +34,7 @@ from colloidlab.config import (
 )
 from colloidlab.errors import Cancelled, ColloidlabError, InputError, UsageError
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.terminal import leads, print_json, say, with_bars
+from colloidlab.terminal import anew, leads, print_json, say, with_bars
 
 if TYPE_CHECKING:
     from colloidlab.run import Run
@@ -252,7 +252,7 @@ def report(folder: Annotated[Path, Parameter(name="RUN")], *, json: Json = False
 
         return run_report(target, options, monitor)
 
-    say(_in_run(folder, work, must_exist=True), json, last="report")
+    say(anew(lambda: _in_run(folder, work, must_exist=True), folder / "report.html"), json, last="report")
 
 
 @app.command
@@ -270,7 +270,7 @@ def export(
 
         return write_export(target, output, export_options or ExportConfig(), monitor)
 
-    say(_in_run(folder, work, must_exist=True), json, last="export")
+    say(anew(lambda: _in_run(folder, work, must_exist=True), output), json, last="export")
 
 
 @app.command

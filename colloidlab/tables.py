@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -261,18 +263,30 @@ def write_parquet(
 
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a table; `attrs["colloidlab"]` holds units, calibration and provenance."""
-    try:
+    with _readable(path):
         arrow = pq.read_table(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run the stage that writes it first") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({error}); run its stage again") from error
     table = arrow.to_pandas()
     table.attrs.clear()
     raw = (arrow.schema.metadata or {}).get(METADATA_KEY)
     if raw:
         table.attrs["colloidlab"] = json.loads(raw)
     return table
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of the columns of a table, without reading it."""
+    with _readable(path):
+        return list(pq.read_schema(path).names)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; run the stage that writes it first") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} is not a readable Parquet file ({error}); run its stage again") from error
 
 
 def read_positions(path: Path) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from colloidlab.errors import Cancelled
 from colloidlab.progress import Monitor
 
 T = TypeVar("T")
@@ -84,6 +86,15 @@ def with_bars(work: Callable[[Monitor], T]) -> T:
     """Call `work` with a monitor that draws its progress."""
     with Bars() as bars:
         return work(Monitor(bars))
+
+
+def anew(work: Callable[[], T], product: Path) -> T:
+    """Call work that keeps nothing to go on from, so that nobody is promised it where it is interrupted."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        was = "is still that of before" if product.exists() else "was not written"
+        raise Cancelled(f"interrupted; {product} {was}, and the same command starts anew") from None
 
 
 def leads() -> bool:

@@ -27,6 +27,7 @@ from napari_plugin.analyse import Analyse
 from napari_plugin.explore import Explore
 from napari_plugin.export import Export
 from napari_plugin.layers import run_layers
+from napari_plugin.repair_window import RepairTracks
 from napari_plugin.scene import NAMESPACE
 from napari_plugin.showing import show_run
 
@@ -39,7 +40,8 @@ FRAME = 270
 WINDOW, WITH_DOCK = (1280, 860), (1560, 860)
 PANEL = (420, 700)
 PATIENCE_S = 120
-WIDEST = {name: 880 for name in ("napari_window", "napari_track", "napari_explore", "side_by_side")}
+_WIDE = ("napari_window", "napari_track", "napari_explore", "napari_repair", "side_by_side")
+WIDEST = {name: 880 for name in _WIDE}
 """Of pictures with much in them; 640 px for all others."""
 COLOURS = 256
 """Of the pictures' palettes; more would make the files larger and look the same."""
@@ -147,6 +149,7 @@ def analyse(stage: Stage) -> np.ndarray:
     widget = Analyse(stage.viewer)
     widget.places.recording.setText(f"sample_videos/{SAMPLE.name}")
     widget.places.folder.setText("runs/sheared_monolayer")
+    widget.places.recording.setCursorPosition(0)
     widget.form.setCurrentIndex(list(Config.model_fields).index("track"))
     return stage.widget(widget)
 
@@ -160,7 +163,7 @@ def _panel(stage: Stage, tab: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def fit(stage: Stage) -> np.ndarray:
-    return _panel(stage, "fit", (420, 1180))
+    return _panel(stage, "fit", (420, 1500))
 
 
 def simulate(stage: Stage) -> np.ndarray:
@@ -200,6 +203,26 @@ def explore(stage: Stage) -> np.ndarray:
     return picture
 
 
+def repair(stage: Stage) -> np.ndarray:
+    """The whole window: two neighbours selected, and cut in this frame."""
+    stage.show("particles")
+    widget = RepairTracks(stage.viewer)
+    dock = stage.viewer.window.add_dock_widget(widget, name="Repair tracks", area="right")
+    stage.wait(lambda: widget.corrections is not None)
+    layer = stage.viewer.layers["particles"]
+    here = np.flatnonzero(layer.features["frame"] == FRAME)
+    centre = np.median(layer.data[here, 1:], axis=0)
+    near = np.argsort(np.linalg.norm(layer.data[here, 1:] - centre, axis=1))[:2]
+    layer.selected_data = set(here[near].tolist())
+    widget.buttons["Split here"].click()
+    picture = stage.window(WITH_DOCK)
+    widget.buttons["Undo"].click()
+    layer.selected_data = set()
+    stage.viewer.window.remove_dock_widget(dock)
+    stage.viewer.layers.remove("to be repaired")
+    return picture
+
+
 def export(stage: Stage) -> np.ndarray:
     widget = Export(stage.viewer)
     widget.folder.blockSignals(True)  # the same picture wherever the run lies
@@ -220,6 +243,7 @@ PICTURES: dict[str, Callable[[Stage], np.ndarray]] = {
     "napari_window": window,
     "napari_track": preview,
     "napari_explore": explore,
+    "napari_repair": repair,
     "napari_map": temperature_map,
     "napari_tracks": tracks,
     "napari_rollout": rollout,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -31,8 +30,8 @@ from colloidlab.progress import Monitor
 from colloidlab.report.source import find_source
 from colloidlab.run import Run
 from napari_plugin.form import Form
-from napari_plugin.job_bar import explain, register
-from napari_plugin.jobs import Job, Outcome
+from napari_plugin.job_bar import JobBar, explain
+from napari_plugin.jobs import Outcome
 from napari_plugin.labels import BAD, text_label
 from napari_plugin.layers import run_layers
 from napari_plugin.panels import Panels
@@ -56,6 +55,8 @@ class Analyse(QWidget):
     ----------
     buttons : dict of str to QPushButton
         By title: those of the stages, and Cancel.
+    job : JobBar
+        What runs, one thing at a time.
     menu : QMenu
         What "Copy as command line" offers, in the order of `STAGES`.
     problem : QLabel
@@ -67,18 +68,16 @@ class Analyse(QWidget):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._job: Job | None = None
         self.places = Places()
         self.form = Form(load_config(None))
         self.trial = TrackPanel(napari_viewer, self.form, self.places)
         self.form.sections["track"].add_panel(self.trial, above=True)
         self.problem, self.message = text_label(), text_label()
         self.problem.setStyleSheet(BAD)
-        self.bar = QProgressBar()
-        self.step = QLabel()  # napari's style leaves the text inside of a bar out
+        self.job = JobBar(napari_viewer)
         self.buttons = {stage.title: QPushButton(stage.title) for stage in STAGES}
-        self.buttons["Cancel"] = QPushButton("Cancel")
-        self.load, self.save = QPushButton("Load options…"), QPushButton("Save options…")
+        self.buttons["Cancel"] = self.job.cancel
+        self.load, self.save = QPushButton("Load…"), QPushButton("Save…")
         self.copy = QPushButton("Copy as command line")
         self.panels = Panels(napari_viewer, self.form)
         self._arrange()
@@ -92,12 +91,12 @@ class Analyse(QWidget):
         column.addWidget(self.places)
         column.addWidget(self.form, 1)
         column.addWidget(self.problem)
-        column.addLayout(_row(self.load, self.save, self.copy))
+        column.addLayout(_row(QLabel("options"), self.load, self.save, self.copy))
         column.addLayout(_row(*(self.buttons[stage.title] for stage in STAGES)))
-        column.addLayout(_row(self.step, self.bar, self.buttons["Cancel"]))
+        column.addWidget(self.job)
         column.addWidget(self.message)
-        self.bar.setRange(0, 1)
-        self.bar.setFormat("")
+        self.load.setToolTip("Fill in the options of a TOML file, or of a run.toml")
+        self.save.setToolTip("Write the options as a TOML file for --config")
         self.copy.setToolTip("Put the command that does the same in a terminal on the clipboard")
         self.setMinimumWidth(400)
 
@@ -114,7 +113,8 @@ class Analyse(QWidget):
             self.buttons[stage.title].clicked.connect(partial(self._start, stage))
             self.menu.addAction(stage.title, partial(self._copy, stage))
         self.copy.setMenu(self.menu)
-        self.buttons["Cancel"].clicked.connect(self._cancel)
+        self.job.told.connect(self.panels.take)
+        self.job.changed.connect(self._refresh)
 
     def _refresh(self) -> None:
         """Say what is wrong, and let those buttons be pressed that can do something."""
@@ -123,11 +123,10 @@ class Analyse(QWidget):
         for stage in STAGES:
             why = self._why_not(stage)
             button = self.buttons[stage.title]
-            button.setEnabled(not why and self._job is None)
+            button.setEnabled(not why and not self.job.busy)
             button.setToolTip(why or f"The same as 'colloidlab {stage.command}'")
         for action, stage in zip(self.menu.actions(), STAGES, strict=True):
             action.setEnabled(not self._why_not(stage))
-        self.buttons["Cancel"].setEnabled(self._job is not None)
 
     def _why_not(self, stage: Stage) -> str:
         """Why a stage cannot be run; empty when it can."""
@@ -231,39 +230,7 @@ class Analyse(QWidget):
             before = Run(task.folder).record["stages"]
             self.panels.begin(task)
             self._say("")
-            self._begin(stage.title, task.run, partial(self._done, task, before))
-
-    def _begin(self, title: str, work: Callable[..., Any], end: Callable[[Outcome], None]) -> None:
-        """Work in a thread; closing the window stops it and waits for it."""
-        job = Job(work)
-        register(self._viewer.window, job, title)
-        self.destroyed.connect(job.stop)
-        self._job, self._at_end = job, end
-        job.progressed.connect(self._progress)
-        job.told.connect(self.panels.take)
-        job.ended.connect(self._end)
-        job.begin()
-        self._refresh()
-
-    def _progress(self, label: str, done: int, total: int) -> None:
-        self.bar.setFormat(f"{label}: %v of %m" if total else label)
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.step.setText(f"{label}: {done} of {total}" if total else label)
-
-    def _end(self, outcome: Outcome) -> None:
-        self._job = None
-        self.bar.setRange(0, 1)
-        self.bar.setValue(0)
-        self.bar.setFormat("")
-        self.step.setText("")
-        self._at_end(outcome)
-        self._refresh()
-
-    def _cancel(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
-            self.step.setText("stopping")
+            self.job.begin(stage.title, task.run, partial(self._done, task, before))
 
     def _done(self, task: Task, before: dict[str, Any], outcome: Outcome) -> None:
         """Say how a stage ended, and show what the run holds now."""
@@ -283,7 +250,7 @@ class Analyse(QWidget):
             run = Run(task.folder)
             changed = run.record["stages"] != before or not shows_run(self._viewer, str(run.path.resolve()))
             if changed and run.has("tracks.parquet"):
-                self._begin("layers", partial(_read_layers, task.folder), partial(self._show, ended))
+                self.job.begin("layers", partial(_read_layers, task.folder), partial(self._show, ended))
             else:
                 self.panels.layers_shown(ended)
 

@@ -34,10 +34,11 @@ from napari_plugin.recolouring import (
     title,
     usual_look,
 )
-from napari_plugin.run_words import NO_RUN, missing_events, missing_stages, readout
+from napari_plugin.run_words import missing_events, missing_stages, no_run, readout
 from napari_plugin.scene import Scene
 from napari_plugin.series import curves
-from napari_plugin.shown_runs import ShownRun, current_frame, followed_run, go_to_frame
+from napari_plugin.shown_runs import ShownRun, followed_run
+from napari_plugin.slider import current_frame, go_to_frame
 from napari_plugin.time_plot import TimePlot
 
 _AMBER = "color: #ffb454"
@@ -180,7 +181,7 @@ class Explore(QWidget):
         """Follow the selected layer's run, and its quantity where it shows one."""
         last = self.shown.path if self.shown else ""
         shown = self.shown = followed_run(self._viewer, last)
-        self.note.setText("" if shown else NO_RUN)
+        self.note.setText("" if shown else no_run(self._viewer))
         self.note.setVisible(shown is None)
         self.body.setVisible(shown is not None)
         if shown is None:
@@ -347,12 +348,12 @@ class Explore(QWidget):
             self.select([p for p in before if p != found] if found in before else [*before, found])
 
     def _go(self, frame: int) -> None:
-        go_to_frame(self._viewer, self._run, frame)
+        go_to_frame(self._viewer, frame, self._run.scene.n_space)
 
     def _follow_slider(self, event: Any = None) -> None:
         if self.shown is None:
             return
-        frame = current_frame(self._viewer, self.shown)
+        frame = current_frame(self._viewer, self.shown.scene.n_space)
         self.plot.set_frame(frame)
         self.values.setText(readout(self.plot.curves, frame, self.shown, self._mine.choice))
         self.values.show()

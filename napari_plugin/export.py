@@ -31,6 +31,7 @@ from colloidlab.config import Config, ExportConfig, describe
 from colloidlab.errors import Cancelled, ColloidlabError
 from colloidlab.progress import Monitor
 from colloidlab.report.film import write_export, write_png
+from colloidlab.report.film_data import why_no_rollout
 from colloidlab.run import Run
 from napari_plugin.form import SectionForm
 from napari_plugin.job_bar import JobBar, explain
@@ -38,7 +39,8 @@ from napari_plugin.jobs import Outcome
 from napari_plugin.labels import BAD, text_label
 from napari_plugin.places import is_there, to_path
 from napari_plugin.scene import NAMESPACE
-from napari_plugin.shown_runs import current_frame, shown_runs
+from napari_plugin.shown_runs import shown_runs
+from napari_plugin.slider import current_frame, frame_axis
 from napari_plugin.stages import REPORT, Task, flag, join_words
 
 _FILM, _FRAME, _VIEW, _REPORT = "Film…", "Picture of this frame…", "Picture of the view…", "Report"
@@ -179,8 +181,8 @@ class Export(QWidget):
         except ValidationError as error:
             return describe(error, advice="")
         folder = self._folder()
-        if options.rollout and folder is not None and not (folder / "rollout.zarr").exists():
-            return "this run has no rollout: simulate first (Analyse), or take 'rollout' off to show the experiment alone"
+        if options.rollout and folder is not None and not is_there(folder / "rollout.zarr"):
+            return _no_rollout(folder)
         return ""
 
     def _folder(self) -> Path | None:
@@ -235,9 +237,8 @@ class Export(QWidget):
     def _frame(self) -> int:
         folder = self._folder()
         shown = None if folder is None else shown_runs(self._viewer).get(str(folder.resolve()))
-        if shown is not None:
-            return max(0, current_frame(self._viewer, shown))
-        return max(0, round(self._viewer.dims.point[0])) if self._viewer.dims.ndim > 2 else 0
+        n_space = 2 if shown is None else shown.scene.n_space
+        return max(0, current_frame(self._viewer, n_space)) if frame_axis(self._viewer, n_space) >= 0 else 0
 
     def _of_this_frame(self) -> ExportConfig:
         frame = self._frame()
@@ -342,6 +343,17 @@ def export_command(folder: Path, path: Path, options: ExportConfig) -> str:
         if (value := getattr(options, name)) != info.default:
             words += flag(name.replace("_", "-"), value)
     return join_words(words)
+
+
+def _no_rollout(folder: Path) -> str:
+    """Why a run has no rollout, and what to do."""
+    try:
+        why = why_no_rollout(Run(folder))
+    except ColloidlabError as error:
+        return str(error)
+    if why:
+        return f"this run has no rollout: {why}; take 'rollout' off to show the experiment alone"
+    return "this run has no rollout: simulate first (Analyse), or take 'rollout' off to show the experiment alone"
 
 
 def _export(folder: Path, path: Path, options: ExportConfig, monitor: Monitor) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from colloidlab.report.style import STATUS_COLOURS
 from napari_plugin.scene import NAMESPACE
+from napari_plugin.slider import slider_ends
 
 OUTSIDE = -1
 UNSEEN = "unseen"
@@ -35,17 +36,21 @@ class FrameHealth:
         Index in `STATES`.
     reasons : dict of int to str
         Why a frame is not "ok".
+    first : int
+        Frame of the first code; of a run whose recording is not there, that at which its layers begin.
     """
 
     name: str
     tracked: bool
     codes: Codes
     reasons: dict[int, str]
+    first: int = 0
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, FrameHealth)
-            and (self.name, self.tracked, self.reasons) == (other.name, other.tracked, other.reasons)
+            and (self.name, self.tracked, self.reasons, self.first)
+            == (other.name, other.tracked, other.reasons, other.first)
             and np.array_equal(self.codes, other.codes)
         )
 
@@ -56,7 +61,8 @@ class FrameHealth:
 
     def state(self, frame: int) -> str:
         """One of `STATES`; empty beyond the recording."""
-        return STATES[self.codes[frame]] if 0 <= frame < len(self) else ""
+        k = frame - self.first
+        return STATES[self.codes[k]] if 0 <= k < len(self) else ""
 
     def tell(self, frame: int) -> str:
         """A frame, its state and why."""
@@ -79,30 +85,33 @@ class FrameHealth:
 
     def worst_near(self, frame: int, reach: float) -> int:
         """The spoilt frame that is nearest within a reach; the frame itself where there is none."""
-        spoilt = np.flatnonzero(self.codes >= _SPOILT)
+        spoilt = self.first + np.flatnonzero(self.codes >= _SPOILT)
         distance = np.abs(spoilt - frame)
         if not len(spoilt) or distance.min() > max(reach, 0.5):
             return frame
         return int(spoilt[np.argmin(distance)])
 
-    def in_columns(self, n_columns: int, n_frames: int) -> Codes:
+    def in_columns(self, n_columns: int, first: int, last: int) -> Codes:
         """The worst state in each column of pixels; spoilt frames are two columns wide at least.
 
         Parameters
         ----------
         n_columns : int
-        n_frames : int
-            Of the slider, whose first frame lies in the first column and whose last in the last; where it goes on
-            beyond the recording the columns are `OUTSIDE`.
+        first, last : int
+            Frames at the ends of the slider, in the first column and in the last; where it goes beyond the recording
+            the columns are `OUTSIDE`.
         """
-        step = max(n_columns - 1, 1) / max(n_frames - 1, 1)
-        nearest = np.rint(np.arange(n_columns) / step).astype(int)
-        padded = np.append(self.codes, np.int8(OUTSIDE))
-        columns = padded[np.minimum(nearest, len(self))]
-        where = np.minimum(np.rint(np.arange(len(self)) * step).astype(int), n_columns - 1)
-        np.maximum.at(columns, where, self.codes)
-        spoilt = self.codes >= _SPOILT
-        np.maximum.at(columns, np.minimum(where[spoilt] + 1, n_columns - 1), self.codes[spoilt])
+        step = max(n_columns - 1, 1) / max(last - first, 1)
+        nearest = first - self.first + np.rint(np.arange(n_columns) / step).astype(int)
+        columns = np.full(n_columns, OUTSIDE, np.int8)
+        inside = (nearest >= 0) & (nearest < len(self))
+        columns[inside] = self.codes[nearest[inside]]
+        frames = self.first + np.arange(len(self))
+        here = (frames >= first) & (frames <= last)
+        where, codes = np.rint((frames[here] - first) * step).astype(int), self.codes[here]
+        np.maximum.at(columns, where, codes)
+        spoilt = codes >= _SPOILT
+        np.maximum.at(columns, np.minimum(where[spoilt] + 1, n_columns - 1), codes[spoilt])
         return columns
 
 
@@ -125,15 +134,15 @@ def _read(layer: Any, viewer: Any) -> FrameHealth:
     about = layer.metadata[NAMESPACE]
     tracked = "run" in about
     seen = getattr(layer.data, "seen", None)
-    n_frames = int(viewer.dims.nsteps[0]) if seen is None else len(seen)
-    codes = np.zeros(n_frames, np.int8)
+    first, last = slider_ends(viewer) if seen is None else (0, len(seen) - 1)
+    codes = np.zeros(last - first + 1, np.int8)
     if tracked:
-        first, stop = about.get("frames", (0, n_frames))
-        codes[first:stop] = _OK
+        begin, stop = about.get("frames", (first, last + 1))
+        codes[max(begin - first, 0) : max(stop - first, 0)] = _OK
     elif seen is not None:
         codes[seen] = _OK
     # Frames are decoded in the background meanwhile: one look at them.
-    listed = {k: found for k, found in dict(about["health"]).items() if 0 <= k < n_frames}
+    listed = {k: found for k, found in dict(about["health"]).items() if first <= k <= last}
     for k, (status, _) in listed.items():
-        codes[k] = STATES.index(status) if status in STATES else _OK
-    return FrameHealth(layer.name, tracked, codes, {k: reason for k, (_, reason) in listed.items()})
+        codes[k - first] = STATES.index(status) if status in STATES else _OK
+    return FrameHealth(layer.name, tracked, codes, {k: why for k, (_, why) in listed.items()}, first)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QSizePolicy, QStyle, QStyleOptionSlider, QToolTip, QW
 
 from colloidlab.report.style import STATUS_COLOURS
 from napari_plugin.frame_health import STATES, UNSEEN, FrameHealth, health_of
+from napari_plugin.slider import current_frame, frame_axis, go_to_frame, slider_ends
 
 COLOURS = {UNSEEN: "#4a4f58", **STATUS_COLOURS}
 """Of each state; those of the report's strip."""
@@ -89,15 +90,15 @@ class FrameStrip(QWidget):
 
     def place_of(self, frame: int) -> int:
         """Where a frame is drawn, px from the left."""
-        left, width = self._extent()
-        return round(left + frame / self._last * width)
+        (left, width), (first, last) = self._extent(), self._ends
+        return round(left + (frame - first) / (last - first) * width)
 
     def frame_at(self, x: int) -> int:
         """The frame under a place, or a spoilt one very near."""
         assert self.health is not None
-        left, width = self._extent()
-        frame = round(float(np.clip((x - left) / width, 0, 1)) * self._last)
-        return self.health.worst_near(frame, _REACH_PX / width * self._last)
+        (left, width), (first, last) = self._extent(), self._ends
+        frame = first + round(float(np.clip((x - left) / width, 0, 1)) * (last - first))
+        return self.health.worst_near(frame, _REACH_PX / width * (last - first))
 
     def tip(self, x: int) -> str:
         """What is said of a place: the frame, its state and why, and how many there are of each state."""
@@ -116,11 +117,11 @@ class FrameStrip(QWidget):
             return
         left, width = self._extent()
         n = round(width) + 1
-        row = np.ascontiguousarray(_PALETTE[self.health.in_columns(n, self._last + 1)])
+        row = np.ascontiguousarray(_PALETTE[self.health.in_columns(n, *self._ends)])
         painter = QPainter(self)
         image = QImage(row.tobytes(), n, 1, 4 * n, QImage.Format.Format_ARGB32)
         painter.drawImage(QRect(round(left), _MARGIN, n, _HEIGHT), image)
-        here = self.place_of(viewer.dims.current_step[0])
+        here = self.place_of(current_frame(viewer))
         painter.fillRect(here - 1, 0, 3, self.height(), QColor(_AROUND))
         painter.fillRect(here, 0, 1, self.height(), QColor(_HERE))
         if self.health.n_spoilt:
@@ -138,7 +139,7 @@ class FrameStrip(QWidget):
     def mousePressEvent(self, event: Any) -> None:
         viewer = self._viewer()
         if self.health is not None and viewer is not None and event.button() == Qt.MouseButton.LeftButton:
-            viewer.dims.set_current_step(0, self.frame_at(event.position().toPoint().x()))
+            go_to_frame(viewer, self.frame_at(event.position().toPoint().x()))
 
     def _repaint(self, event: Any = None) -> None:
         self.update()
@@ -148,14 +149,17 @@ class FrameStrip(QWidget):
         return f"{self.health.n_spoilt} lost"
 
     @property
-    def _last(self) -> int:
-        """The last frame of the slider, at least 1."""
+    def _ends(self) -> tuple[int, int]:
+        """First and last frame of the slider, not the same."""
         viewer = self._viewer()
-        return 1 if viewer is None else max(1, int(viewer.dims.nsteps[0]) - 1)
+        first, last = (0, 1) if viewer is None else slider_ends(viewer)
+        return first, max(first + 1, last)
 
     def _extent(self) -> tuple[float, float]:
         """Where the first frame lies, and how far from it the last one: as the middle of the slider's handle."""
-        slider = self._dims.slider_widgets[0].slider
+        viewer = self._viewer()
+        assert viewer is not None
+        slider = self._dims.slider_widgets[frame_axis(viewer)].slider
         option, kind = QStyleOptionSlider(), QStyle.ComplexControl.CC_ScrollBar
         slider.initStyleOption(option)
         groove, handle = (

@@ -23,12 +23,18 @@ class JobBar(QWidget):
 
     Attributes
     ----------
+    step : QLabel
+        What it is doing, for napari's style leaves the text inside of a bar out.
+    bar : QProgressBar
     cancel : QPushButton
     changed : Signal
         A job has begun or ended.
+    told : Signal(object)
+        What the work has found so far, `colloidlab.news`.
     """
 
     changed = Signal()
+    told = Signal(object)
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -55,15 +61,16 @@ class JobBar(QWidget):
         self.destroyed.connect(job.stop)
         self._job, self._at_end = job, end
         job.progressed.connect(self._progress)
+        job.told.connect(self.told)
         job.ended.connect(self._end)
         job.begin()
         self.cancel.setEnabled(True)
         self.changed.emit()
 
     def _progress(self, label: str, done: int, total: int) -> None:
+        self.step.setText(f"{label}: {done} of {total}" if total else label)
         self.bar.setRange(0, total)
         self.bar.setValue(done)
-        self.step.setText(f"{label}: {done} of {total}" if total else label)
 
     def _cancel(self) -> None:
         if self._job is not None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from colloidlab.errors import InputError
 from colloidlab.report.rollouts import read_rollout
 from colloidlab.run import Run
 from colloidlab.units import Calibration
+from colloidlab.video.grey_levels import grey_limits
 from napari_plugin import particle_layers as drawn
 from napari_plugin.coordinates import place
 from napari_plugin.quantities import describe
@@ -19,9 +19,6 @@ from napari_plugin.recording import Recording
 from napari_plugin.rollout_layers import rollout_layers
 from napari_plugin.scene import NAMESPACE, LayerData, Scene, set_scene
 from napari_plugin.sources import open_source
-
-_DARKEST, _BRIGHTEST = 0.5, 99.8
-"""Percentiles of the first image that become black and white, as in the run's preview."""
 
 
 def video_layer(recording: Recording, calibration: Calibration, name: str = "", **more: Any) -> LayerData:
@@ -158,11 +155,3 @@ def recorded_frames(run: Run) -> tuple[int, int]:
     """First frame of a run, and the one after its last."""
     frames = run.read_table("frames")["frame"]
     return (int(frames.min()), int(frames.max()) + 1) if len(frames) else (0, 0)
-
-
-def grey_limits(image: np.ndarray) -> tuple[float, float]:
-    """Black and white for an image: percentiles, so that a few bright pixels do not darken it."""
-    if not np.isfinite(image).any():
-        return 0.0, 1.0
-    low, high = np.nanpercentile(image, (_DARKEST, _BRIGHTEST))
-    return float(low), float(max(high, low + 1e-6))

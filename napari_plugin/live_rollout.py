@@ -18,6 +18,7 @@ from napari_plugin.coordinates import place, to_napari
 from napari_plugin.particle_layers import diameters
 from napari_plugin.rollout_layers import FUTURE, RIM_ROLLOUT
 from napari_plugin.scene import NAMESPACE
+from napari_plugin.slider import current_frame, go_to_frame
 
 KIND = "growing rollout"
 
@@ -132,7 +133,7 @@ class LiveRollout(QObject):
         if self.layer is None or self.layer not in self._viewer.layers:
             follow(self._viewer)
             self.layer = self._viewer.add_layer(Points(to_napari(table), **arguments, **self._fixed()))
-            self._frame_shown = self._frame_now()
+            self._frame_shown = current_frame(self._viewer)
         else:
             self.layer.data = to_napari(table)
             for name, value in arguments.items():
@@ -183,10 +184,7 @@ class LiveRollout(QObject):
 
     # ---- the slider -------------------------------------------------------------------------
 
-    def _frame_now(self) -> int:
-        return round(float(self._viewer.dims.point[0]))
-
     def _follow_newest(self, newest: int) -> None:
-        if self._frame_now() == self._frame_shown:
-            self._viewer.dims.set_point(0, newest)
+        if current_frame(self._viewer) == self._frame_shown:
+            go_to_frame(self._viewer, newest)
             self._frame_shown = newest

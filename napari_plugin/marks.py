@@ -12,7 +12,8 @@ from napari.layers import Layer
 from napari_plugin.coordinates import arrows_to_napari, from_napari, to_napari
 from napari_plugin.particle_layers import diameters
 from napari_plugin.scene import NAMESPACE, LayerData, Scene
-from napari_plugin.shown_runs import ShownRun, go_to_frame
+from napari_plugin.shown_runs import ShownRun
+from napari_plugin.slider import go_to_frame
 
 COLOURS = ("#4fb3ff", "#ffa62b", "#3ddc97", "#ff6f91", "#c792ea", "#d6cf3a", "#ff5c39", "#9ad1d4")
 """Of selected particles, in the plot and in the picture alike."""
@@ -24,24 +25,37 @@ AROUND_FRAMES = 10
 _RING = 1.3
 
 
-def rings(scene: Scene, table: pd.DataFrame, particles: Sequence[int]) -> LayerData:
+def rings(
+    scene: Scene,
+    table: pd.DataFrame,
+    particles: Sequence[int],
+    name: str = "selected particles",
+    colours: Sequence[str] = COLOURS,
+) -> LayerData:
     """A ring around every selected particle, in the colour of its curve."""
     rows = table[table["particle"].isin(particles)].reset_index(drop=True)
     order = {particle: k for k, particle in enumerate(particles)}
-    arguments = scene.arguments("selected particles", "selection", visible=True)
+    arguments = scene.arguments(name, name, visible=True)
     arguments |= {
         "features": rows[["particle"]],
         "size": _RING * diameters(rows),
         "face_color": "transparent",
-        "border_color": [COLOURS[order[p] % len(COLOURS)] for p in rows["particle"]] or COLOURS[0],
+        "border_color": [colours[order[p] % len(colours)] for p in rows["particle"]] or colours[0],
         "border_width": 0.1,
     }
     return to_napari(rows), arguments, "points"
 
 
-def show_rings(viewer: Any, shown: ShownRun, table: pd.DataFrame, particles: Sequence[int]) -> None:
-    """Ring the particles that are selected, and no others."""
-    data, arguments, kind = rings(shown.scene, table, particles)
+def show_rings(
+    viewer: Any,
+    shown: ShownRun,
+    table: pd.DataFrame,
+    particles: Sequence[int],
+    name: str = "selected particles",
+    colours: Sequence[str] = COLOURS,
+) -> None:
+    """Ring the particles that are selected, and no others; each name is a layer of its own."""
+    data, arguments, kind = rings(shown.scene, table, particles, name, colours)
     _show_mark(viewer, shown, (data, arguments, kind), ("size", "border_color"))
 
 
@@ -76,7 +90,7 @@ def event_bonds(scene: Scene, event: pd.Series) -> LayerData:
 def show_event(viewer: Any, shown: ShownRun, event: pd.Series) -> None:
     """Go to an event: its frame on the slider, its place in the middle of the picture, its bonds drawn."""
     _show_mark(viewer, shown, event_bonds(shown.scene, event), ("edge_color",))
-    go_to_frame(viewer, shown, int(event["frame"]))
+    go_to_frame(viewer, int(event["frame"]), shown.scene.n_space)
     [marks] = shown.of("events")[:1]
     place = marks.data_to_world(to_napari(event.to_frame().T.infer_objects())[0])[1:]
     camera = viewer.scene.camera

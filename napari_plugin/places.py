@@ -17,6 +17,9 @@ class Places(QWidget):
 
     Attributes
     ----------
+    recording, folder : QLineEdit
+    choose_file, choose_images, choose_folder : QToolButton
+        Look for a recording that is a file, one that is a folder of images, and the run folder.
     changed : Signal
         Any of the two, at every key.
     folder_chosen : Signal
@@ -36,11 +39,15 @@ class Places(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(QLabel("recording"), 0, 0)
         grid.addWidget(self.recording, 0, 1)
-        grid.addWidget(_button("Choose a recording", self._choose_recording), 0, 2)
-        grid.addWidget(self.from_layer, 1, 1, 1, 2)
+        self.choose_file = _button("File…", "Choose a video, or a table of positions", self._choose_recording)
+        self.choose_images = _button("Folder…", "Choose a folder of images", self._choose_images)
+        grid.addWidget(self.choose_file, 0, 2)
+        grid.addWidget(self.choose_images, 0, 3)
+        grid.addWidget(self.from_layer, 1, 1, 1, 3)
         grid.addWidget(QLabel("run folder"), 2, 0)
-        grid.addWidget(self.folder, 2, 1)
-        grid.addWidget(_button("Choose the folder of the results", self._choose_folder), 2, 2)
+        grid.addWidget(self.folder, 2, 1, 1, 2)
+        self.choose_folder = _button("Folder…", "Choose the folder of the results", self._choose_folder)
+        grid.addWidget(self.choose_folder, 2, 3)
         self.recording.textChanged.connect(lambda _: self.changed.emit())
         self.folder.textChanged.connect(lambda _: self.changed.emit())
         self.recording.editingFinished.connect(self._propose_folder)
@@ -69,6 +76,11 @@ class Places(QWidget):
 
     def _choose_recording(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a recording", self.recording.text())
+        if path:
+            self.set_recording(path)
+
+    def _choose_images(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Choose a folder of images", self.recording.text())
         if path:
             self.set_recording(path)
 
@@ -123,9 +135,9 @@ def _line(hint: str) -> QLineEdit:
     return line
 
 
-def _button(tip: str, action: Any) -> QToolButton:
+def _button(title: str, tip: str, action: Any) -> QToolButton:
     button = QToolButton()
-    button.setText("…")
+    button.setText(title)
     button.setToolTip(tip)
     button.clicked.connect(action)
     return button

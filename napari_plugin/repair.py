@@ -79,9 +79,21 @@ def join_tracks(table: pd.DataFrame, first: int, second: int) -> pd.DataFrame:
             raise InputError(f"there is no particle {particle}; choose one of those that are shown")
     if both := frames[0] & frames[1]:
         raise InputError(
-            f"particles {first} and {second} are both in frame {min(both)}; cut one of them before joining"
+            f"particles {first} and {second} overlap in {_ranges(both)}; split one of them there, or remove what is "
+            "too much of it, before joining"
         )
     return table.assign(particle=table["particle"].where(table["particle"] != second, first))
+
+
+def _ranges(frames: set[int]) -> str:
+    """Frames in words: their first three ranges, and how many there are."""
+    ordered = np.array(sorted(frames))
+    parts = np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1)
+    words = [f"{p[0]} to {p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts[:3]]
+    if len(parts) > 3:
+        words.append(f"others ({len(ordered)} in all)")
+    listed = " and ".join(w for w in (", ".join(words[:-1]), words[-1]) if w)
+    return f"frame{'s' if len(ordered) > 1 else ''} {listed}"
 
 
 def save_repair(run: Run, edited: pd.DataFrame) -> Repair:

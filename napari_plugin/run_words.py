@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +14,22 @@ from colloidlab.run import Run
 from napari_plugin.marks import COLOURS
 from napari_plugin.recolouring import ROLLOUT, Choice, table_of
 from napari_plugin.series import Curve, band
-from napari_plugin.shown_runs import ShownRun
+from napari_plugin.shown_runs import ShownRun, without_particles
 
 NO_RUN = (
     "No run is open. Open a run folder with File > Open Folder..., or make one from a recording in "
     "Plugins > colloidlab > Analyse."
 )
+
+
+def no_run(viewer: Any) -> str:
+    """Why there is nothing to explore."""
+    if path := without_particles(viewer):
+        return (
+            f"The layer particles of {Path(path).name} was removed, and with it all that was known of them here. Open "
+            "the run folder again with File > Open Folder... to explore it."
+        )
+    return NO_RUN
 
 
 def missing_stages(shown: ShownRun) -> str:

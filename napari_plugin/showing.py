@@ -10,6 +10,7 @@ from napari.utils.notifications import show_warning
 from napari_plugin.appearance import follow
 from napari_plugin.rollout_layers import ROLLOUT_KINDS
 from napari_plugin.scene import NAMESPACE, LayerData
+from napari_plugin.slider import current_frame, go_to_frame, slider_ends
 
 
 def show_run(viewer: Any, layers: list[LayerData]) -> None:
@@ -21,7 +22,8 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
     run = layers[0][1]["metadata"][NAMESPACE]["run"]
     recordings = {found["path"] for _, more, _ in layers if "path" in (found := more["metadata"][NAMESPACE])}
     old = [layer for layer in viewer.layers if _makes_room(layer, run, recordings)]
-    step, camera = viewer.dims.current_step, viewer.scene.camera
+    n_space, camera = len(layers[0][1]["scale"]) - 1, viewer.scene.camera
+    frame = current_frame(viewer, n_space) if old else 0
     centre, zoom = camera.center, camera.zoom
     for layer in old:
         viewer.layers.remove(layer)
@@ -30,10 +32,10 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
         if note := data[1]["metadata"][NAMESPACE].get("note"):
             show_warning(note)
     if old:
-        viewer.dims.set_current_step(0, step[0])
+        go_to_frame(viewer, frame, n_space)
         camera.center, camera.zoom = centre, zoom
     else:
-        viewer.dims.set_current_step(0, 0)
+        go_to_frame(viewer, slider_ends(viewer, n_space)[0], n_space)
 
 
 def show_rollout(viewer: Any, layers: list[LayerData]) -> None:
@@ -41,13 +43,13 @@ def show_rollout(viewer: Any, layers: list[LayerData]) -> None:
     follow(viewer)
     run = layers[0][1]["metadata"][NAMESPACE]["run"]
     seen = {_kind(layer): layer.visible for layer in viewer.layers if _is_rollout(layer, run)}
-    step = viewer.dims.current_step
+    point = viewer.dims.point
     for layer in [layer for layer in viewer.layers if _is_rollout(layer, run)]:
         viewer.layers.remove(layer)
     for data, arguments, kind in layers:
         visible = seen.get(arguments["metadata"][NAMESPACE]["kind"], arguments["visible"])
         viewer.add_layer(Layer.create(data, arguments | {"visible": visible}, kind))
-    viewer.dims.current_step = step
+    viewer.dims.point = point
 
 
 def show_to_compare(viewer: Any, run: str, *, rollout: bool) -> None:

@@ -57,6 +57,13 @@ def about(layer: Any) -> dict[str, Any]:
     return found
 
 
+def without_particles(viewer: Any) -> str:
+    """Path of a run that has layers, but whose `particles` were removed; that of the selected layer, if it is one."""
+    known, active = shown_runs(viewer), viewer.layers.selection.active
+    layers = [*([] if active is None else [active]), *viewer.layers]
+    return next((p for layer in layers if (p := str(about(layer).get("run", ""))) and p not in known), "")
+
+
 def shown_runs(viewer: Any) -> dict[str, ShownRun]:
     """Runs of a viewer by their path, in the order of their layers; without those whose `particles` were removed."""
     layers: dict[str, list[Any]] = {}
@@ -86,18 +93,3 @@ def followed_run(viewer: Any, last: str) -> ShownRun | None:
         if path in runs:
             return runs[path]
     return next(iter(runs.values()), None)
-
-
-def frame_axis(viewer: Any, shown: ShownRun) -> int:
-    """Which of the viewer's axes counts the frames of a run: layers of more dimensions put theirs in front."""
-    return int(viewer.dims.ndim) - 1 - shown.scene.n_space
-
-
-def current_frame(viewer: Any, shown: ShownRun) -> int:
-    """Frame on which the slider stands."""
-    return round(viewer.dims.point[frame_axis(viewer, shown)])
-
-
-def go_to_frame(viewer: Any, shown: ShownRun, frame: int) -> None:
-    """Move the slider; it stops at its ends."""
-    viewer.dims.set_point(frame_axis(viewer, shown), frame)

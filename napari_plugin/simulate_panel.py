@@ -23,7 +23,8 @@ from napari_plugin.layers import member_layers
 from napari_plugin.live_rollout import LiveRollout
 from napari_plugin.plots import Plot
 from napari_plugin.showing import show_rollout, show_to_compare
-from napari_plugin.shown_runs import about, shown_runs
+from napari_plugin.shown_runs import about
+from napari_plugin.slider import current_frame, frame_axis, go_to_frame
 
 STATISTICS = {"g_r": "g(r)", "msd": "MSD", "d2min": "D²min"}
 """Of `comparison.parquet`, with their names."""
@@ -96,9 +97,9 @@ class SimulatePanel(QWidget):
 
     def _take_frame(self) -> None:
         try:
-            if self._viewer.dims.ndim < 3:
+            if frame_axis(self._viewer) < 0:
                 raise UsageError("there is no slider yet; open the run or its recording first")
-            frame = round(float(self._viewer.dims.point[0]))
+            frame = current_frame(self._viewer)
             if self._run is None or not self._run.has("state.parquet"):
                 raise InputError("there is nothing to start from yet; press Fit first")
             check_start(self._run.read_table("state"), frame)
@@ -205,9 +206,10 @@ class SimulatePanel(QWidget):
     def _shown_member(self) -> int:
         """The member of this run that the viewer shows, counted from 0; the first one where it shows none."""
         run = "" if self._run is None else str(self._run.path.resolve())
-        shown = shown_runs(self._viewer).get(run)
-        layer = None if shown is None else shown.rollout_layer()
-        return 0 if layer is None else int(about(layer)["member"])
+        for layer in reversed(self._viewer.layers):
+            if about(layer).get("kind") == "rollout" and about(layer)["run"] == run:
+                return int(about(layer)["member"])
+        return 0
 
     def _change_member(self, value: int) -> None:
         if self.live.layer is not None and self.live.layer in self._viewer.layers:
@@ -230,8 +232,8 @@ class SimulatePanel(QWidget):
         first = self.live.first_frame
         if first is None and self._run is not None:
             first = self._run.facts("simulate").get("first_frame")
-        if first is not None:
-            self._viewer.dims.set_point(0, first)
+        if first is not None and frame_axis(self._viewer) >= 0:
+            go_to_frame(self._viewer, first)
 
 
 def _title(results: Results, name: str) -> str:

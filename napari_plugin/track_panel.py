@@ -19,6 +19,7 @@ from napari_plugin.jobs import Job, Outcome
 from napari_plugin.latest import Latest
 from napari_plugin.layers import video_layers
 from napari_plugin.places import Places
+from napari_plugin.slider import go_to_frame
 from napari_plugin.trial import (
     Place,
     Session,
@@ -152,7 +153,7 @@ class TrackPanel(QWidget):
         follow(self._viewer)
         for data in outcome.result:
             self._viewer.add_layer(Layer.create(*data))
-        self._viewer.dims.set_current_step(0, 0)
+        go_to_frame(self._viewer, 0)
         self.refresh()
 
     def _show(self, source: Path, where: Place, options: Config, outcome: Outcome) -> None:

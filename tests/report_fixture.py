@@ -276,7 +276,7 @@ def _curves(layer: Layer, series: str = "experiment", scale: float = 1.0) -> pd.
 
 def _fit(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator) -> None:
     (run.path / "model").mkdir(exist_ok=True)
-    run.write_text("model/model.json", "{}")
+    run.write_text("model/model.json", '{"sigma_px": 0.05}')
     steps = np.arange(0, 100, 5)
     phases = []
     alone = layer.entropy == "isothermal"

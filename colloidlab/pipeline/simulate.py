@@ -17,6 +17,7 @@ from colloidlab.config import Config, SimulateConfig
 from colloidlab.dataset.recording import Recording
 from colloidlab.errors import FitRefused, RolloutStopped
 from colloidlab.files import sha256
+from colloidlab.indicators.camera_noise import localisation_noise
 from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit
 from colloidlab.option_text import parse_force
@@ -211,13 +212,12 @@ def _drifts(store: RolloutStore, plan: Plan) -> dict[str, float]:
 
 
 def _as_tracks(folder: Path, plan: Plan, recording: Recording, sigma: float, seed: int) -> list[pd.DataFrame]:
-    """Each member over the plan's frames as a table of tracks; the simulated carry the experiment's localisation error."""
+    """Each member over the plan's frames as a table of tracks, with the localisation error of the experiment."""
     positions: Any = zarr.open_group(folder, mode="r")["positions"]
     members = []
     for m in range(positions.shape[0]):
-        rng = np.random.default_rng([seed, m])
         r = np.asarray(positions[m, : plan.n_frames], dtype=float)
-        r = r + sigma * rng.normal(size=r.shape)
+        r = r + localisation_noise(r.shape, sigma, seed=seed, member=m)
         k, p = np.nonzero(np.isfinite(r[..., 0]))
         members.append(
             pd.DataFrame(

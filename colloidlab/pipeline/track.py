@@ -21,6 +21,7 @@ from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run, digest
 from colloidlab.tables import TABLE_SUFFIXES
 from colloidlab.units import Calibration
+from colloidlab.video.grey_levels import grey_limits
 
 _IMAGE_OPTIONS = ("mask", "background_image", "flat_field")
 """Options that name images: what counts is their content."""
@@ -167,8 +168,8 @@ def calibrated(table: pd.DataFrame, frames: pd.DataFrame, calibration: Calibrati
 def _write_preview(run: Run, image: np.ndarray) -> None:
     import cv2
 
-    low, high = np.percentile(image, [0.5, 99.8])
-    grey = np.clip((image.astype(float) - low) / max(float(high - low), 1e-12) * 255, 0, 255).astype(np.uint8)
+    low, high = grey_limits(image)
+    grey = np.clip((image.astype(float) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     ok, encoded = cv2.imencode(".png", grey)
     assert ok
     with run.writing("preview.png") as temporary:

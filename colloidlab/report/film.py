@@ -24,12 +24,11 @@ from colloidlab.report.film_data import Film, Side, collect
 from colloidlab.report.source import open_source
 from colloidlab.run import Run
 from colloidlab.video.frames import Image, Video
+from colloidlab.video.grey_levels import grey_limits
 from colloidlab.video.write_colour import write_colour_mp4
 
 OUTLINE: canvas.Colour = (255, 212, 0)
 TAIL: canvas.Colour = (120, 200, 255)
-_DARKEST, _BRIGHTEST = 0.5, 99.8
-"""Percentiles of the first image that become black and white, as in the run's preview."""
 _OPACITY = 0.85
 _FAINT = 0.35
 
@@ -275,8 +274,7 @@ class Painter:
         if found.image is None:
             return None, f"frame {found.status}"
         if self._grey is None:
-            low, high = np.nanpercentile(found.image, (_DARKEST, _BRIGHTEST))
-            self._grey = float(low), float(max(high, low + 1e-6))
+            self._grey = grey_limits(found.image)
         low, high = self._grey
         grey = np.clip((np.nan_to_num(found.image.astype(np.float32)) - low) / (high - low), 0, 1)
         return np.rint(255 * grey).astype(np.uint8), ""

@@ -16,9 +16,10 @@ from colloidlab.option_text import parse_frames
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.report.quantities import Quantity, describe, limits
 from colloidlab.report.results import Results
-from colloidlab.report.rollouts import Rollout, read_rollout
+from colloidlab.report.rollouts import Rollout, as_observed, read_rollout
 from colloidlab.report.words import label
 from colloidlab.run import Run
+from colloidlab.tables import column_names
 
 ROLLOUT_ERROR = "error_px"
 
@@ -125,7 +126,7 @@ def collect(run: Run, options: ExportConfig, monitor: Monitor = SILENT) -> Film:
     if "radius_px" not in tracks:
         tracks["radius_px"] = np.nan
     recorded = run.read_table("frames")
-    rollout = _rollout(run, options, tracks) if options.rollout else None
+    rollout = _rollout(run, options) if options.rollout else None
     column = _column(run, options)
     monitor.update("colours", 0, 0)
     left = None if column in ("none", ROLLOUT_ERROR) else _measured(run, tracks, column)
@@ -182,7 +183,11 @@ def _measured(run: Run, tracks: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _simulated(run: Run, rollout: Rollout, column: str, monitor: Monitor) -> np.ndarray:
-    """The same of the rollout: its own, or measured in it with the options and the lag of the experiment."""
+    """The same of the rollout: its own, or measured in it as in the experiment.
+
+    That is with the options, the lag and the localisation error of the experiment: positions without an error would
+    have less D2min, whatever the laws.
+    """
     table = rollout.table
     if column not in MEASURED:
         return table[column].to_numpy(dtype=np.float64)
@@ -198,7 +203,7 @@ def _simulated(run: Run, rollout: Rollout, column: str, monitor: Monitor) -> np.
     config = Config.model_validate({"indicators": options}).indicators
     x0, y0, x1, y1 = run.facts("track").get("region") or _around(table)
     view = (int(np.ceil(x1)), int(np.ceil(y1)))
-    tracks = table[["frame", "particle", "x", "y"]].astype({"frame": "int64", "particle": "int64"})
+    tracks = as_observed(run, rollout)
     found = compute(tracks, run.calibration, config, view=view, region=(x0, y0, x1, y1), monitor=monitor)
     keys = ["frame", "particle"]
     return tracks.merge(found.table[[*keys, column]], on=keys, how="left")[column].to_numpy(dtype=np.float64)
@@ -220,17 +225,28 @@ def _colouring(run: Run, column: str, values: np.ndarray | None) -> Colouring:
 # ---- the two sides --------------------------------------------------------------------------
 
 
-def _rollout(run: Run, options: ExportConfig, tracks: pd.DataFrame) -> Rollout:
+def why_no_rollout(run: Run) -> str:
+    """Why a run can have no rollout, without a capital and a full stop; empty where it can.
+
+    Raises
+    ------
+    InputError
+        The tracks are damaged.
+    """
+    if "z" in column_names(run.path / "tracks.parquet"):
+        return "rollouts are of two dimensions, and these tracks of three"
+    refused = run.facts("fit").get("refused")
+    return f"for the fit was refused: {str(refused).rstrip('.')}" if refused else ""
+
+
+def _rollout(run: Run, options: ExportConfig) -> Rollout:
+    if why := why_no_rollout(run):
+        raise InputError(f"{run.path} has no rollout: {why}; show the experiment alone (--no-rollout)")
     if not run.has("rollout.zarr"):
-        refused = run.facts("fit").get("refused")
-        why = (
-            f"for the fit was refused: {refused}"
-            if refused
-            else f"run 'colloidlab simulate {run.path}' first"
+        raise InputError(
+            f"{run.path} has no rollout: run 'colloidlab simulate {run.path}' first; or show the experiment alone "
+            "(--no-rollout)"
         )
-        raise InputError(f"{run.path} has no rollout: {why}; or show the experiment alone (--no-rollout)")
-    if "z" in tracks:
-        raise InputError("rollouts are of two dimensions and these tracks of three; use --no-rollout")
     return read_rollout(run, options.member - 1)
 
 

@@ -15,6 +15,7 @@ from colloidlab.errors import InputError
 from colloidlab.report.results import Results
 from colloidlab.report.style import GREY, PANEL
 from colloidlab.report.words import label
+from colloidlab.video.grey_levels import grey_limits
 
 _SMALLEST = 0.004
 """Least drawn radius as a fraction of the view: smaller circles could not be seen."""
@@ -159,8 +160,8 @@ def draw_image(ax: Axes, view: View, image: np.ndarray) -> None:
     """Draw the micrograph; the centre of the first pixel lies at (0, 0)."""
     height, width = image.shape
     corners = np.array([-0.5, width - 0.5, height - 0.5, -0.5]) * view.scale
-    low, high = np.percentile(image, (0.5, 99.8))
-    ax.imshow(image, cmap="gray", extent=tuple(corners), vmin=low, vmax=max(high, low + 1), rasterized=True)
+    low, high = grey_limits(image)
+    ax.imshow(image, cmap="gray", extent=tuple(corners), vmin=low, vmax=high, rasterized=True)
 
 
 def linear_scale(values: np.ndarray, what: str) -> Normalize:

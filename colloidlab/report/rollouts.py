@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import zarr
 
+from colloidlab.config import SimulateConfig
 from colloidlab.errors import InputError
 from colloidlab.run import Run
 
@@ -80,6 +83,36 @@ def read_rollout(run: Run, member: int = 0) -> Rollout:
     there = np.isfinite(here).all(axis=-1)
     table = pd.DataFrame({name: values[there] for name, values in columns.items()})
     return Rollout(table, member, len(positions))
+
+
+def as_observed(run: Run, rollout: Rollout) -> pd.DataFrame:
+    """Positions of a rollout as the experiment's camera would have located them: frame, particle, x, y.
+
+    Their errors are those with which `colloidlab simulate` has compared this member, so that an indicator that feels
+    them (D2min, hops) can be compared here too.
+
+    Raises
+    ------
+    InputError
+        The model does not say how large they are.
+    """
+    from colloidlab.indicators.camera_noise import localisation_noise  # their compiler is slow to import
+
+    path = run.path / "model" / "model.json"
+    try:
+        sigma = float(json.loads(path.read_text(encoding="utf-8"))["sigma_px"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path} does not say how large the localisation error is; run 'colloidlab fit' again"
+        ) from None
+    group: Any = zarr.open_group(run.path / "rollout.zarr", mode="r")
+    table = rollout.table[["frame", "particle", "x", "y"]].astype({"frame": "int64", "particle": "int64"})
+    k = pd.Index(np.asarray(group["frame"])).get_indexer(table["frame"])
+    j = pd.Index(np.asarray(group["particle"])).get_indexer(table["particle"])
+    options = SimulateConfig.model_validate(run.record["config"].get("simulate", {}))
+    shape = group["positions"].shape[1:]
+    noise = localisation_noise(shape, sigma, seed=options.simulate_seed, member=rollout.member)[k, j]
+    return table.assign(x=table["x"] + noise[:, 0], y=table["y"] + noise[:, 1])
 
 
 def _observed(tracks: pd.DataFrame, frames: np.ndarray, particles: np.ndarray) -> np.ndarray:

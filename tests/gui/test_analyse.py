@@ -26,6 +26,7 @@ from colloidlab.run import Run
 from napari_plugin.analyse import Analyse
 from napari_plugin.fields import Field, label
 from napari_plugin.form import Form
+from napari_plugin.places import Places
 from napari_plugin.scene import NAMESPACE
 from napari_plugin.stages import EVERYTHING, FIT, SIMULATE, STAGES, TRACK, Task
 
@@ -157,8 +158,8 @@ def start_and_wait_for_the_middle(qtbot: QtBot, window: Analyse, film: Path, fol
     enter(qtbot, window.places.folder, str(folder))
     option(window, "track", "threads").set_value(1)
     click(qtbot, window, "Track")
-    qtbot.waitUntil(lambda: window.bar.maximum() == LONG and window.bar.value() > 10, timeout=WAIT_MS)
-    assert window.bar.text().startswith("locate: ") and window.bar.value() < LONG
+    qtbot.waitUntil(lambda: window.job.bar.maximum() == LONG and window.job.bar.value() > 10, timeout=WAIT_MS)
+    assert window.job.step.text().startswith("locate: ") and window.job.bar.value() < LONG
 
 
 def test_cancel_keeps_what_is_located_and_the_next_run_completes(
@@ -173,7 +174,7 @@ def test_cancel_keeps_what_is_located_and_the_next_run_completes(
     done = sum(len(pd.read_parquet(part)) for part in (folder / ".located").glob("*.frames.parquet"))
     assert 0 < done < LONG
     seen: list[tuple[str, int]] = []
-    window.bar.valueChanged.connect(lambda value: seen.append((window.bar.format(), value)))
+    window.job.bar.valueChanged.connect(lambda value: seen.append((window.job.step.text(), value)))
     run_to_end(qtbot, window, "Track")
     tracks = Run(folder).read_table("tracks")
     assert rows(window, "tracks") == [len(tracks)] and tracks["frame"].nunique() == LONG
@@ -186,7 +187,7 @@ def test_closing_the_window_stops_the_work(
 ) -> None:
     folder = tmp_path / "run"
     start_and_wait_for_the_middle(qtbot, window, films[LONG], folder)
-    job = window._job
+    job = window.job._job
     assert job is not None and job.isRunning()
     window.viewer.close()  # type: ignore[attr-defined]
     assert job.isFinished()
@@ -229,6 +230,23 @@ def test_a_broken_path_is_a_sentence(
     assert "Traceback" not in window.message.text()
     assert notification_manager.records[-1].message == window.message.text()
     assert window.buttons["Track"].isEnabled()
+
+
+def test_a_folder_of_images_can_be_chosen_too(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places()
+    qtbot.addWidget(places)
+    images, film = tmp_path / "images", tmp_path / "film.tif"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(images))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(film), ""))
+    qtbot.mouseClick(places.choose_images, Qt.MouseButton.LeftButton)
+    assert places.paths() == (images, tmp_path / "images_run")
+    qtbot.mouseClick(places.choose_file, Qt.MouseButton.LeftButton)
+    assert places.paths() == (film, tmp_path / "images_run")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "other"))
+    qtbot.mouseClick(places.choose_folder, Qt.MouseButton.LeftButton)
+    assert places.paths() == (film, tmp_path / "other")
 
 
 def test_a_layer_without_a_file_is_a_sentence(window: Analyse, qtbot: QtBot) -> None:

@@ -35,10 +35,11 @@ from napari_plugin.recolouring import (
     title,
     usual_look,
 )
-from napari_plugin.run_words import missing_events, missing_stages, readout
+from napari_plugin.run_words import NO_RUN, missing_events, missing_stages, no_run, readout
 from napari_plugin.series import band, curves, particle_curve, summary_curve
 from napari_plugin.showing import show_run
-from napari_plugin.shown_runs import ShownRun, about, current_frame, followed_run, go_to_frame, shown_runs
+from napari_plugin.shown_runs import ShownRun, about, followed_run, shown_runs
+from napari_plugin.slider import current_frame, go_to_frame
 
 
 def shown_in(viewer: ViewerModel, run: Run) -> ShownRun:
@@ -235,7 +236,7 @@ def test_going_to_an_event_moves_slider_and_camera_and_nothing_is_added_twice(ru
     assert events is not None
     for row in (3, 1):
         show_event(viewer, shown_runs(viewer)[shown.path], events.iloc[row])
-        assert current_frame(viewer, shown) == events["frame"][row]
+        assert current_frame(viewer) == events["frame"][row]
         place = events[["y", "x"]].iloc[row].to_numpy() * shown.scene.calibration.length_per_px
         np.testing.assert_allclose(viewer.scene.camera.center[-2:], place)
     marks = [x for x in viewer.layers if about(x)["kind"] == "event bonds"]
@@ -295,8 +296,22 @@ def test_the_selected_layers_run_is_followed(run: Run, unidentified_run: Run) ->
     assert followed is not None and followed.path == two.path
     # A layer with more dimensions puts its own in front of the frames.
     viewer.add_points(np.zeros((1, 4)))
-    go_to_frame(viewer, one, 11)
-    assert viewer.dims.point[1] == 11 and current_frame(viewer, one) == 11
+    go_to_frame(viewer, 11)
+    assert viewer.dims.point[1] == 11 and current_frame(viewer) == 11
+
+
+def test_a_run_whose_particles_were_removed_is_called_so(run: Run) -> None:
+    viewer = ViewerModel()
+    assert no_run(viewer) == NO_RUN
+    shown = shown_in(viewer, run)
+    viewer.layers.remove(shown.of("particles")[0])
+    assert followed_run(viewer, "") is None
+    assert (
+        no_run(viewer).startswith("The layer particles of run was removed")
+        and "open" in no_run(viewer).lower()
+    )
+    viewer.layers.clear()
+    assert no_run(viewer) == NO_RUN
 
 
 def test_what_a_run_lacks_is_said(run: Run, tmp_path: Path) -> None:

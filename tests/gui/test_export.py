@@ -11,10 +11,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from PIL import Image as Pillow
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
+from report_fixture import Layer, make_run
 
 from colloidlab import cli
 from colloidlab.config import ExportConfig
@@ -169,6 +171,26 @@ def test_what_a_run_lacks_is_said_and_the_report_is_opened(
     monkeypatch.setattr(Task, "run", report)
     click(qtbot, window, "Report")
     assert done == [("report", run.path)] and opened == [str(run.path / "report.html")]
+
+
+def test_why_a_run_has_no_rollout_is_said_as_in_the_terminal(qtbot: QtBot, run: Run, tmp_path: Path) -> None:
+    """Nobody is sent to simulate what cannot be simulated."""
+    widget = Export(ViewerModel())
+    qtbot.addWidget(widget)
+    run.remove("rollout.zarr")
+    run.write_table("tracks", run.read_table("tracks").assign(z=1.0))
+    widget.folder.setText(str(run.path))
+    assert widget.problem.text() == (
+        "This run has no rollout: rollouts are of two dimensions, and these tracks of three; take 'rollout' off to "
+        "show the experiment alone"
+    )
+    refused = make_run(tmp_path / "refused", layer=Layer(n_side=4), refused=True)
+    widget.folder.setText(str(refused.path))
+    assert "for the fit was refused: velocities forget" in widget.problem.text()
+    assert "imulate" not in widget.problem.text() and "take 'rollout' off" in widget.problem.text()
+    (refused.path / "tracks.parquet").write_bytes(b"broken")
+    widget.folder.setText(str(refused.path) + "/")
+    assert "not a readable Parquet file" in widget.problem.text()
 
 
 def test_the_command_has_what_is_not_the_default(tmp_path: Path) -> None:

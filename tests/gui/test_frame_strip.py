@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from diffusing_film import DIAMETER_PX, N_PARTICLES, write_film
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -21,12 +22,16 @@ from video_files import cut, packet_at, zero
 
 from colloidlab.config import Config
 from colloidlab.files import sha256
+from colloidlab.news import RolloutPart
 from colloidlab.run import Run
 from napari_plugin.analyse import Analyse
 from napari_plugin.frame_health import OUTSIDE, STATES, FrameHealth, health_of
 from napari_plugin.frame_strip import COLOURS, FrameStrip, attach_strip
 from napari_plugin.layers import run_layers
 from napari_plugin.scene import NAMESPACE
+from napari_plugin.showing import show_run
+from napari_plugin.simulate_panel import SimulatePanel
+from napari_plugin.slider import current_frame, frame_axis, slider_ends
 
 N_FRAMES, LOST_PACKETS = 30, (5, 12, 13)
 DAMAGED, MISSING = STATES.index("damaged"), STATES.index("missing")
@@ -138,12 +143,78 @@ def test_the_strip_follows_the_active_recording(run: Run, clip: Path, plugin: Te
     assert found.state(30) == "damaged" and "blank" in found.tell(30)
 
 
+def begin_at(run: Run, first: int) -> Run:
+    """The run as if it had been tracked from that frame on."""
+    for name in ("frames", "tracks", "features", "indicators", "events", "state", "flow"):
+        table = run.read_table(name)
+        run.write_table(name, table.assign(frame=table["frame"] + first) if "frame" in table else table)
+    frames = zarr.open_group(run.path / "rollout.zarr", mode="a")["frame"]
+    frames[:] = np.asarray(frames) + first
+    stages = run.record["stages"]
+    stages["track"].setdefault("facts", {})["preview_frame"] = first
+    stages["simulate"].setdefault("facts", {})["first_frame"] = int(frames[0])
+    run._write_record()
+    return Run(run.path)
+
+
+def test_frames_of_a_run_that_begins_later_and_whose_recording_is_lost(
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot, run: Run
+) -> None:
+    """Strip and Simulate count frames, not positions of the slider; beside a run of 3D on the axis of their own."""
+    viewer = make_napari_viewer(show=True)
+    run = begin_at(run, 100)
+    layers = [
+        x
+        for x in run_layers(run)
+        if x[1]["metadata"][NAMESPACE]["kind"] in ("preview", "particles", "rollout")
+    ]
+    show_run(viewer, layers)
+    assert slider_ends(viewer) == (100, 129) and viewer.dims.point[0] == 100
+    strip = attach_strip(viewer)
+    assert strip is not None and strip.health is not None
+    # Of the invented run, frame 10 is damaged and frame 15 missing.
+    assert strip.health.counts() == {"ok": 28, "damaged": 1, "missing": 1}
+    qtbot.waitUntil(lambda: strip.isVisible() and strip.width() > 100, timeout=WAIT_MS)
+    seen = [drawn(strip, 100 + k) for k in (9, 10, 12, 15, 29)]
+    assert seen == ["ok", "damaged", "ok", "missing", "ok"]
+    assert "frame 110: damaged" in strip.tip(strip.place_of(110))
+
+    starts: list[int] = []
+    panel = SimulatePanel(viewer, starts.append)
+    viewer.window.add_dock_widget(panel, name="Simulate")
+    for axis in (0, 1):
+        if axis == 1:
+            viewer.add_points(np.array([[0.0, 100, 0, 0], [50.0, 129, 9, 9]]), name="run of 3D")
+            viewer.dims.set_point(0, 40)
+        assert frame_axis(viewer) == axis
+        panel.show_run(run)
+        for frame in (110, 127):
+            place = QPoint(strip.place_of(frame), strip.height() // 2)
+            qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=place)
+            assert viewer.dims.point[axis] == frame
+        qtbot.mouseClick(panel.from_current, Qt.MouseButton.LeftButton)
+        assert starts == [127] * (axis + 1), panel.start.text()
+        qtbot.mouseClick(panel.to_first, Qt.MouseButton.LeftButton)
+        assert viewer.dims.point[axis] == 124
+        panel.begin(run)
+        where = np.full((1, 2, 1, 2), 50.0)
+        panel.take(RolloutPart(124, 2, 0, np.array([3]), np.array([True]), where))
+        qtbot.waitUntil(lambda: panel.live.layer is not None, timeout=WAIT_MS)
+        panel.take(RolloutPart(124, 4, 2, np.array([3]), np.array([True]), where))
+        qtbot.waitUntil(lambda: len(panel.live.layer.data) == 4, timeout=WAIT_MS)
+        assert current_frame(viewer) == viewer.dims.point[axis] == 127, "it goes on with the newest frame"
+    assert viewer.dims.point[0] == 40, "no other slider has moved"
+    # What is read again stays on the frame.
+    show_run(viewer, layers)
+    assert viewer.dims.point[1] == 127 and viewer.dims.point[0] == 40
+
+
 def test_one_lost_frame_of_many_is_seen() -> None:
     """Narrower than a pixel it takes two; what is worse covers what is not; beyond the recording there is nothing."""
     codes = np.full(100_000, STATES.index("ok"), np.int8)
     codes[70_001], codes[70_002] = DAMAGED, MISSING
     health = FrameHealth("film", False, codes, {70_001: "why"})
-    columns = health.in_columns(500, 125_000)
+    columns = health.in_columns(500, 0, 124_999)
     place = round(70_001 / 124_999 * 499)
     assert list(np.flatnonzero(columns == MISSING)) == [place, place + 1] and DAMAGED not in columns
     last = round(99_999 / 124_999 * 499)
@@ -151,4 +222,4 @@ def test_one_lost_frame_of_many_is_seen() -> None:
     assert health.worst_near(70_100, 250) == 70_002 and health.worst_near(69_000, 250) == 69_000
     assert health.counts() == {"ok": 99_998, "damaged": 1, "missing": 1} and health.n_spoilt == 2
     few = FrameHealth("film", False, np.array([1, 3, 1], np.int8), {})
-    assert list(few.in_columns(9, 3)) == [1, 1, 1, 3, 3, 3, 1, 1, 1]
+    assert list(few.in_columns(9, 0, 2)) == [1, 1, 1, 3, 3, 3, 1, 1, 1]

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -17,13 +18,16 @@ from matplotlib import colormaps
 from PIL import Image as Pillow
 from report_fixture import REFUSAL, Layer, make_run
 
+from colloidlab import cli
 from colloidlab.config import Config, ExportConfig
 from colloidlab.errors import Cancelled, InputError, UsageError
 from colloidlab.indicators import compute
+from colloidlab.pipeline.simulate import _as_tracks
 from colloidlab.progress import Monitor
 from colloidlab.report import canvas
 from colloidlab.report.film import Layout, Painter, write_export
 from colloidlab.report.film_data import collect
+from colloidlab.report.rollouts import as_observed, read_rollout
 from colloidlab.report.source import open_source
 from colloidlab.run import Run
 
@@ -134,6 +138,7 @@ def test_the_rollout_is_measured_as_the_experiment_was(run: Run, tmp_path: Path,
     group = zarr.open_group(copy.path / "rollout.zarr", mode="r+")
     group["positions"][:] = test[["x", "y"]].to_numpy().reshape(group["positions"].shape[1:])[None]
     lag = 2
+    copy.write_text("model/model.json", '{"sigma_px": 0.0}')
     copy.summarise("indicators", {"d2min_lag_frames": lag, "neighbour_cutoff_px": 24.0})
     config = Config.model_validate(
         {"indicators": {"lag_frames": lag, "neighbour_cutoff_px": 24.0}}
@@ -150,6 +155,38 @@ def test_the_rollout_is_measured_as_the_experiment_was(run: Run, tmp_path: Path,
     both = shown[shown[["value", column]].notna().all(axis=1)]
     assert len(both) > 0.8 * shown[["value", column]].notna().sum().max()
     np.testing.assert_allclose(both["value"], both[column] * film.colouring.factor, rtol=1e-9)
+
+
+def test_the_rollout_is_measured_with_the_errors_with_which_it_was_compared(run: Run, tmp_path: Path) -> None:
+    """D2min of a rollout has the localisation error of the experiment, number by number that of the comparison."""
+    run = Run(shutil.copytree(run.path, tmp_path / "run"))
+    view, region = (SIZE, SIZE), (-0.5, -0.5, SIZE - 0.5, SIZE - 0.5)
+    run.record["stages"]["track"]["facts"]["region"] = list(region)
+    run._write_record()
+    group = zarr.open_group(run.path / "rollout.zarr", mode="r")
+    frames, particles = np.asarray(group["frame"]), np.asarray(group["particle"])
+    n_known = len(frames) - 2
+    plan = SimpleNamespace(first=FIRST, n_frames=n_known, particles=particles, scale=np.ones(len(particles)))
+    recording = SimpleNamespace(mean_radius=6.0)
+    compared = _as_tracks(run.path / "rollout.zarr", plan, recording, 0.05, seed=0)  # type: ignore[arg-type]
+    seen = as_observed(run, read_rollout(run, 1))
+    keys = ["frame", "particle"]
+    both = compared[1].merge(seen, on=keys, suffixes=("", "_seen"))
+    assert len(both) == len(compared[1]) == n_known * len(particles)
+    np.testing.assert_array_equal(both[["x", "y"]], both[["x_seen", "y_seen"]])
+    exact = read_rollout(run, 1).table
+    assert np.std(seen["x"] - exact["x"]) == pytest.approx(0.05, rel=0.1)
+
+    film = collect(run, ExportConfig(colour_by="d2min_px2", member=2))
+    assert film.rollout is not None and film.colouring is not None
+    np.testing.assert_array_equal(film.rollout.table[["x", "y"]], exact[["x", "y"]], "it is drawn without")
+    config = Config.model_validate({"indicators": {"lag_frames": 5, "only": "d2min"}}).indicators
+    truth = compute(seen, run.calibration, config, view=view, region=region).table.set_index(keys)[
+        "d2min_px2"
+    ]
+    shown = film.rollout.table.set_index(keys)["value"].dropna()
+    assert len(shown) > 20
+    np.testing.assert_allclose(shown / film.colouring.factor, truth.reindex(shown.index), rtol=1e-9)
 
 
 def test_the_distance_to_the_experiment_is_a_colour_of_the_rollout_alone(run: Run) -> None:
@@ -238,6 +275,26 @@ def test_cancelling_leaves_an_earlier_film_and_nothing_else(run: Run, tmp_path: 
     assert path.read_bytes() == b"earlier" and list(tmp_path.iterdir()) == [path]
 
 
+def test_an_interrupted_film_is_not_said_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, drawn = tmp_path / "film.mp4", []
+
+    def interrupt(painter: Painter, frame: int) -> np.ndarray:
+        drawn.append(frame)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Painter, "draw", interrupt)
+    for was in ("was not written", "is still that of before"):
+        assert cli._main(["export", str(run.path), "-o", str(path), "--height-px", "200"]) == 130
+        assert capsys.readouterr().err == (
+            f"colloidlab: interrupted; {path} {was}, and the same command starts anew\n"
+        )
+        assert list(tmp_path.iterdir()) == ([path] if path.exists() else [])
+        path.write_bytes(b"earlier")
+    assert drawn == [FIRST, FIRST] and path.read_bytes() == b"earlier"
+
+
 def test_without_the_recording_particles_are_drawn_and_a_note_says_so(tmp_path: Path) -> None:
     lost = make_run(tmp_path / "run", layer=LAYER)
     result = write_export(lost, tmp_path / "a.png", ExportConfig(height_px=200))
@@ -283,7 +340,7 @@ def test_runs_without_rollout_or_fit_say_what_to_do(tmp_path: Path) -> None:
 def test_positions_of_three_dimensions_are_shown_alone(tmp_path: Path) -> None:
     deep = make_run(tmp_path / "run", layer=LAYER)
     deep.write_table("tracks", deep.read_table("tracks").assign(z=1.0))
-    with pytest.raises(InputError, match="two dimensions"):
+    with pytest.raises(InputError, match="of three; show the experiment alone"):
         collect(deep, ExportConfig())
     film = collect(deep, ExportConfig(rollout=False, colour_by="psi6"))
     assert film.rollout is None and isinstance(film.experiment.table, pd.DataFrame)
