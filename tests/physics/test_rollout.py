@@ -17,12 +17,12 @@ from colloidlab.errors import ColloidlabError, InputError, RolloutStopped
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.rollout import driven
-from colloidlab.rollout.boundary import Plan, between, plan_rollout
+from colloidlab.rollout.boundary import Plan, plan_rollout
 from colloidlab.rollout.diagnosis import likely_cause
 from colloidlab.rollout.driven import Resume, RolloutFrame, roll_out, stable_steps_per_frame
 from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.neighbours import Neighbours
-from colloidlab.rollout.prescription import Prescription
+from colloidlab.rollout.prescription import Prescription, between, planned
 from colloidlab.rollout.state import State
 
 N_FRAMES = 12
@@ -120,6 +120,11 @@ def small_plan(r: np.ndarray, v: np.ndarray, S: np.ndarray) -> Plan:
     return Plan(0, np.arange(n), np.zeros(n, dtype=bool), r, v, S, np.ones(n))
 
 
+def path(plan: Plan, fraction: float) -> list[np.ndarray]:
+    """Positions, velocities and entropies between frames 0 and 1."""
+    return [part.numpy() for part in vars(between(planned(plan, 0), planned(plan, 1), fraction)).values()]
+
+
 def test_motion_between_frames_is_exact_for_cubics() -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(size=(4, 6, 2))
@@ -130,7 +135,7 @@ def test_motion_between_frames_is_exact_for_cubics() -> None:
     S = rng.normal(size=(2, 6))
     plan = small_plan(np.stack([at(0)[0], at(1)[0]]), np.stack([at(0)[1], at(1)[1]]), S)
     for s in (0.1, 0.5, 0.9, 1.0):
-        r, v, entropy = between(plan, 0, s)
+        r, v, entropy = path(plan, s)
         assert np.allclose(r, at(s)[0], rtol=0, atol=1e-13)
         assert np.allclose(v, at(s)[1], rtol=0, atol=1e-13)
         assert np.allclose(entropy, (1 - s) * S[0] + s * S[1], rtol=0, atol=1e-14)
@@ -142,10 +147,10 @@ def test_entering_and_leaving_particles() -> None:
     v = np.array([[[1.0, 2], [nan, nan]], [[nan, nan], [1.0, 1]]])
     S = np.array([[0.5, nan], [nan, 0.7]])
     plan = small_plan(r, v, S)
-    where, speed, entropy = between(plan, 0, 0.5)
+    where, speed, entropy = path(plan, 0.5)
     assert np.array_equal(where[0], [0.5, 1.0]) and np.array_equal(speed[0], [1, 2]) and entropy[0] == 0.5
     assert np.isnan(where[1]).all() and np.isnan(entropy[1])
-    where, _, entropy = between(plan, 0, 1.0)
+    where, _, entropy = path(plan, 1.0)
     assert np.isnan(where[0]).all() and np.isnan(entropy[0])
     assert np.array_equal(where[1], [5, 5]) and entropy[1] == 0.7
 
