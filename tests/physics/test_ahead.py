@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from driven_gas import held_gas
 from small_gas import CUTOFF, SPACING, TEMPERATURE, VOLUME, isothermal_gas, thermal_gas
 from torch import Tensor
 from waits import Waits
@@ -22,7 +23,6 @@ from colloidlab.model.potential import RadialPotential
 from colloidlab.model.published import PublishedLaws
 from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.rollout import driven, free_motion
-from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.box import ShearBox
 from colloidlab.rollout.driven import RolloutFrame, roll_out
 from colloidlab.rollout.forcing import HarmonicTrap, Oscillating, ShearForce, TaylorGreen, UniformForce
@@ -138,23 +138,6 @@ def test_a_step_looks_once_and_makes_the_same_trajectory(
         one, two = getattr(found.state, part), getattr(expected.state, part)
         assert float((one - two).abs().max()) <= 1e-11 * float(two.abs().max()), part
     assert other.misses == motion.misses
-
-
-def held_gas(n_frames: int = 4, *, seed: int = 3) -> Plan:
-    """An open gas of 64, of which 20 are moved from outside, one of them in and another one out."""
-    rng = np.random.default_rng(seed)
-    grid = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).reshape(-1, 2)
-    r = np.full((n_frames, 64, 2), np.nan)
-    r[:] = (grid + 0.5) * SPACING + rng.normal(0, 1.5, (64, 2))
-    v = np.zeros_like(r)
-    v[:, :20, 0] = 0.5
-    r[:, :20, 0] += 0.5 * np.arange(n_frames)[:, None]
-    v[0, 20:] = rng.normal(0, TEMPERATURE**0.5, (44, 2))
-    T = torch.full((64,), TEMPERATURE, dtype=torch.float64)
-    S = np.tile(thermal_gas().energy.entropy(T, torch.full_like(T, VOLUME)).numpy(), (n_frames, 1))
-    for absent, frames in ((0, slice(2, None)), (1, slice(0, 2))):
-        r[frames, absent], v[frames, absent], S[frames, absent] = np.nan, np.nan, np.nan
-    return Plan(0, np.arange(64), np.arange(64) >= 20, r, v, S, np.ones(64))
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
