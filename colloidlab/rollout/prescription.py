@@ -88,7 +88,8 @@ class Prescription:
 
 def planned(plan: Plan, k: int, device: torch.device | None = None) -> State:
     """What a plan says of frame k, in double precision."""
-    return State(*(torch.as_tensor(values[k], device=device) for values in (plan.r, plan.v, plan.S)))
+    parts = (values[k] for values in (plan.r, plan.v, plan.S))
+    return State(*(torch.as_tensor(part, dtype=torch.float64, device=device) for part in parts))
 
 
 def between(here: State, there: State, fraction: float) -> State:

@@ -8,6 +8,7 @@ energy, the shear of a solid included. So with theta = (1 - k_B/c)/T, for every 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,8 @@ def test_velocities_and_temperatures_have_their_equilibrium(name: str, dim: int,
         ev = brackets.with_friction(laws, brackets.at_entropy(laws, ev, S))
         v = torch.randn((len(S), dim), generator=generator, dtype=torch.float64).to(dtype)
         v = v * (laws.k_B * TEMPERATURE / laws.mass) ** 0.5
-        # A particle loses at most a tenth of its velocity, or of its heat, in a step.
-        time = torch.full_like(S, 0.2 / float(parts_needed(laws, ev, v, 1e3).max()) * 1e3)
+        # A particle loses at most a fifth of its velocity, or of its heat, in a step.
+        time = torch.full_like(S, 0.4 / float(parts_needed(laws, ev, v, 1e3).max()) * 1e3)
         for step in range(STEPS):
             numbers = torch.randn((len(ev.pairs.r), dim + 1), generator=generator, dtype=torch.float64).to(
                 dtype
@@ -113,8 +114,8 @@ def test_velocities_and_temperatures_have_their_equilibrium(name: str, dim: int,
         thetas.mean(0) / counted,
         thetas.std(0) / counted / COPIES**0.5,
     )
-    assert error < 0.015
+    assert error < 0.03
     assert abs(found - 1) < 3.5 * error
-    assert without.mean() / counted > 1.05
+    assert without.mean() / counted > 1.1
     apart = thetas - thetas.mean(1, keepdims=True)
     assert np.all(np.abs(apart.mean(0)) < 4 * apart.std(0, ddof=1) / COPIES**0.5)
