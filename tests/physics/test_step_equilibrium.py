@@ -104,16 +104,6 @@ def test_velocities_and_temperatures_have_their_equilibrium(name: str, dim: int,
                 thetas += (theta / theta.mean() - 1).numpy()
     counted = STEPS - STEPS // 3
     found, error = pair_law.mean() / counted, pair_law.std(ddof=1) / counted / COPIES**0.5
-    print(
-        name,
-        dim,
-        dtype,
-        found,
-        error,
-        without.mean() / counted,
-        thetas.mean(0) / counted,
-        thetas.std(0) / counted / COPIES**0.5,
-    )
     assert error < 0.03
     assert abs(found - 1) < 3.5 * error
     assert without.mean() / counted > 1.1
