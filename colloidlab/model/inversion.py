@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from colloidlab.model.ahead import settled
 from colloidlab.model.brackets import Mechanics, thermodynamics
 from colloidlab.model.energy import Thermo
 from colloidlab.model.laws import Laws
@@ -44,7 +45,7 @@ def solve_entropy(thermo_at: Callable[[Tensor], Thermo], energy: Tensor, start: 
     """
     S = start
     least = torch.finfo(energy.dtype).eps * _ULPS
-    for _ in range(_MOST):
+    for n in range(_MOST):
         thermo = thermo_at(S)
         missing = energy - thermo.U
         done = missing.abs() <= least * energy.abs().clamp_min(thermo.U.abs())
@@ -52,6 +53,6 @@ def solve_entropy(thermo_at: Callable[[Tensor], Thermo], energy: Tensor, start: 
         up = torch.log1p(step * thermo.inv_c) / thermo.inv_c
         step = torch.where((missing > 0) & (thermo.inv_c > 0), up, step)
         S = torch.where(done, S, S + step)
-        if bool((done | ~torch.isfinite(S)).all()):
+        if settled("entropy of energy", n + 1, (done | ~torch.isfinite(S)).all()):
             break
     return S

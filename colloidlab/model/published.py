@@ -7,7 +7,8 @@
 | A_ij | a(x, T_i) a(x, T_j), a a network with SiLU; B and C alike |
 
 They are kept to compare with: the amplitudes jump to zero at the cutoff, where W has a slope. Masses and k_B are
-learned with them, although no trajectory depends on their scale.
+learned with them, although no trajectory depends on their scale. Pairs that are not closer than the cutoff, x = 1, have none
+of this.
 
 References
 ----------
@@ -144,11 +145,11 @@ class PublishedKernel(nn.Module):
     def forward(self, x: Tensor) -> KernelValues:
         n, dn = self.network.value_and_slope(x[:, None], 0)
         f, g = n.exp(), 1 - x**2
-        return _LateKernelValues(f * g, f * (dn * g - 2 * x), lambda: self._curvature(x))
+        return _LateKernelValues(f * g, (x < 1) * f * (dn * g - 2 * x), lambda: self._curvature(x))
 
     def _curvature(self, x: Tensor) -> Tensor:
         n, dn, d2n = self.network(x[:, None], 0).column()
-        return n.exp() * ((d2n + dn**2) * (1 - x**2) - 4 * x * dn - 2.0)
+        return (x < 1) * n.exp() * ((d2n + dn**2) * (1 - x**2) - 4 * x * dn - 2.0)
 
 
 class ConvexEnergy(nn.Module):
@@ -204,7 +205,7 @@ class PublishedAmplitudes(nn.Module):
 
         def squared(network: Layers) -> tuple[Tensor, Tensor, Tensor]:
             at, slope = network.value_and_slope(inputs, 1)
-            (at_i, at_j), (slope_i, slope_j) = at.view(2, -1), slope.view(2, -1)
+            (at_i, at_j), (slope_i, slope_j) = (x < 1) * at.view(2, -1), slope.view(2, -1)
             return (at_i * at_j) ** 2, 2 * at_i * slope_i * at_j**2, 2 * at_j * slope_j * at_i**2
 
         (A2, A2_i, A2_j), (B2, B2_i, B2_j), (C2, C2_i, C2_j) = map(squared, (self.a, self.b, self.c))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from colloidlab.errors import UsageError
+from colloidlab.model.ahead import sure
 from colloidlab.model.energy import Isothermal, Thermo
 from colloidlab.model.envelope import envelope
 from colloidlab.model.friction import PairAmplitudes
@@ -31,6 +32,7 @@ Values = TypeVar("Values", Thermo, PairAmplitudes)
 _BISECTIONS = 60
 _NEARLY_ONE = 1 - 1e-7
 """Where an envelope has not vanished yet, so that what it is multiplied by can be told."""
+_NOTHING = 1e-15
 _REACH = 3.0
 """How many times hotter, colder or denser than at the start a particle may become before it leaves its table."""
 
@@ -48,7 +50,7 @@ class _Table(nn.Module):
 
     def _complete(self, found: Values, holds: Tensor, ask: Callable[[Tensor], Values]) -> Values:
         """Put what the function itself says in the places that the table does not hold."""
-        if bool(holds.all()):
+        if sure(holds.all()):
             return found
         outside = torch.nonzero(~holds)[:, 0]
         self.misses += len(outside)
@@ -160,12 +162,13 @@ class TabulatedAmplitudes(_Table):
         grid = [torch.as_tensor(g.ravel()) for g in np.meshgrid(x.grid(), log_t.grid(), indexing="ij")]
         short, T = grid[0].clamp_max(_NEARLY_ONE), grid[1].exp()
         with torch.no_grad():
-            at_end = amplitudes(torch.ones_like(grid[0]), T, T)
+            before_end = amplitudes(torch.full_like(grid[0], _NEARLY_ONE), T, T)
             inside = amplitudes(short, T, T)
         self.splines = nn.ModuleList()
         self.enveloped: list[bool] = []
         for name in ("A2", "B2", "C2"):
-            ends = bool((getattr(at_end, name) == 0).all())
+            # An envelope has left nothing there, amplitudes that jump all that they have.
+            ends = bool((getattr(before_end, name) < _NOTHING * getattr(inside, name).max()).all())
             square = getattr(inside, name) / (envelope(short) if ends else 1.0)
             if not bool((square > 0).all()):
                 raise UsageError(f"{name} vanishes inside the cutoff; its logarithm cannot be tabulated")
@@ -185,7 +188,7 @@ class TabulatedAmplitudes(_Table):
         for spline, ends in zip(self.splines, self.enveloped, strict=True):
             at_i, _, _, slope_i, _ = spline(x, log_i)
             at_j, _, _, slope_j, _ = spline(x, log_j)
-            square = torch.exp(at_i + at_j)
+            square = torch.where(x < 1, torch.exp(at_i + at_j), 0.0)
             if ends:
                 square = square * envelope(x)
             found.append((square, square * slope_i / T_i, square * slope_j / T_j))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.errors import InputError, UsageError
+
+Array = TypeVar("Array", np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ def fill_gaps(state: pd.DataFrame) -> pd.DataFrame:
         return one[list(names)].to_numpy(dtype=float), other[list(names)].to_numpy(dtype=float)
 
     (r0, r1), (v0, v1), (S0, S1) = ends("x", "y"), ends("vx_px", "vy_px"), ends("entropy")
-    r, v = _cubic(r0, r1, v0 * time[:, None], v1 * time[:, None], s[:, None])
+    r, v = cubic(r0, r1, v0 * time[:, None], v1 * time[:, None], s[:, None])
     filled = pd.DataFrame(
         {
             "frame": one["frame"].to_numpy() + n,
@@ -183,28 +187,8 @@ def fill_gaps(state: pd.DataFrame) -> pd.DataFrame:
     return whole.sort_values(["frame", "particle"], kind="stable").reset_index(drop=True)
 
 
-def _cubic(
-    r0: np.ndarray, r1: np.ndarray, v0: np.ndarray, v1: np.ndarray, s: np.ndarray | float
-) -> tuple[np.ndarray, np.ndarray]:
+def cubic(r0: Array, r1: Array, v0: Array, v1: Array, s: Array | float) -> tuple[Array, Array]:
     """Position and velocity at the share s of unit time, through those at its ends."""
     step = r1 - r0
     bend, twist = 3 * step - 2 * v0 - v1, v0 + v1 - 2 * step
     return r0 + s * v0 + s**2 * bend + s**3 * twist, v0 + 2 * s * bend + 3 * s**2 * twist
-
-
-def between(plan: Plan, k: int, fraction: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Prescribed positions, velocities and entropies at time k + fraction, 0 < fraction <= 1.
-
-    Positions follow the cubic through the filtered positions and velocities of both frames;
-    a particle that leaves before frame k + 1 moves straight on until then; one that enters
-    at frame k + 1 appears there.
-    """
-    s = fraction
-    if s >= 1:
-        return plan.r[k + 1], plan.v[k + 1], plan.S[k + 1]
-    r0, r1, v0, v1 = plan.r[k], plan.r[k + 1], plan.v[k], plan.v[k + 1]
-    r, v = _cubic(r0, r1, v0, v1, s)
-    S = (1 - s) * plan.S[k] + s * plan.S[k + 1]
-    leaves = np.isfinite(plan.S[k]) & ~np.isfinite(plan.S[k + 1])
-    r[leaves], v[leaves], S[leaves] = r0[leaves] + s * v0[leaves], v0[leaves], plan.S[k][leaves]
-    return r, v, S

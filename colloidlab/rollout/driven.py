@@ -13,6 +13,7 @@ from torch import Tensor
 
 from colloidlab.errors import RolloutStopped
 from colloidlab.model import brackets, response
+from colloidlab.model.ahead import Ahead, pays_on, sure
 from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
@@ -22,7 +23,7 @@ from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
 from colloidlab.rollout.free_motion import FreeMotion
 from colloidlab.rollout.integrators import Integrator
-from colloidlab.rollout.motion import Motion
+from colloidlab.rollout.motion import Fields, Motion
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.prescription import Prescription
@@ -198,6 +199,7 @@ class _Simulation:
         )
         self.books = Books(self.laws, member, simulated)
         self._misses = 0
+        self._ahead = Ahead() if pays_on(like.device) else None
         if resume is None:
             self.state = self.prescription.start()
         else:
@@ -213,20 +215,24 @@ class _Simulation:
     def advance(self, k: int, n: int, steps: int) -> None:
         """One step of the laws, then the prescribed particles go where they belong."""
         free = self.motion.step(1.0 / steps, k * steps + n)
-        with torch.no_grad():
+
+        def go_on() -> tuple[Tensor, Fields]:
             self._check(free.state, k, n, steps)
-            held = self.prescription.hold(free.state, k, (n + 1) / steps)
-            if bool((torch.isfinite(held.S) != torch.isfinite(free.state.S)).any()):
-                self.motion.search_again()
             warmed = self.motion.energy_at(held.S)
-            self.fields = self.motion.place(held)
+            return warmed, self.motion.place(held)
+
+        with torch.no_grad():
+            held = self.prescription.hold(free.state, k, (n + 1) / steps)
+            if n + 1 == steps and self.prescription.traffic(k):
+                self.motion.search_again()
+            warmed, self.fields = go_on() if self._ahead is None else self._ahead(go_on)
             self.books.enter(free, held, self.fields, warmed)
         self.state = held
 
     def _check(self, free: State, k: int, n: int, steps: int) -> None:
         laws, dt = self.laws, 1.0 / steps
         bad = self.prescription.simulated & lost(laws, free, dt)
-        if not bool(bad.any()):
+        if sure(~bad.any()):
             return
         before = self.state
         ev = brackets.evaluate(laws, self.neighbours.pairs(before.r), before.S)

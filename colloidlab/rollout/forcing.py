@@ -50,7 +50,7 @@ class UniformForce(Forcing):
     force: Sequence[float]
 
     def __call__(self, r: Tensor, t: float) -> Tensor:
-        return r.new_tensor(list(self.force)).expand_as(r)
+        return torch.stack([torch.full_like(r[:, a], f) for a, f in enumerate(self.force)], dim=1)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class HarmonicTrap(Forcing):
     centre: Sequence[float]
 
     def __call__(self, r: Tensor, t: float) -> Tensor:
-        return -self.stiffness * (r - r.new_tensor(list(self.centre)))
+        return torch.stack([-self.stiffness * (r[:, a] - x) for a, x in enumerate(self.centre)], dim=1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""The motion by any laws on any device, in torch, with the integrator that was chosen."""
+"""The motion by any laws on any device, in torch, with the integrator that was chosen.
+
+On a GPU a step runs ahead of the host (`model.ahead`): one look at its end says whether the list of neighbours still held,
+the step needed no more parts and no other draw, all solutions were found and no table was left. Nothing else in it waits.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.model import brackets
+from colloidlab.model.ahead import Ahead, pays_on
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.tabulated import count_misses
@@ -33,6 +38,8 @@ class FreeMotion:
     simulated : bool tensor, shape (n,)
         Force fields act on these, and their state alone divides a step; the others are held.
     forcing : Forcing, optional
+    ahead : bool, optional
+        Run steps ahead of the host [on devices where a look at a number makes it wait].
 
     Raises
     ------
@@ -50,6 +57,7 @@ class FreeMotion:
         member: Tensor,
         simulated: Tensor,
         forcing: Forcing | None = None,
+        ahead: bool | None = None,
     ) -> None:
         self.laws = laws
         self._neighbours = neighbours
@@ -59,6 +67,7 @@ class FreeMotion:
         self._simulated = simulated
         self._forcing = forcing
         self._t = 0.0
+        self._ahead = Ahead() if ahead or (ahead is None and pays_on(simulated.device)) else None
         check_shear(laws, neighbours.wind, integrator)
 
     @property
@@ -78,20 +87,22 @@ class FreeMotion:
     def step(self, dt: float, index: int) -> Moved:
         """One step of length dt; see `motion.Motion`."""
         self._t = self._neighbours.end_of_step(self._t, dt, index)
+        move = self._published if self._integrator == "euler_maruyama" else self._keep
         with torch.no_grad():
-            done = (
-                self._published(dt, index) if self._integrator == "euler_maruyama" else self._keep(dt, index)
-            )
+            done = move(dt, index) if self._ahead is None else self._ahead(lambda: move(dt, index))
+        self._ended = done.mechanics
         return Moved(done.state, self._go_on(done.state, done.mechanics), done.given)
 
     def energy_at(self, S: Tensor) -> Tensor:
-        """U of every particle with other entropies at the present positions, shape (n,)."""
+        """U of every particle with other entropies where the last step has ended, shape (n,)."""
         with torch.no_grad():
-            return brackets.thermodynamics(self.laws, S, self._there.volume, self._there.strain)[0].U
+            return brackets.thermodynamics(self.laws, S, self._ended.volume, self._ended.strain)[0].U
 
     def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
         with torch.no_grad():
-            return brackets.mechanics(self.laws, self._neighbours.near(r, self._t), S)
+            # To leave out the pairs in the skin pays where their number is at hand.
+            find = self._neighbours.near if self._ahead is None else self._neighbours.pairs
+            return brackets.mechanics(self.laws, find(r, self._t), S)
 
     def _go_on(self, state: State, there: brackets.Mechanics) -> Fields:
         self._state, self._there = state, there

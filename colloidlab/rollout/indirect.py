@@ -38,12 +38,12 @@ from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.belief import draw_from
-from colloidlab.rollout.boundary import Plan, between
+from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.driven import stable_steps_per_frame
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
-from colloidlab.rollout.state import State
+from colloidlab.rollout.prescription import Prescription
 
 ROUNDS = 2
 _TRUST = 0.7
@@ -159,7 +159,8 @@ def _simulate_side_by_side(
 def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monitor) -> list[Tensor]:
     """Positions at every frame, shape (n, D) each; particles of different members do not meet."""
     laws = copy.deepcopy(laws).to("cpu", torch.float64)
-    state = State(*(torch.as_tensor(values[0], dtype=torch.float64) for values in (plan.r, plan.v, plan.S)))
+    prescription = Prescription(plan, 1, torch.zeros((), dtype=torch.float64))
+    state = prescription.start()
     neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale), member=member, box=plan.box)
     with torch.no_grad():
         volume = brackets.mechanics(laws, neighbours.pairs(state.r), state.S).volume
@@ -174,20 +175,14 @@ def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monito
         threads=torch.get_num_threads(),
     )
     steps = stable_steps_per_frame(laws, plan, phase=_PHASE, decay=_DECAY)
-    simulated = torch.as_tensor(plan.simulated)
     frames = [state.r]
     for k in monitor.track(range(plan.n_frames - 1), "simulate"):
         for n in range(steps):
             moving.step(1 / steps, k * steps + n)
-            free = moving.state
-            held = [torch.as_tensor(values) for values in between(plan, k, (n + 1) / steps)]
-            r, v, S = (
-                torch.where(simulated.reshape(-1, *[1] * (x.dim() - 1)), x, y)
-                for x, y in zip((free.r, free.v, free.S), held, strict=True)
-            )
-            if bool((torch.isfinite(S) != torch.isfinite(free.S)).any()):
+            held = prescription.hold(moving.state, k, (n + 1) / steps)
+            if bool((torch.isfinite(held.S) != torch.isfinite(moving.state.S)).any()):
                 neighbours.invalidate()
-            moving.place(State(r, v, S))
+            moving.place(held)
         frames.append(moving.state.r)
     return frames
 

@@ -38,7 +38,7 @@ class Given:
     external_momentum, external_energy : from force fields, and from what holds the held particles
     image_energy : from the images that a shear box moves; zero without one
     parts : int
-        In which friction, noise and heat were taken.
+        In which friction, noise and heat were taken, at the most.
     """
 
     bath_momentum: Tensor
@@ -85,7 +85,7 @@ class Motion(Protocol):
         """One step of length dt; `index`, from the start of the rollout, chooses the noise and says the time."""
 
     def energy_at(self, S: Tensor) -> Tensor:
-        """U of every particle with other entropies at the present positions, shape (n,)."""
+        """U of every particle with other entropies where the last step has ended, shape (n,); ask before `place`."""
 
     def search_again(self) -> None:
         """Look for neighbours anew at the next configuration: particles have entered or left."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.errors import UsageError
+from colloidlab.model.ahead import sure
 from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.rollout.box import ShearBox
 from colloidlab.rollout.search import in_order, search
@@ -123,7 +124,7 @@ class Neighbours:
         allowed = 0.5 * (self.skin - strained) * self.cutoff * self._smallest
         if allowed < 0:
             return True
-        return bool(torch.nan_to_num(moved).square().sum(1).max() > allowed**2)
+        return not sure(torch.nan_to_num(moved).square().sum(1).max() <= allowed**2)
 
     def _search(self, r: Tensor, t: float) -> None:
         reach, tilt = self.cutoff * (1 + self.skin), self.tilt(t)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colloidlab.rollout.boundary import Plan, between
+from colloidlab.rollout.boundary import Plan, cubic
 from colloidlab.rollout.state import State
 
 
@@ -34,11 +34,14 @@ class Prescription:
         self.simulated = torch.as_tensor(np.tile(plan.simulated, members), device=like.device)
         self.scale = self.tile(plan.scale)
         self.member = np.repeat(np.arange(members), len(plan.particles))
+        self._ends: tuple[int, State, State] | None = None
 
     def tile(self, values: np.ndarray) -> Tensor:
         """The same for every member."""
-        here = torch.as_tensor(values, dtype=self._like.dtype, device=self._like.device)
-        return here.repeat(self.members, *[1] * (here.dim() - 1))
+        return self._repeat(torch.as_tensor(values, device=self._like.device))
+
+    def _repeat(self, values: Tensor) -> Tensor:
+        return values.to(self._like.dtype).repeat(self.members, *[1] * (values.dim() - 1))
 
     def start(self) -> State:
         """Of the first frame."""
@@ -55,15 +58,53 @@ class Prescription:
 
     def hold(self, free: State, k: int, fraction: float) -> State:
         """The state with the prescribed particles where they are at time k + fraction."""
-        r, v, S = (self.tile(values) for values in between(self.plan, k, fraction))
-        mine = self.simulated
+        there, mine = between(*self._around(k), fraction), self.simulated
         return State(
-            r=torch.where(mine[:, None], free.r, r),
-            v=torch.where(mine[:, None], free.v, v),
-            S=torch.where(mine, free.S, S),
+            r=torch.where(mine[:, None], free.r, self._repeat(there.r)),
+            v=torch.where(mine[:, None], free.v, self._repeat(there.v)),
+            S=torch.where(mine, free.S, self._repeat(there.S)),
         )
+
+    def traffic(self, k: int) -> bool:
+        """Does anybody enter or leave with frame k + 1?"""
+        there = np.isfinite(self.plan.S[k : k + 2, ~self.plan.simulated])
+        return bool((there[0] != there[1]).any())
+
+    def _around(self, k: int) -> tuple[State, State]:
+        """Frames k and k + 1 of one member, which are brought to the device once for all steps between."""
+        if self._ends is None or self._ends[0] != k:
+            self._ends = (
+                k,
+                planned(self.plan, k, self._like.device),
+                planned(self.plan, k + 1, self._like.device),
+            )
+        return self._ends[1], self._ends[2]
 
     def arrays(self, values: Tensor) -> np.ndarray:
         """A quantity of the particles as an array of shape (members, n, ...)."""
         shape = (self.members, len(self.plan.particles), *values.shape[1:])
         return values.detach().cpu().numpy().reshape(shape).copy()
+
+
+def planned(plan: Plan, k: int, device: torch.device | None = None) -> State:
+    """What a plan says of frame k, in double precision."""
+    parts = (values[k] for values in (plan.r, plan.v, plan.S))
+    return State(*(torch.as_tensor(part, dtype=torch.float64, device=device) for part in parts))
+
+
+def between(here: State, there: State, fraction: float) -> State:
+    """Prescribed positions, velocities and entropies a fraction, 0 < fraction <= 1, of the way from a frame to the next.
+
+    Positions follow the cubic through the filtered positions and velocities of both frames; a particle that leaves before
+    the next frame moves straight on until then; one that enters with it appears there.
+    """
+    s = fraction
+    if s >= 1:
+        return there
+    r, v = cubic(here.r, there.r, here.v, there.v, s)
+    leaves = torch.isfinite(here.S) & ~torch.isfinite(there.S)
+    return State(
+        r=torch.where(leaves[:, None], here.r + s * here.v, r),
+        v=torch.where(leaves[:, None], here.v, v),
+        S=torch.where(leaves, here.S, (1 - s) * here.S + s * there.S),
+    )

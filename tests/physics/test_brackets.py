@@ -6,24 +6,33 @@ from typing import Any
 
 import pytest
 import torch
-from law_checks import AmplitudeChecks, Configuration, EnergyChecks, KernelChecks, LawChecks
+from law_checks import LawChecks
+from law_configuration import Configuration
+from part_checks import AmplitudeChecks, EnergyChecks, KernelChecks
+from random_laws import (
+    amplitudes,
+    cohesive,
+    energy,
+    fluid,
+    isothermal,
+    kernel,
+    mixture,
+    published,
+    solid,
+    tables,
+)
+from step_checks import DissipationChecks, StepChecks
 
 from colloidlab.errors import UsageError
 from colloidlab.model.analytic import HarmonicEnergy, ideal_gas
 from colloidlab.model.bath import Bath
-from colloidlab.model.energy import Isothermal, SumOfExponentials
-from colloidlab.model.friction import PowerLawAmplitudes
-from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
-from colloidlab.model.potential import RadialPotential
 from colloidlab.model.published import (
     ConvexEnergy,
     PublishedAmplitudes,
     PublishedKernel,
-    PublishedLaws,
 )
 from colloidlab.model.shear import PowerLawShear
-from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, SpeciesPotential
 from colloidlab.model.tabulated import (
     Ranges,
     TabulatedAmplitudes,
@@ -35,104 +44,62 @@ from colloidlab.model.tabulated import (
 )
 
 
-def normal(n: int, seed: int) -> list[float]:
-    g = torch.Generator().manual_seed(seed)
-    return (0.3 * torch.randn(n, generator=g, dtype=torch.float64)).tolist()
-
-
-def kernel(seed: int) -> RadialKernel:
-    made = RadialKernel(3)
-    with torch.no_grad():
-        made.coefficients.copy_(torch.tensor(normal(3, seed)))
-    return made
-
-
-def energy(seed: int) -> SumOfExponentials:
-    a, b = normal(2, seed + 100)
-    return SumOfExponentials([2.0 + a, 1.0 + b], [5.0, 9.0], [0.4, 0.8], [0.5], [2.0], reference_volume=0.4)
-
-
-def isothermal(seed: int) -> Isothermal:
-    """The energy of every baseline fit."""
-    a, b = normal(2, seed + 500)
-    return Isothermal(0.3 + a, [0.5, b], [0.5, 3.0], 0.4)
-
-
-def amplitudes(seed: int) -> PowerLawAmplitudes:
-    parts = normal(4, seed + 200), normal(4, seed + 300), normal(2, seed + 400)
-    return PowerLawAmplitudes(*parts, (1.1, 0.7, 1.6), reference_temperature=1.2)
-
-
-def fluid(seed: int, **parts: Any) -> Laws:
-    return Laws(
-        kernel(seed), energy(seed), amplitudes(seed), cutoff=1.0, mass=1.3, k_B=0.7, **parts
-    ).requires_grad_(False)
-
-
-class TestFluid(LawChecks):
+class TestFluid(LawChecks, StepChecks):
     def make(self, dim: int, seed: int) -> Laws:
         return fluid(seed)
 
 
-class TestSolid(LawChecks):
+class TestSolid(LawChecks, StepChecks):
     def make(self, dim: int, seed: int) -> Laws:
-        return fluid(seed, shear=PowerLawShear([1.0, 2.0], [7.0, float("inf")]))
+        return solid(seed)
 
 
-class TestCohesive(LawChecks):
+class TestCohesive(LawChecks, StepChecks):
     def make(self, dim: int, seed: int) -> Laws:
-        return fluid(seed, potential=RadialPotential([-2.0, 1.0, *normal(2, seed)]))
+        return cohesive(seed)
 
 
-class TestBath(LawChecks):
+class TestBath(LawChecks, DissipationChecks):
     """Momentum and energy of the particles are not kept; what is missing is what the bath has."""
 
     def make(self, dim: int, seed: int) -> Laws:
         return fluid(seed, bath=Bath(0.8, 1.7))
 
 
-class TestIsothermal(LawChecks):
+class TestIsothermal(LawChecks, StepChecks):
     def make(self, dim: int, seed: int) -> Laws:
         return Laws(
             kernel(seed), isothermal(seed), amplitudes(seed), cutoff=1.0, mass=1.3, k_B=0.7
         ).requires_grad_(False)
 
 
-class TestMixture(LawChecks):
+class TestMixture(LawChecks, StepChecks):
     n_species = 2
 
     def make(self, dim: int, seed: int) -> Laws:
-        seeds = [seed, seed + 1, seed + 2]
-        return Laws(
-            SpeciesKernel([kernel(s) for s in seeds]),
-            energy(seed),
-            SpeciesAmplitudes([amplitudes(s) for s in seeds]),
-            cutoff=1.0,
-            potential=SpeciesPotential([RadialPotential(normal(3, s)) for s in seeds]),
-        ).requires_grad_(False)
+        return mixture(seed)
 
 
-class TestHarmonic(LawChecks):
+class TestHarmonic(LawChecks, StepChecks):
     def make(self, dim: int, seed: int) -> Laws:
         return Laws(kernel(seed), HarmonicEnergy(6.0, 3.0, 1.1, 0.4), amplitudes(seed), cutoff=1.0)
 
 
-class TestIdealGas(LawChecks):
+class TestIdealGas(LawChecks, StepChecks):
     def make(self, dim: int, seed: int) -> Laws:
         return Laws(kernel(seed), ideal_gas(6.0, 1.0, 1.1, 0.4), amplitudes(seed), cutoff=1.0)
 
 
-class TestPublished(LawChecks):
+class TestPublished(LawChecks, StepChecks):
     ends_smoothly = False
 
     def make(self, dim: int, seed: int) -> Laws:
-        torch.manual_seed(seed)
-        return PublishedLaws([12, 12], 1.0, dim, mass=1.3, k_B=0.05)
+        return published(dim, seed)
 
 
-class TestTables(LawChecks):
+class TestTables(LawChecks, StepChecks):
     def make(self, dim: int, seed: int) -> Laws:
-        return tabulate(fluid(seed), Ranges((-6, 6), (0.1, 1.1), (0.3, 60)), points=60)
+        return tables(seed)
 
 
 class TestRadialKernel(KernelChecks):

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from colloidlab.indicators.period import find_period
-from colloidlab.rollout.boundary import Plan, between
+from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.continuation import continue_boundary, prolong
+from colloidlab.rollout.prescription import between, planned
 
 PERIOD, AMPLITUDE, SIZE, CUTOFF = 37.3, 2.0, 200.0, 24.0
 
@@ -152,7 +153,7 @@ def test_nothing_jumps_and_velocities_are_those_of_the_path() -> None:
     middle = 0.5 * (longer.r[5:, held] - longer.r[3:-2, held])
     assert np.allclose(middle, longer.v[4:-1, held], rtol=0, atol=0.01 * AMPLITUDE)
     # Steps within a frame are on the same path: the cubic of `between` meets the sinusoid.
-    r, v, S = between(longer, 10, 0.5)
+    r, v, S = (part.numpy() for part in vars(between(planned(longer, 10), planned(longer, 11), 0.5)).values())
     assert np.allclose(r[held], 0.5 * (longer.r[10, held] + longer.r[11, held]), rtol=0, atol=0.05)
     assert np.isfinite(v[held]).all() and np.all(S[held] == 1.0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from dataclasses import replace
 
@@ -10,22 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_gas import CUTOFF, TEMPERATURE, Motion, record, simulate, thermal_gas, watch
+from driven_gas import N_FRAMES, true_state, watched_plan, watched_recording
+from small_gas import TEMPERATURE, thermal_gas
 
 from colloidlab.dataset.recording import Recording
-from colloidlab.errors import ColloidlabError, InputError, RolloutStopped
+from colloidlab.errors import ColloidlabError, InputError
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
-from colloidlab.rollout import driven
-from colloidlab.rollout.boundary import Plan, between, plan_rollout
-from colloidlab.rollout.diagnosis import likely_cause
-from colloidlab.rollout.driven import Resume, RolloutFrame, roll_out, stable_steps_per_frame
+from colloidlab.rollout.boundary import Plan, plan_rollout
+from colloidlab.rollout.driven import RolloutFrame, roll_out, stable_steps_per_frame
 from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.neighbours import Neighbours
-from colloidlab.rollout.prescription import Prescription
-from colloidlab.rollout.state import State
-
-N_FRAMES = 12
+from colloidlab.rollout.prescription import between, planned
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +29,18 @@ def laws() -> Laws:
 
 
 @pytest.fixture(scope="module")
-def motion(laws: Laws) -> Motion:
-    return simulate(laws, n=250, n_frames=N_FRAMES, seed=4, wave=0.3)
+def recording() -> Recording:
+    return watched_recording()
 
 
 @pytest.fixture(scope="module")
-def recording(motion: Motion) -> Recording:
-    return record(watch(motion, 0.0), motion.box)
+def state() -> pd.DataFrame:
+    return true_state()
 
 
 @pytest.fixture(scope="module")
-def state(motion: Motion, recording: Recording, laws: Laws) -> pd.DataFrame:
-    """The true state in the shape of `state.parquet`."""
-    tracks = watch(motion, 0.0)
-    edge = recording.edge
-    ordered = tracks.sort_values(["frame", "particle"]).reset_index(drop=True)
-    v = motion.v[ordered["frame"], ordered["body"]]
-    T = torch.as_tensor(ordered["T"].to_numpy().copy())
-    S = laws.energy.entropy(T, torch.full_like(T, 0.45)).numpy()
-    return ordered.assign(vx_px=v[:, 0], vy_px=v[:, 1], entropy=S, boundary=edge <= 2 * CUTOFF)
-
-
-@pytest.fixture(scope="module")
-def plan(recording: Recording, state: pd.DataFrame) -> Plan:
-    return plan_rollout(recording, state, 2, N_FRAMES - 2)
+def plan() -> Plan:
+    return watched_plan()
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +103,11 @@ def small_plan(r: np.ndarray, v: np.ndarray, S: np.ndarray) -> Plan:
     return Plan(0, np.arange(n), np.zeros(n, dtype=bool), r, v, S, np.ones(n))
 
 
+def path(plan: Plan, fraction: float) -> list[np.ndarray]:
+    """Positions, velocities and entropies between frames 0 and 1."""
+    return [part.numpy() for part in vars(between(planned(plan, 0), planned(plan, 1), fraction)).values()]
+
+
 def test_motion_between_frames_is_exact_for_cubics() -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(size=(4, 6, 2))
@@ -130,7 +118,7 @@ def test_motion_between_frames_is_exact_for_cubics() -> None:
     S = rng.normal(size=(2, 6))
     plan = small_plan(np.stack([at(0)[0], at(1)[0]]), np.stack([at(0)[1], at(1)[1]]), S)
     for s in (0.1, 0.5, 0.9, 1.0):
-        r, v, entropy = between(plan, 0, s)
+        r, v, entropy = path(plan, s)
         assert np.allclose(r, at(s)[0], rtol=0, atol=1e-13)
         assert np.allclose(v, at(s)[1], rtol=0, atol=1e-13)
         assert np.allclose(entropy, (1 - s) * S[0] + s * S[1], rtol=0, atol=1e-14)
@@ -142,10 +130,10 @@ def test_entering_and_leaving_particles() -> None:
     v = np.array([[[1.0, 2], [nan, nan]], [[nan, nan], [1.0, 1]]])
     S = np.array([[0.5, nan], [nan, 0.7]])
     plan = small_plan(r, v, S)
-    where, speed, entropy = between(plan, 0, 0.5)
+    where, speed, entropy = path(plan, 0.5)
     assert np.array_equal(where[0], [0.5, 1.0]) and np.array_equal(speed[0], [1, 2]) and entropy[0] == 0.5
     assert np.isnan(where[1]).all() and np.isnan(entropy[1])
-    where, _, entropy = between(plan, 0, 1.0)
+    where, _, entropy = path(plan, 1.0)
     assert np.isnan(where[0]).all() and np.isnan(entropy[0])
     assert np.array_equal(where[1], [5, 5]) and entropy[1] == 0.7
 
@@ -327,77 +315,3 @@ def test_prescribed_particles_are_carried_over_gaps(recording: Recording, state:
     whole = plan_rollout(recording, state, 2, N_FRAMES - 2)
     assert np.array_equal(plan.particles, whole.particles)
     assert np.array_equal(plan.simulated, whole.simulated)
-
-
-# ---- taken up again, in single precision, stopped -------------------------------------------
-
-
-def test_a_rollout_taken_up_has_the_bits_of_a_whole_one(
-    laws: Laws, plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(driven, "FRAMES_A_STRETCH", 4)
-    whole = list(roll_out(laws, plan, seeds=[3, 4], steps_per_frame=4))
-    for last in (3, 7):
-        here = Resume(last, whole[last].r, whole[last].v, whole[last].S)
-        rest = list(roll_out(laws, plan, seeds=[3, 4], steps_per_frame=4, resume=here))
-        assert len(rest) == len(whole) - last - 1
-        for one, two in zip(whole[last + 1 :], rest, strict=True):
-            for name in ("r", "v", "S", "T"):
-                assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
-            for name, value in vars(one.budget).items():
-                assert np.array_equal(value, getattr(two.budget, name)), name
-
-
-def test_single_precision_gives_the_same_motion_and_says_what_it_loses(
-    laws: Laws, plan: Plan, ensemble: list[RolloutFrame]
-) -> None:
-    single = copy.deepcopy(laws).to(torch.float32)
-    frames = list(roll_out(single, plan, seeds=[3, 4, 5], steps_per_frame=6))
-    assert frames[0].r.dtype == np.float32 and frames[0].budget.energy.dtype == np.float64
-    inside = plan.simulated
-    # Numbers are the same, so that paths part by round-off alone; ten frames are too few for chaos to amplify it.
-    assert np.abs(frames[-1].r[:, inside] - ensemble[-1].r[:, inside]).max() < 0.02
-    kinetic = [np.mean([np.mean(f.v[:, inside] ** 2) for f in run]) for run in (frames, ensemble)]
-    assert kinetic[0] == pytest.approx(kinetic[1], rel=1e-3)
-    lost = [float(np.abs(f.budget.momentum_drift).max()) for f in frames]
-    assert 1e-9 < max(lost) < 1e-4
-    for before, after in itertools.pairwise(frames):
-        a, b = before.budget, after.budget
-        # The books add up in double precision, whatever the integrator has lost.
-        assert (
-            np.abs(b.energy - a.energy - b.work - b.heat - b.energy_drift).max()
-            < 1e-10 * np.abs(a.energy).max()
-        )
-
-
-def test_stiff_steps_are_named_as_the_cause(plan: Plan) -> None:
-    """Friction of 400 a frame in one explicit step."""
-    stiff = thermal_gas(friction=400.0)
-    with pytest.raises(RolloutStopped) as caught:
-        list(roll_out(stiff, plan, seeds=[1], steps_per_frame=1, integrator="euler_maruyama"))
-    text = str(caught.value)
-    assert "too long for its friction" in text and "raise steps_per_frame" in text
-    assert "ran away in step 1 of 1 before frame 3" in text, "stopped before the numbers are none"
-
-
-def test_causes_are_told_from_the_last_good_state(laws: Laws, plan: Plan) -> None:
-    everyone = Prescription(plan, 1, torch.zeros((), dtype=torch.float64))
-    own = int(np.flatnonzero(plan.simulated)[5])
-
-    def cause(state: State, dt: float = 0.01) -> str:
-        pairs = Neighbours(laws.cutoff, everyone.scale).pairs(state.r)
-        return likely_cause(laws, state, brackets.evaluate(laws, pairs, state.S), own, dt)
-
-    start = everyone.start()
-    assert "nothing in its last state is unusual" in cause(start)
-    S = start.S.clone()
-    S[own] += 80.0
-    assert "temperature" in cause(replace(start, S=S)) and "out of range" not in cause(start)
-    r = start.r.clone()
-    r[own] = r[own - 1] + 0.01
-    assert "overlaps" in cause(replace(start, r=r))
-    r[own] = 1e5
-    assert "left" in cause(replace(start, r=r))
-    v = start.v.clone()
-    v[own] = torch.nan
-    assert "not finite from the start" in cause(replace(start, v=v))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.model import brackets
+from colloidlab.model.ahead import most, sure
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.tensors import dot
@@ -105,7 +106,8 @@ def step(
     parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, MOST_PARTS)
     S, momentum, energy = state.S, torch.zeros_like(v), torch.zeros_like(state.S)
     images = _work_of_forces(start, 0.5 * dt) + _work_of_forces(there, 0.5 * dt)
-    for part in range(int(parts.max())):
+    n_parts = most("parts", parts.max())
+    for part in range(n_parts):
         if part > 0:
             ev = brackets.with_friction(laws, there)
         # A simulation that needs fewer parts stands still in those that it does not need.
@@ -116,7 +118,7 @@ def step(
         images = images + done.image_energy
         there = brackets.at_entropy(laws, ev, S)
     given, work = first.given + second.given, first.work + second.work
-    return Step(State(r, v, S), there, Given(momentum, energy, given, work, images, int(parts.max())))
+    return Step(State(r, v, S), there, Given(momentum, energy, given, work, images, n_parts))
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class _Groups:
     def __init__(self, like: Tensor, member: Tensor | None, watched: Tensor | None) -> None:
         self.of = torch.zeros_like(like, dtype=torch.int64) if member is None else member
         self._watched = torch.ones_like(like, dtype=torch.bool) if watched is None else watched
-        self._count = int(self.of.max()) + 1
+        self._count = 1 if member is None else most("simulations", member.max() + 1)
 
     def largest(self, values: Tensor) -> Tensor:
         """Of every group; NaN does not count."""
@@ -177,7 +179,7 @@ def _attempt(
     for _ in range(MOST_ATTEMPTS):
         done = dissipate(laws, ev, v, S, time, draw(ev.pairs, part, attempt), implicit=implicit)
         failed = group.with_any(fell_too_far(ev, S, done.S))
-        if not bool(failed.any()):
+        if sure(~failed.any()):
             break
         attempt = attempt + failed
     return done

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.model import brackets
+from colloidlab.model.ahead import settled
 from colloidlab.model.inversion import entropy_of_energy
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
@@ -173,14 +174,15 @@ def _solve_mean(laws: Laws, friction: _Friction, v: Tensor, random: Tensor) -> T
     rest = right - apply(mean)
     direction, size = rest, (rest * rest).sum()
     enough = _TOLERANCE**2 * (right * right).sum()
-    for _ in range(_MOST_ITERATIONS):
-        if bool(size <= enough):
+    for n in range(_MOST_ITERATIONS):
+        done = size <= enough
+        if settled("mean velocity", n, done):
             break
         image = apply(direction)
-        length = size / (direction * image).sum()
+        length = torch.where(done, 0.0, size / (direction * image).sum())
         mean, rest = mean + length * direction, rest - length * image
         before, size = size, (rest * rest).sum()
-        direction = rest + size / before * direction
+        direction = rest + torch.where(done, 0.0, size / before) * direction
     return torch.where(there, mean, v)
 
 

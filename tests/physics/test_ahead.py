@@ -1,0 +1,251 @@
+"""Steps that run ahead of the host: what they look at, on a device that has no numbers, and the same trajectories."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from driven_gas import held_gas
+from small_gas import CUTOFF, SPACING, TEMPERATURE, VOLUME, isothermal_gas, thermal_gas
+from torch import Tensor
+from waits import Waits
+
+from colloidlab.model import brackets
+from colloidlab.model.ahead import Ahead
+from colloidlab.model.bath import Bath
+from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.potential import RadialPotential
+from colloidlab.model.published import PublishedLaws
+from colloidlab.model.tabulated import ranges_around, tabulate
+from colloidlab.rollout import driven, free_motion
+from colloidlab.rollout.box import ShearBox
+from colloidlab.rollout.driven import RolloutFrame, roll_out
+from colloidlab.rollout.forcing import HarmonicTrap, Oscillating, ShearForce, TaylorGreen, UniformForce
+from colloidlab.rollout.free_motion import FreeMotion
+from colloidlab.rollout.integrators import Integrator, conserving
+from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.noise import CounterNoise, Moment
+from colloidlab.rollout.state import State
+
+N, DT = 24, 0.1
+ONE_LOOK = Counter({"_local_scalar_dense": 1})
+INTEGRATORS: tuple[Integrator, ...] = ("conserving", "implicit", "euler_maruyama")
+
+
+def published(dim: int) -> Laws:
+    torch.manual_seed(dim)
+    laws = PublishedLaws([8, 8], CUTOFF, dim, k_B=TEMPERATURE)
+    with torch.no_grad():
+        for network in (laws.amplitudes.a, laws.amplitudes.b, laws.amplitudes.c):
+            network.layers[-1].get_parameter("weight").mul_(0.1)
+    return laws.requires_grad_(False)
+
+
+def in_tables(laws: Laws) -> Laws:
+    S = laws.energy.entropy(
+        TEMPERATURE * torch.tensor([0.5, 1.0, 2.0]).double(), torch.full((3,), VOLUME).double()
+    )
+    return tabulate(laws, ranges_around(laws, S, torch.tensor([0.2 * VOLUME, VOLUME, 1.0]).double(), 4.0))
+
+
+def everything() -> Laws:
+    laws = thermal_gas()
+    laws.potential, laws.bath = RadialPotential([-0.1, 0.2]), Bath(0.2, TEMPERATURE)
+    return laws.requires_grad_(False)
+
+
+LAWS = {
+    "thermal": lambda dim: thermal_gas(),
+    "isothermal": lambda dim: isothermal_gas(),
+    "potential and bath": lambda dim: everything(),
+    "networks": published,
+    "tables": lambda dim: in_tables(thermal_gas()),
+    "divided steps": lambda dim: thermal_gas(friction=9.0),
+}
+
+
+class System:
+    """Two simulations side by side, a part of whose particles are held, in any box."""
+
+    def __init__(
+        self, laws: Laws, dim: int, *, integrator: Integrator, shear: float | None, seed: int = 0
+    ) -> None:
+        self.laws, self.integrator = laws, integrator
+        rng = np.random.default_rng(seed)
+        side = max(SPACING * N ** (1 / dim), 2.1 * CUTOFF)
+        self.r = torch.as_tensor(rng.uniform(0, side, (2 * N, dim)))
+        v = torch.as_tensor(rng.normal(0, TEMPERATURE**0.5, (2 * N, dim)))
+        S = torch.zeros(2 * N, dtype=torch.float64)
+        if not isinstance(laws, PublishedLaws):
+            S = laws.energy.entropy(torch.full_like(S, TEMPERATURE), torch.full_like(S, VOLUME))
+        self.state = State(self.r, v, S)
+        self.member = torch.arange(2).repeat_interleave(N)
+        lengths = np.full(dim, side)
+        self.box: Any = lengths if shear == 0 else None if shear is None else ShearBox(tuple(lengths), shear)
+        self.forcing = UniformForce((0.01,) * dim) + HarmonicTrap(0.001, (side / 2,) * dim)
+        self.forcing = self.forcing + Oscillating(TaylorGreen(0.01, side), 10.0) + ShearForce(0.01, side)
+
+    def motion(self, *, ahead: bool) -> FreeMotion:
+        scale = torch.ones(2 * N, dtype=torch.float64)
+        neighbours = Neighbours(CUTOFF, scale, member=self.member.numpy(), box=self.box)
+        noise = CounterNoise(torch.arange(N).repeat(2), 5 + self.member)
+        motion = FreeMotion(
+            self.laws,
+            neighbours,
+            noise,
+            self.integrator,
+            member=self.member,
+            simulated=torch.arange(2 * N) % 8 > 0,
+            forcing=self.forcing,
+            ahead=ahead,
+        )
+        motion.place(self.state, 0.0)
+        return motion
+
+
+CASES = [(name, integrator, 2, 0.0) for name in LAWS for integrator in INTEGRATORS][:-1] + [
+    ("thermal", "conserving", 3, None),
+    ("tables", "conserving", 3, 0.0),
+    ("networks", "implicit", 3, 0.0),
+    ("thermal", "conserving", 2, None),
+    ("thermal", "conserving", 2, 0.02),
+    ("tables", "implicit", 3, 0.02),
+]
+"""Laws, integrator, dimensions, and rate of a shear box: zero in a periodic one, None in the open. What must be divided is
+too stiff for the published integrator."""
+
+
+@pytest.mark.parametrize(("name", "integrator", "dim", "shear"), CASES)
+def test_a_step_looks_once_and_makes_the_same_trajectory(
+    name: str, integrator: Integrator, dim: int, shear: float | None
+) -> None:
+    system = System(LAWS[name](dim), dim, integrator=integrator, shear=shear)
+    motion, other = system.motion(ahead=True), system.motion(ahead=False)
+    looks = []
+    for n in range(8):
+        with Waits() as waits:
+            found = motion.step(DT, n)
+        looks.append(waits.found)
+        expected = other.step(DT, n)
+    # The others were refused, most of them because the list of neighbours was used up, and done again.
+    assert looks[1:].count(ONE_LOOK) >= 5
+    for part in ("r", "v", "S"):
+        one, two = getattr(found.state, part), getattr(expected.state, part)
+        assert float((one - two).abs().max()) <= 1e-11 * float(two.abs().max()), part
+    assert other.misses == motion.misses
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_a_driven_step_looks_twice(integrator: Integrator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of the step of the laws, and when everybody is where he belongs; particles enter and leave meanwhile."""
+    looks: list[Counter[str]] = []
+    plain = driven._Simulation.advance
+
+    def watched(self: Any, k: int, n: int, steps: int) -> None:
+        with Waits() as waits:
+            plain(self, k, n, steps)
+        looks.append(waits.found)
+
+    def rollout() -> list[RolloutFrame]:
+        laws, plan = thermal_gas(), held_gas()
+        forcing = UniformForce((0.01, 0.0))
+        return list(
+            roll_out(
+                laws,
+                plan,
+                seeds=[1, 2],
+                steps_per_frame=6,
+                integrator=integrator,
+                forcing=forcing,
+                tables=False,
+            )
+        )
+
+    expected = rollout()
+    for module in (driven, free_motion):
+        monkeypatch.setattr(module, "pays_on", lambda device: True)
+    monkeypatch.setattr(driven._Simulation, "advance", watched)
+    found = rollout()
+    assert len(looks) == 18
+    # All but the first, those that found the list of neighbours used up, and that in which some enter and leave.
+    assert looks.count(Counter({"_local_scalar_dense": 2})) >= 13
+    for one, two in zip(found, expected, strict=True):
+        for part in ("r", "v", "S", "T"):
+            assert np.allclose(getattr(one, part), getattr(two, part), rtol=1e-11, atol=1e-11, equal_nan=True)
+        for name, value in vars(one.budget).items():
+            assert np.allclose(value, getattr(two.budget, name), rtol=0, atol=1e-9), name
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("implicit", [False, True], ids=["conserving", "implicit"])
+def test_a_step_runs_on_a_device_that_has_no_numbers(name: str, implicit: bool) -> None:
+    """Tensors of torch's device "meta" have shapes and nothing else: any look at one is an error, but the last of all."""
+    system = System(LAWS[name](2), 2, integrator="conserving", shear=0.0)
+    index = Neighbours(CUTOFF, torch.ones(2 * N).double(), box=system.box).candidates(system.r)
+    once, ended = Ahead(), []
+
+    def step_on(device: str) -> None:
+        laws = system.laws.to(device)
+        r, v, S, pairs, scale = (
+            x.to(device) for x in (*vars(system.state).values(), index, torch.ones(2 * N).double())
+        )
+        noise = CounterNoise(torch.arange(2 * N).to(device), torch.arange(2 * N).to(device))
+        box, bath = torch.as_tensor(system.box).to(device), laws.bath is not None
+
+        def around(r: Tensor, S: Tensor) -> brackets.Mechanics:
+            return brackets.mechanics(laws, pair_geometry(r, pairs, CUTOFF, scale, box), S)
+
+        def draw(pairs: Pairs, part: int, attempt: Tensor) -> brackets.Noise:
+            moment = Moment(3, part, attempt)
+            found = noise.pair_numbers(pairs, moment, 2, r.dtype)
+            return replace(found, bath=noise.particle_numbers(moment, 2, r.dtype) if bath else None)
+
+        def compute() -> None:
+            start = around(r, S)
+            held = scale > 1
+            with Waits() as waits:
+                options: Any = {"external": system.forcing, "held": held, "implicit": implicit}
+                ended.append(conserving.step(State(r, v, S), laws, start, around, DT, draw, **options))
+            assert device == "cpu" or not waits.found
+
+        with torch.no_grad():
+            once(compute)
+
+    step_on("cpu")
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        step_on("meta")
+    assert [done.state.r.device.type for done in ended] == ["cpu", "meta"]
+
+
+def test_waits_are_seen() -> None:
+    """The instrument: what makes a host wait is found, and nothing else."""
+    x = torch.arange(6.0, dtype=torch.float64)
+    looks: dict[str, Any] = {
+        "a number": lambda: float(x.sum()),
+        "a truth": lambda: bool((x > 2).any()),
+        "a mask": lambda: x[x > 2],
+        "written by a mask": lambda: x.clone().index_put_((x > 2,), torch.zeros((), dtype=x.dtype)),
+        "places": lambda: (x > 2).nonzero(),
+        "different ones": lambda: torch.unique(x),
+        "a comparison": lambda: torch.equal(x, x + 1),
+        "repeats": lambda: torch.repeat_interleave(torch.tensor([1, 2])),
+        "from Python": lambda: x.new_tensor([1.0, 2.0]),
+        "to another device": lambda: x.to("meta"),
+    }
+    for name, look in looks.items():
+        with Waits() as waits:
+            look()
+        assert waits.found, name
+    with Waits() as waits:
+        y = torch.where(x > 2, x, 0.0)
+        y = (
+            y.index_add(0, torch.zeros_like(x, dtype=torch.int64), x)
+            + x[torch.arange(6)]
+            + torch.full_like(x, 2.0)
+        )
+    assert not waits.found

@@ -1,0 +1,170 @@
+"""Driven rollouts that are taken up again, run in single precision, or stop and say why; and books to round-off."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from driven_gas import held_gas, watched_plan
+from small_gas import TEMPERATURE, VOLUME, thermal_gas
+
+from colloidlab.errors import RolloutStopped
+from colloidlab.model import brackets
+from colloidlab.model.energy import SumOfExponentials
+from colloidlab.model.laws import Laws
+from colloidlab.rollout import driven
+from colloidlab.rollout.boundary import Plan
+from colloidlab.rollout.diagnosis import likely_cause
+from colloidlab.rollout.driven import Resume, RolloutFrame, roll_out
+from colloidlab.rollout.integrators import Integrator
+from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.prescription import Prescription
+from colloidlab.rollout.state import State
+
+
+@pytest.fixture(scope="module")
+def laws() -> Laws:
+    return thermal_gas()
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return watched_plan()
+
+
+@pytest.fixture(scope="module")
+def ensemble(laws: Laws, plan: Plan) -> list[RolloutFrame]:
+    return list(roll_out(laws, plan, seeds=[3, 4, 5], steps_per_frame=6))
+
+
+@pytest.mark.parametrize(
+    ("integrator", "tables"),
+    [("conserving", True), ("conserving", False), ("implicit", False), ("euler_maruyama", False)],
+)
+def test_a_rollout_taken_up_has_the_bits_of_a_whole_one(
+    integrator: Integrator, tables: bool, laws: Laws, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driven, "FRAMES_A_STRETCH", 4)
+
+    def rolled(resume: Resume | None = None) -> list[RolloutFrame]:
+        return list(
+            roll_out(
+                laws,
+                plan,
+                seeds=[3, 4],
+                steps_per_frame=2,
+                integrator=integrator,
+                tables=tables,
+                resume=resume,
+            )
+        )
+
+    whole = rolled()
+    for last in (3, 7):
+        rest = rolled(Resume(last, whole[last].r, whole[last].v, whole[last].S))
+        assert len(rest) == len(whole) - last - 1
+        for one, two in zip(whole[last + 1 :], rest, strict=True):
+            for name in ("r", "v", "S", "T"):
+                assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
+            for name, value in vars(one.budget).items():
+                assert np.array_equal(value, getattr(two.budget, name)), name
+
+
+def test_single_precision_gives_the_same_motion_and_says_what_it_loses(
+    laws: Laws, plan: Plan, ensemble: list[RolloutFrame]
+) -> None:
+    single = copy.deepcopy(laws).to(torch.float32)
+    frames = list(roll_out(single, plan, seeds=[3, 4, 5], steps_per_frame=6))
+    assert frames[0].r.dtype == np.float32 and frames[0].budget.energy.dtype == np.float64
+    inside = plan.simulated
+    # Numbers are the same, so that paths part by round-off alone; ten frames are too few for chaos to amplify it.
+    assert np.abs(frames[-1].r[:, inside] - ensemble[-1].r[:, inside]).max() < 0.02
+    kinetic = [np.mean([np.mean(f.v[:, inside] ** 2) for f in run]) for run in (frames, ensemble)]
+    assert kinetic[0] == pytest.approx(kinetic[1], rel=1e-3)
+    lost = [float(np.abs(f.budget.momentum_drift).max()) for f in frames]
+    assert 1e-9 < max(lost) < 1e-4
+    for before, after in itertools.pairwise(frames):
+        a, b = before.budget, after.budget
+        # The books add up in double precision, whatever the integrator has lost.
+        assert (
+            np.abs(b.energy - a.energy - b.work - b.heat - b.energy_drift).max()
+            < 1e-10 * np.abs(a.energy).max()
+        )
+
+
+def test_stiff_steps_are_named_as_the_cause(plan: Plan) -> None:
+    """Friction of 400 a frame in one explicit step."""
+    stiff = thermal_gas(friction=400.0)
+    with pytest.raises(RolloutStopped) as caught:
+        list(roll_out(stiff, plan, seeds=[1], steps_per_frame=1, integrator="euler_maruyama"))
+    text = str(caught.value)
+    assert "too long for its friction" in text and "raise steps_per_frame" in text
+    assert "ran away in step 1 of 1 before frame 3" in text, "stopped before the numbers are none"
+
+
+def test_causes_are_told_from_the_last_good_state(laws: Laws, plan: Plan) -> None:
+    everyone = Prescription(plan, 1, torch.zeros((), dtype=torch.float64))
+    own = int(np.flatnonzero(plan.simulated)[5])
+
+    def cause(state: State, dt: float = 0.01) -> str:
+        pairs = Neighbours(laws.cutoff, everyone.scale).pairs(state.r)
+        return likely_cause(laws, state, brackets.evaluate(laws, pairs, state.S), own, dt)
+
+    start = everyone.start()
+    assert "nothing in its last state is unusual" in cause(start)
+    S = start.S.clone()
+    S[own] += 80.0
+    assert "temperature" in cause(replace(start, S=S)) and "out of range" not in cause(start)
+    r = start.r.clone()
+    r[own] = r[own - 1] + 0.01
+    assert "overlaps" in cause(replace(start, r=r))
+    r[own] = 1e5
+    assert "left" in cause(replace(start, r=r))
+    v = start.v.clone()
+    v[own] = torch.nan
+    assert "not finite from the start" in cause(replace(start, v=v))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    ("integrator", "tables"), [("conserving", True), ("conserving", False), ("implicit", False)]
+)
+def test_without_forces_work_and_heat_are_all_that_changes_the_energy(
+    integrator: Integrator, tables: bool, dtype: torch.dtype
+) -> None:
+    """Friction, noise and conduction with walls that move, warm up, come in and go out: no integrator's error is left."""
+    laws = thermal_gas(heat_capacity=5.0)
+    c = 5.0
+    laws.energy = SumOfExponentials([math.log(c * TEMPERATURE)], [c], [1e-13], [], [], VOLUME).requires_grad_(
+        False
+    )
+    plan = held_gas(6)
+    S = laws.energy.entropy(torch.full((64,), TEMPERATURE, dtype=torch.float64), torch.ones(64)).numpy()
+    warmer = np.where(np.isfinite(plan.S), S + 0.3 * np.arange(6)[:, None], np.nan)
+    frames = list(
+        roll_out(
+            laws.to(dtype),
+            replace(plan, S=warmer),
+            seeds=[1, 2],
+            steps_per_frame=6,
+            integrator=integrator,
+            tables=tables,
+        )
+    )
+    loss = 1e-13 if dtype == torch.float64 else 3e-7
+    change = frames[-1].budget.energy - frames[0].budget.energy
+    work, heat, drift = (
+        sum(getattr(f.budget, name) for f in frames[1:]) for name in ("work", "heat", "energy_drift")
+    )
+    energy = frames[0].budget.energy
+    assert np.all(np.abs(drift) < 30 * loss * energy)
+    assert np.all(np.abs(change - work - heat) < 30 * loss * energy)
+    # Nothing of this is zero: walls warm the gas, and two of their particles come and go.
+    assert np.all(heat > 1) and np.all(np.abs(work) > 1e-2)
+    for frame in frames[1:]:
+        assert np.abs(frame.budget.momentum_drift).max() < 30 * loss * 64
