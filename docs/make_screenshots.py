@@ -261,7 +261,7 @@ def save(name: str, picture: np.ndarray) -> Path:
     wide = WIDEST.get(name, 640)
     if image.width > wide:
         image = image.resize((wide, round(image.height * wide / image.width)), Image.Resampling.LANCZOS)
-    image = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    image = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     with atomic_path(DOCS / f"{name}.png") as temporary:
         image.save(temporary, format="PNG", optimize=True)
     return DOCS / f"{name}.png"
