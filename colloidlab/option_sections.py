@@ -306,7 +306,11 @@ class SimulateConfig(Section):
     body_force: str | None = Field(
         None, description="FX,FY: uniform force per mass on the simulated particles, px/frame^2 [0,0]"
     )
-    simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
+    simulate_seed: int = Field(
+        0,
+        ge=0,
+        description="Seed of the rollouts; each draws its start and its noise from seed and place alone",
+    )
     forecast_starts: int = Field(
         6, ge=0, description="Frames from which short predictions start, to judge their spread; 0 makes none"
     )

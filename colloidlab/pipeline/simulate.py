@@ -21,16 +21,18 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit
 from colloidlab.option_text import parse_force
 from colloidlab.pipeline.fit import load_recording
-from colloidlab.pipeline.forecast import judge
+from colloidlab.pipeline.forecast import believe, judge
 from colloidlab.pipeline.rollout_store import STOPPED, RolloutStore
 from colloidlab.pipeline.training import choose_device
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.rollout.boundary import Plan, check_start, plan_rollout
+from colloidlab.rollout.belief import draw_starts
+from colloidlab.rollout.boundary import Plan, Starts, check_start, plan_rollout
 from colloidlab.rollout.compare import Setting, compare
 from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import follow, read_drive
 from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
 from colloidlab.rollout.forcing import UniformForce
+from colloidlab.rollout.noise import member_seeds
 from colloidlab.run import Run, digest
 
 _log = logging.getLogger(__name__)
@@ -87,13 +89,15 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
             device=device.type,
         )
         moved = copy.deepcopy(laws).to(device=device, dtype=_DTYPES[options.rollout_dtype])
-        store = _roll_out(run, key, moved, course, options, steps, monitor)
+        beliefs = believe(filter_, recording, course.followed, options, monitor)
+        starts = draw_starts(plan, beliefs[plan.first], _seeds(options))
+        store = _roll_out(run, key, moved, course, starts, options, steps, monitor)
         members = _as_tracks(store.path, course.followed, recording, facts["sigma_px"], options.simulate_seed)
         experiment = _experiment(run, course.followed)
         simulated = plan.particles[plan.simulated]
         result = compare(experiment, members, simulated, _setting(run, recording, facts), monitor)
         state = run.read_table("state")
-        judged = judge(filter_, recording, state, course.followed, options, run.calibration, monitor)
+        judged = judge(filter_, recording, state, course.followed, options, beliefs, run.calibration, monitor)
         compared = result.summary if course.as_recorded else {}
         summary = {
             **{k: v for k, v in (compared | judged.summary).items() if np.isfinite(v)},
@@ -113,11 +117,18 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
 
 
 def _seeds(options: SimulateConfig) -> list[int]:
-    return [options.simulate_seed + k for k in range(options.ensemble)]
+    return member_seeds(options.ensemble, options.simulate_seed)
 
 
 def _roll_out(
-    run: Run, key: str, laws: Laws, course: _Course, options: SimulateConfig, steps: int, monitor: Monitor
+    run: Run,
+    key: str,
+    laws: Laws,
+    course: _Course,
+    starts: Starts,
+    options: SimulateConfig,
+    steps: int,
+    monitor: Monitor,
 ) -> RolloutStore:
     """Simulate, from where an interrupted command with the same key stopped."""
     store = RolloutStore(
@@ -133,6 +144,7 @@ def _roll_out(
         course.plan,
         seeds=_seeds(options),
         steps_per_frame=steps,
+        starts=starts,
         integrator=options.integrator,
         forcing=None if options.body_force is None else UniformForce(parse_force(options.body_force)),
         resume=store.resume(),

@@ -16,7 +16,7 @@ from colloidlab.model import brackets, response
 from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
-from colloidlab.rollout.boundary import Plan
+from colloidlab.rollout.boundary import Plan, Starts
 from colloidlab.rollout.compiled import CompiledMotion, can_compile, in_tables
 from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
@@ -110,6 +110,7 @@ def roll_out(
     *,
     seeds: list[int],
     steps_per_frame: int,
+    starts: Starts | None = None,
     integrator: Integrator = "conserving",
     forcing: Forcing | None = None,
     resume: Resume | None = None,
@@ -127,6 +128,8 @@ def roll_out(
     seeds : list of int
         One a member; the noise of a member depends only on its own seed.
     steps_per_frame : int
+    starts : Starts, optional
+        Of the members, as `belief.draw_starts` finds them [where the plan has all]; one that is taken up needs them too.
     integrator : str
         `conserving`; `implicit`, the same for stiff friction; or `euler_maruyama`, the published one.
     forcing : Forcing, optional
@@ -143,7 +146,7 @@ def roll_out(
         When a member becomes non-finite, or a particle crosses the range of all forces in a step: says the step, the
         member, the particle and the likely cause. Frames yielded before are good.
     """
-    simulation = _Simulation(laws, plan, seeds, integrator, forcing, resume, tables)
+    simulation = _Simulation(laws, plan, seeds, starts, integrator, forcing, resume, tables)
     first = 0 if resume is None else resume.frame
     if resume is None:
         yield simulation.frame()
@@ -172,13 +175,14 @@ class _Simulation:
         laws: Laws,
         plan: Plan,
         seeds: list[int],
+        starts: Starts | None,
         integrator: Integrator,
         forcing: Forcing | None,
         resume: Resume | None,
         tables: bool,
     ) -> None:
         like = _like(laws)
-        self.prescription = Prescription(plan, len(seeds), like)
+        self.prescription = Prescription(plan, len(seeds), like, starts)
         member = torch.as_tensor(self.prescription.member, device=like.device)
         noise = CounterNoise(
             identity=torch.as_tensor(plan.particles, device=like.device).to(torch.int64).repeat(len(seeds)),
