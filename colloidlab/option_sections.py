@@ -289,10 +289,12 @@ class SimulateConfig(Section):
     rollout_frames: int | None = Field(
         None,
         ge=2,
-        description="Length of a rollout, frames; beyond the recording the boundary repeats its drive "
+        description="Length of a rollout, frames; beyond the recording the boundary repeats its drive; none for the default "
         "[the test block, or the drive signal]",
     )
-    from_frame: int | None = Field(None, ge=0, description="First frame of the rollouts [first test frame]")
+    from_frame: int | None = Field(
+        None, ge=0, description="First frame of the rollouts; none for the default [first test frame]"
+    )
     steps_per_frame: int | None = Field(None, ge=1, description="Integrator steps per frame [from stability]")
     integrator: Literal["conserving", "implicit", "euler_maruyama"] = Field(
         "conserving",
@@ -329,10 +331,11 @@ class SimulateConfig(Section):
         "float64", description="Precision of the rollouts; budgets are kept in float64"
     )
 
-    @field_validator("drive")
+    @field_validator("drive", "rollout_frames", "from_frame", "steps_per_frame", "body_force", mode="before")
     @classmethod
-    def _no_drive(cls, path: Path | None) -> Path | None:
-        return None if path is not None and str(path) in ("none", "") else path
+    def _none(cls, value: object) -> object:
+        """A run keeps its options: the word goes back to the default."""
+        return None if isinstance(value, str | Path) and str(value) in ("none", "", ".") else value
 
     @field_validator("body_force")
     @classmethod

@@ -42,7 +42,12 @@ def _compared(summary: dict[str, object]) -> Iterable[Row]:
     def number(name: str) -> float:
         return float(str(summary.get(name, "nan")))
 
-    if "rollout_g_r_error" not in summary:
+    # Errors are those against held-out frames; rollouts over others have none.
+    held_out = "rollout_unjudged" not in summary
+    yield Row(
+        "run: errors are those of held-out frames, without a drive or force of their own", float(held_out)
+    )
+    if "rollout_g_r_error" not in summary or not held_out:
         return
     yield at_most("run: g(r), relative error", number("rollout_g_r_error"), _G_R_BAR)
     for name in ("msd", "vacf", "van_hove", "alpha2", "f_s"):

@@ -75,6 +75,8 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     course = _course(run, recording, config, facts)
     plan, options = course.plan, config.simulate
     _log.info("the boundary: %s", course.boundary)
+    if course.unjudged:
+        _log.warning("%s", course.unjudged)
     device = choose_device(options.rollout_device, len(plan.particles) * options.ensemble)
     integrator = options.integrator
     steps = options.steps_per_frame or stable_steps_per_frame(laws, plan, integrator=integrator)
@@ -86,6 +88,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
             seeds=_seeds(options),
             n_simulated=int(plan.simulated.sum()),
             boundary=course.boundary,
+            unjudged=course.unjudged,
             device=device.type,
         )
         moved = copy.deepcopy(laws).to(device=device, dtype=_DTYPES[options.rollout_dtype])
@@ -98,9 +101,10 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         result = compare(experiment, members, simulated, _setting(run, recording, facts), monitor)
         state = run.read_table("state")
         judged = judge(filter_, recording, state, course.followed, options, beliefs, run.calibration, monitor)
-        compared = result.summary if course.as_recorded else {}
+        found = {} if course.unjudged else result.summary | judged.summary
         summary = {
-            **{k: v for k, v in (compared | judged.summary).items() if np.isfinite(v)},
+            **{k: v for k, v in found.items() if np.isfinite(v)},
+            **({"rollout_unjudged": course.unjudged} if course.unjudged else {}),
             **_drifts(store, plan),
             "rollout_frames": plan.n_frames,
             "rollout_frames_extrapolated": plan.n_frames - course.n_recorded,
@@ -169,14 +173,14 @@ class _Course:
         Frames in which there is an experiment, the first ones.
     boundary : str
         What the boundary does, a sentence.
-    as_recorded : bool
-        It does what it did in the experiment, and nothing else acts: differences are those of the laws.
+    unjudged : str
+        Why differences to the experiment are not errors of the laws, a sentence; empty where they are.
     """
 
     plan: Plan
     n_recorded: int
     boundary: str
-    as_recorded: bool
+    unjudged: str
 
     @property
     def followed(self) -> Plan:
@@ -194,15 +198,30 @@ def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any
     length = options.rollout_frames or (last - first + 1 if drive is None else drive.n_frames)
     n_recorded = min(length, last - first + 1)
     plan = plan_rollout(recording, state, first, n_recorded)
-    as_recorded = drive is None and options.body_force is None
+    unjudged = _unjudged(first, first + n_recorded - 1, options, facts)
     if drive is not None:
         plan = follow(plan, drive, length)
-        return _Course(plan, n_recorded, f"follows the signal of {options.drive}", as_recorded)
+        return _Course(plan, n_recorded, f"follows the signal of {options.drive}", unjudged)
     sentence = f"follows the recording up to frame {first + n_recorded - 1}"
     if length > n_recorded:
         plan, continuation = prolong(plan, state, length, float(facts["cutoff_px"]))
         sentence += f"; from there to frame {first + length - 1} it is extrapolated, to {continuation}"
-    return _Course(plan, n_recorded, sentence, as_recorded)
+    return _Course(plan, n_recorded, sentence, unjudged)
+
+
+def _unjudged(first: int, last: int, options: SimulateConfig, facts: dict[str, Any]) -> str:
+    """Why the experiment does not judge the laws over these frames; empty where it does."""
+    if options.drive is not None or options.body_force is not None:
+        return (
+            "no experiment had this drive or force: what the rollouts do differently is not called an error"
+        )
+    unseen = int(facts["test"][0])
+    if first >= unseen:
+        return ""
+    return (
+        f"frames {first} to {min(last, unseen - 1)} are not held out (the fit has seen those before {unseen}): what the "
+        "rollouts do differently there is not called an error of the laws"
+    )
 
 
 def _drifts(store: RolloutStore, plan: Plan) -> dict[str, float]:

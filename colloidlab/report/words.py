@@ -242,11 +242,16 @@ def entropy_gain(results: Results) -> str:
     )
 
 
+def unjudged(results: Results) -> str:
+    """Why the experiment does not judge the rollouts, as a sentence; empty where it does."""
+    return sentence(str(why)) if (why := results.summary.get("rollout_unjudged")) else ""
+
+
 def rearrangement_verdict(results: Results) -> str:
     """Whether the rollouts rearrange as the experiment does, within its own scatter, as a sentence."""
     summary = results.summary
     if "d2min_ks_holds" not in summary:
-        return ""
+        return unjudged(results)
     distance, floor = number(float(summary["d2min_ks_distance"])), number(float(summary["d2min_ks_floor"]))
     text = (
         "The distributions of D²min are "
