@@ -33,6 +33,7 @@ from colloidlab.rollout.drive import follow, read_drive
 from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
 from colloidlab.rollout.forcing import UniformForce
 from colloidlab.rollout.noise import member_seeds
+from colloidlab.rollout.observation import new_error_of
 from colloidlab.run import Run, digest
 
 _log = logging.getLogger(__name__)
@@ -95,7 +96,8 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         beliefs = believe(filter_, recording, course.followed, options, monitor)
         starts = draw_starts(plan, beliefs[plan.first], _seeds(options))
         store = _roll_out(run, key, moved, course, starts, options, steps, monitor)
-        members = _as_tracks(store.path, course.followed, recording, facts["sigma_px"], options.simulate_seed)
+        sigma = new_error_of(filter_, recording, plan.particles)
+        members = _as_tracks(store.path, course.followed, recording, sigma, options.simulate_seed)
         experiment = _experiment(run, course.followed)
         simulated = plan.particles[plan.simulated]
         result = compare(experiment, members, simulated, _setting(run, recording, facts), monitor)
@@ -241,8 +243,10 @@ def _drifts(store: RolloutStore, plan: Plan) -> dict[str, float]:
     }
 
 
-def _as_tracks(folder: Path, plan: Plan, recording: Recording, sigma: float, seed: int) -> list[pd.DataFrame]:
-    """Each member over the plan's frames as a table of tracks; the simulated carry the experiment's localisation error."""
+def _as_tracks(
+    folder: Path, plan: Plan, recording: Recording, sigma: np.ndarray, seed: int
+) -> list[pd.DataFrame]:
+    """Each member over the plan's frames as a table of tracks, seen with errors of `sigma`, shape (n, D)."""
     positions: Any = zarr.open_group(folder, mode="r")["positions"]
     members = []
     for m in range(positions.shape[0]):

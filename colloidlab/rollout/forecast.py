@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.model.filter import Filter
@@ -22,6 +21,7 @@ from colloidlab.rollout.boundary import Plan, plan_rollout
 from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
 from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.noise import member_seeds
+from colloidlab.rollout.observation import new_error
 
 HORIZONS = (1, 2, 5, 10)
 """After so many frames a prediction is looked at, and at the last frame."""
@@ -162,8 +162,7 @@ def _look(
     at = order[at]
     seen = (identity[at] == plan.particles[wanted]) & recording.observed[rows][at]
     wanted, at = wanted[seen], at[seen]
-    variance = torch.as_tensor(recording.sigma[rows][at] ** 2)
-    sigma = (variance if filter_.error is None else filter_.error.of(variance).detach()).sqrt().numpy()
+    sigma = new_error(filter_, recording.sigma[rows][at])
     predicted = members[:, wanted]
     predicted = predicted + sigma * rng.normal(size=predicted.shape)
     r, v = plan.r[0, wanted], plan.v[0, wanted]
