@@ -27,7 +27,7 @@ from colloidlab.report.style import (
     draw_band,
     new_figure,
 )
-from colloidlab.report.words import label, number, unjudged
+from colloidlab.report.words import label, notes_on_rollouts, number, unjudged
 
 _BUDGET = ["member", "frame", "energy", "work", "heat", "energy_drift", "momentum_x", "momentum_y"]
 _STATISTICS = ("g_r", "msd", "vacf", "d2min")
@@ -61,7 +61,8 @@ def comparison(results: Results) -> Plate:
         + (
             unjudged(results)
             or "The relative error is the root mean square difference over the root mean square of the experiment."
-        ),
+        )
+        + (f" {notes}" if (notes := notes_on_rollouts(results)) else ""),
     )
 
 

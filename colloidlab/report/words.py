@@ -247,6 +247,11 @@ def unjudged(results: Results) -> str:
     return sentence(str(why)) if (why := results.summary.get("rollout_unjudged")) else ""
 
 
+def notes_on_rollouts(results: Results) -> str:
+    """What the simulation says of its own choices, as sentences; empty where there is nothing to say."""
+    return " ".join(sentence(str(note)) for note in results.summary.get("rollout_notes", []))
+
+
 def rearrangement_verdict(results: Results) -> str:
     """Whether the rollouts rearrange as the experiment does, within its own scatter, as a sentence."""
     summary = results.summary

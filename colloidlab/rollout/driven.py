@@ -28,7 +28,10 @@ from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.prescription import Prescription
 from colloidlab.rollout.state import State
 
-_PHASE, _LEAST_STEPS, _MOST_STEPS = 0.25, 4, 200
+_PHASE, _LEAST_STEPS = 0.25, 4
+MOST_STEPS = 200
+"""A frame, where nobody asks for more."""
+
 _DECAY: dict[Integrator, float] = {"conserving": 0.3, "implicit": math.inf, "euler_maruyama": 0.1}
 """Share of a velocity that a step may damp: the explicit scheme is of first order in it, the others divide their steps."""
 
@@ -88,8 +91,21 @@ def stable_steps_per_frame(
     """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start.
 
     A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay` [what
-    suits the integrator].
+    suits the integrator]. No more than `MOST_STEPS`, which `needed_steps_per_frame` may be.
     """
+    needed = needed_steps_per_frame(laws, plan, integrator=integrator, phase=phase, decay=decay)
+    return min(needed, MOST_STEPS)
+
+
+def needed_steps_per_frame(
+    laws: Laws,
+    plan: Plan,
+    *,
+    integrator: Integrator = "conserving",
+    phase: float = _PHASE,
+    decay: float | None = None,
+) -> int:
+    """The same without the bound."""
     decay = _DECAY[integrator] if decay is None else decay
     everyone = Prescription(plan, 1, _like(laws))
     neighbours = Neighbours(laws.cutoff, everyone.scale, box=plan.box)
@@ -101,7 +117,12 @@ def stable_steps_per_frame(
         friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
     needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, _LEAST_STEPS)
-    return min(math.ceil(needed), _MOST_STEPS)
+    return math.ceil(needed)
+
+
+def uses_tables(laws: Laws, integrator: Integrator, tables: bool) -> bool:
+    """Do these laws roll out in tables, compiled? Otherwise they answer themselves, in torch."""
+    return tables and integrator == "conserving" and can_compile(laws)
 
 
 def roll_out(
@@ -194,7 +215,7 @@ class _Simulation:
         simulated = self.prescription.simulated
         self.laws: Laws = laws
         make: type[FreeMotion | CompiledMotion] = FreeMotion
-        if tables and integrator == "conserving" and can_compile(laws):
+        if uses_tables(laws, integrator, tables):
             self.laws = in_tables(laws, self.prescription.start(), self.neighbours)
             make = CompiledMotion
         self.motion: Motion = make(

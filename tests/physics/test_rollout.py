@@ -16,6 +16,7 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.errors import ColloidlabError, InputError, RolloutStopped
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
+from colloidlab.pipeline.simulate import _notes
 from colloidlab.rollout import driven
 from colloidlab.rollout.boundary import Plan, between, plan_rollout
 from colloidlab.rollout.diagnosis import likely_cause
@@ -401,3 +402,13 @@ def test_causes_are_told_from_the_last_good_state(laws: Laws, plan: Plan) -> Non
     v = start.v.clone()
     v[own] = torch.nan
     assert "not finite from the start" in cause(replace(start, v=v))
+
+
+def test_more_steps_than_are_taken_are_known(plan: Plan) -> None:
+    stiff = thermal_gas(friction=200.0)
+    assert driven.needed_steps_per_frame(stiff, plan) > driven.MOST_STEPS
+    assert stable_steps_per_frame(stiff, plan) == driven.MOST_STEPS
+    facts = {"temperature_identified": True}
+    assert "asks for 350" in _notes(350, 200, facts)[0] and not _notes(200, 200, facts)
+    assert "isothermal" in _notes(4, 4, {"temperature_identified": False, "entropy": "filter"})[0]
+    assert not _notes(4, 4, {"temperature_identified": False, "entropy": "isothermal"})
