@@ -28,13 +28,12 @@ from colloidlab.config import (
     SimulateConfig,
     TrackConfig,
     VideoConfig,
-    describe,
     load_config,
     to_toml_dict,
 )
 from colloidlab.errors import Cancelled, ColloidlabError, InputError, UsageError
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.terminal import anew, leads, print_json, say, with_bars
+from colloidlab.terminal import anew, describe_flags, end_output, leads, print_json, say, with_bars
 
 if TYPE_CHECKING:
     from colloidlab.run import Run
@@ -350,8 +349,8 @@ def _in_run(
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit.
 
-    Exit codes: 0 ok, 1 bug, 2 usage or configuration, 3 some items failed, 4 unreadable input,
-    130 interrupted.
+    Exit codes: 0 ok, 1 bug, 2 usage or configuration, 3 some items failed, 4 unreadable input, 130 interrupted,
+    141 nobody reads the output any more.
     """
     sys.exit(_main(sys.argv[1:] if arguments is None else arguments))
 
@@ -363,10 +362,13 @@ def _main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
         return 0
+    except BrokenPipeError:
+        return end_output()
     except cyclopts.CycloptsError as error:
         cause = error.__cause__
-        sentence = describe(cause) if isinstance(cause, ValidationError) else str(error)
+        sentence = describe_flags(cause, arguments) if isinstance(cause, ValidationError) else str(error)
         return _fail(UsageError(sentence))
     except ColloidlabError as error:
         return _fail(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +124,31 @@ def _from_environment() -> dict[str, dict[str, Any]]:
     return found
 
 
-def describe(error: ValidationError, advice: str = "; 'colloidlab run --help' lists every option") -> str:
-    """One sentence that names every wrong option, and where to read on."""
+def describe(
+    error: ValidationError,
+    advice: str = "; 'colloidlab run --help' lists every option",
+    spoken: Callable[[str], str] = str,
+) -> str:
+    """One sentence that names every wrong option, and where to read on.
+
+    Parameters
+    ----------
+    error : ValidationError
+    advice : str
+    spoken : callable(name)
+        What the option is called where it was given, as --frames for rollout_frames.
+    """
     problems = []
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+        where = spoken(".".join(str(part) for part in item["loc"]))
         if item["type"] == "extra_forbidden":
             problems.append(f"unknown option {where}")
-        else:
-            problems.append(f"{where}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})")
+            continue
+        said, given = item["msg"].removeprefix("Value error, "), repr(item["input"])
+        # Sentences of our own begin with the option's name, and quote what was given.
+        own = said.removeprefix(f"{item['loc'][-1]} ") if item["loc"] else said
+        text = f"{where}: {said}" if own == said else f"{where} {own}"
+        problems.append(text if own != said and given in text else f"{text} (got {given})")
     return "; ".join(problems) + advice
 
 

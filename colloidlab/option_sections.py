@@ -295,10 +295,12 @@ class SimulateConfig(Section):
     rollout_frames: int | None = Field(
         None,
         ge=2,
-        description="Length of a rollout, frames; beyond the recording the boundary repeats its drive "
+        description="Length of a rollout, frames; beyond the recording the boundary repeats its drive; none for the default "
         "[the test block, or the drive signal]",
     )
-    from_frame: int | None = Field(None, ge=0, description="First frame of the rollouts [first test frame]")
+    from_frame: int | None = Field(
+        None, ge=0, description="First frame of the rollouts; none for the default [first test frame]"
+    )
     steps_per_frame: int | None = Field(None, ge=1, description="Integrator steps per frame [from stability]")
     integrator: Literal["conserving", "implicit", "euler_maruyama"] = Field(
         "conserving",
@@ -312,7 +314,11 @@ class SimulateConfig(Section):
     body_force: str | None = Field(
         None, description="FX,FY: uniform force per mass on the simulated particles, px/frame^2 [0,0]"
     )
-    simulate_seed: int = Field(0, ge=0, description="Seed of the rollouts; rollout k uses seed + k")
+    simulate_seed: int = Field(
+        0,
+        ge=0,
+        description="Seed of the rollouts; each draws its start and its noise from seed and place alone",
+    )
     forecast_starts: int = Field(
         6, ge=0, description="Frames from which short predictions start, to judge their spread; 0 makes none"
     )
@@ -331,10 +337,11 @@ class SimulateConfig(Section):
         "float64", description="Precision of the rollouts; budgets are kept in float64"
     )
 
-    @field_validator("drive")
+    @field_validator("drive", "rollout_frames", "from_frame", "steps_per_frame", "body_force", mode="before")
     @classmethod
-    def _no_drive(cls, path: Path | None) -> Path | None:
-        return None if path is not None and str(path) in ("none", "") else path
+    def _none(cls, value: object) -> object:
+        """A run keeps its options: the word goes back to the default."""
+        return None if isinstance(value, str | Path) and str(value) in ("none", "", ".") else value
 
     @field_validator("body_force")
     @classmethod

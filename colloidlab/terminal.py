@@ -7,10 +7,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from colloidlab.config import describe
 from colloidlab.errors import Cancelled
 from colloidlab.progress import Monitor
 
@@ -95,6 +98,30 @@ def anew(work: Callable[[], T], product: Path) -> T:
     except KeyboardInterrupt:
         was = "is still that of before" if product.exists() else "was not written"
         raise Cancelled(f"interrupted; {product} {was}, and the same command starts anew") from None
+
+
+_LEFT_OUT = {"simulate": "rollout_", "run": "", "track": "", "indicators": "", "fit": "", "export": ""}
+"""Commands with options, and what their flags leave out of the options' names."""
+
+_NOBODY_READS = 141
+"""What a shell reports of a command that SIGPIPE has ended."""
+
+
+def describe_flags(error: ValidationError, arguments: list[str]) -> str:
+    """The wrong options as they were typed, and which command explains them."""
+    command = arguments[0] if arguments and arguments[0] in _LEFT_OUT else "run"
+
+    def flag(name: str) -> str:
+        return "--" + name.removesuffix("_minutes").removeprefix(_LEFT_OUT[command]).replace("_", "-")
+
+    return describe(error, f"; 'colloidlab {command} --help' lists every option", flag)
+
+
+def end_output() -> int:
+    """Nobody reads what is printed any more: say nothing when the interpreter closes the pipe either. An exit code."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _NOBODY_READS
 
 
 def leads() -> bool:

@@ -359,6 +359,7 @@ def _simulate(run: Run, layer: Layer, tracks: pd.DataFrame, rng: np.random.Gener
         group["temperature"] = rng.lognormal(-1.8, 0.2, shape)
         group["frame"] = frames
         group["particle"] = particles
+        group["camera_sigma"] = np.full((len(particles), 2), 0.05)
         last = places[0, -1]
         group["simulated"] = np.all(
             (last > 2.5 * SPACING_PX) & (last < layer.size_px - 2.5 * SPACING_PX), axis=1

@@ -76,7 +76,8 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     knowing = ScoreFilter(prior=0.1, information=0.5, process=3e-4, initial=float(start))
     # How much of the localisation errors is new in every frame belongs to the camera, not to the law: as the fit finds it.
     error = thermal.error
-    oracle = follow(Filter(laws, knowing, temperature, error), windows, monitor, "oracle")
+    best_filter = Filter(laws, knowing, temperature, error)
+    oracle = follow(best_filter, windows, monitor, "oracle")
     plain = Filter(_without_entropy(laws, temperature), ConstantEntropy(), temperature, error)
     baseline = follow(plain, windows, monitor, "oracle, isothermal")
     fit_windows = WindowSource(recording, isothermal.laws.cutoff)
@@ -90,11 +91,11 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     rows.append(Row("fit: share of the oracle's gain", float(share)))
     diameter = 2 * parameters["mean_radius_px"]
     rows += law_rows((fitted.thermal.laws, passes[1]), (laws, oracle), diameter)
-    for who, law, state in (
-        ("the true law", laws, oracle.state),
-        ("the fit", fitted.thermal.laws, passes[1].state),
+    for who, filter_, state in (
+        ("the true law", best_filter, oracle.state),
+        ("the fit", fitted.thermal, passes[1].state),
     ):
-        rows += boundary_rows(who, law, state, recording, split, monitor)
+        rows += boundary_rows(who, filter_, state, recording, split, monitor)
     return rows
 
 

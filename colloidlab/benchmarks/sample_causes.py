@@ -10,10 +10,12 @@ import pandas as pd
 from colloidlab.benchmarks.rows import Row
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import Split
-from colloidlab.model.laws import Laws
+from colloidlab.model.filter import Filter
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.belief import draw_starts, follow_to
 from colloidlab.rollout.boundary import plan_rollout
 from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
+from colloidlab.rollout.noise import member_seeds
 
 _LAGS = (1, 2, 5)
 _INSIDE_PX = (60.0, 450.0)
@@ -22,7 +24,7 @@ _BAND_PX = 80.0
 """Depth of the first two simulated layers beside the driven wall."""
 _FAR = 20
 """Lag of the mean squared displacement, frames."""
-_SEEDS = (0, 1)
+_MEMBERS = 2
 
 
 def error_rows(matched: pd.DataFrame) -> Iterable[Row]:
@@ -42,13 +44,20 @@ def error_rows(matched: pd.DataFrame) -> Iterable[Row]:
 
 
 def boundary_rows(
-    who: str, laws: Laws, state: pd.DataFrame, recording: Recording, split: Split, monitor: Monitor = SILENT
+    who: str,
+    filter_: Filter,
+    state: pd.DataFrame,
+    recording: Recording,
+    split: Split,
+    monitor: Monitor = SILENT,
 ) -> Iterable[Row]:
     """Rollouts over the test block beside the tracks of the same particles: alpha2, and motion beside the driven wall."""
-    first = split.test[0]
+    laws, first = filter_.laws, split.test[0]
     plan = plan_rollout(recording, state, first, int(state["frame"].max()) - first + 1)
     steps = stable_steps_per_frame(laws, plan)
-    frames = roll_out(laws, plan, seeds=list(_SEEDS), steps_per_frame=steps, monitor=monitor)
+    seeds = member_seeds(_MEMBERS, 0)
+    starts = draw_starts(plan, follow_to(filter_, recording, [first], monitor)[first], seeds)
+    frames = roll_out(laws, plan, seeds=seeds, starts=starts, steps_per_frame=steps, monitor=monitor)
     rolled = np.stack([frame.r for frame in frames])[:, :, plan.simulated]
     seen = _as_seen(recording, plan.particles[plan.simulated], first, plan.n_frames)[:, None]
     for name, r in (("experiment", seen), (f"rollouts of {who}", rolled)):

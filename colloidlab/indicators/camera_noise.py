@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def localisation_noise(
-    shape: tuple[int, ...], sigma_px: float, *, seed: int, member: int
+    shape: tuple[int, ...], sigma_px: float | NDArray[np.float64], *, seed: int, member: int
 ) -> NDArray[np.float64]:
     """Localisation errors of one member of an ensemble, independent in every frame and along every axis.
 
@@ -15,8 +15,8 @@ def localisation_noise(
     ----------
     shape : (n_frames, n_particles, D)
         More frames continue the numbers of fewer.
-    sigma_px : float
-        Standard deviation, px.
+    sigma_px : float, or array of shape (n_particles, D)
+        Standard deviations, px.
     seed, member : int
         Those of the simulation: the same errors wherever its rollouts are measured.
 

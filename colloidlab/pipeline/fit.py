@@ -21,7 +21,7 @@ from colloidlab.model.distributed import CPU, Machine, machine
 from colloidlab.model.forms import Guess
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
-from colloidlab.model.localisation import ErrorScale, LocalisationError
+from colloidlab.model.localisation import ErrorScale
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
 from colloidlab.model.train import Fit, TrainOptions
@@ -37,6 +37,7 @@ from colloidlab.pipeline.training import (
 )
 from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.observation import new_error
 from colloidlab.run import Run, digest
 
 _WITHOUT_EFFECT = {"tensorboard"}
@@ -249,16 +250,15 @@ def _record_refusal(run: Run, config: Config, key: str, regime: Regime | None, s
 
 
 def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:
-    sigma = float(np.median(recording.sigma[recording.observed]))
-    error = fit.isothermal.error
-    if isinstance(error, LocalisationError):
-        sigma = float(error.variance.sqrt())
+    stated = recording.sigma[recording.observed]
     return {
         **facts,
         "frame_interval_s": None if calibration.fps is None else 1 / calibration.fps,
         "um_per_px": calibration.um_per_px,
         "mean_radius_px": recording.mean_radius,
-        "sigma_px": sigma,
+        # What the filter takes for noise: all that is stated, the part of it that is new in every frame, or what was fitted.
+        "sigma_px": float(np.median(new_error(fit.thermal, stated))),
+        **({"sigma_stated_px": float(np.median(stated))} if recording.sigma_stated else {}),
     }
 
 

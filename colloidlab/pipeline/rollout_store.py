@@ -49,6 +49,8 @@ class RolloutStore:
     key : str
         Of everything that the rollouts depend on.
     plan : Plan
+    sigma : float array, shape (n, D), px
+        Errors with which a camera would see the particles; see `rollout.observation`.
     members : int
     n_recorded : int
         Frames of the plan in which the boundary follows the recording.
@@ -62,7 +64,15 @@ class RolloutStore:
     """
 
     def __init__(
-        self, run_path: Path, key: str, plan: Plan, members: int, *, n_recorded: int, dtype: str
+        self,
+        run_path: Path,
+        key: str,
+        plan: Plan,
+        sigma: np.ndarray,
+        members: int,
+        *,
+        n_recorded: int,
+        dtype: str,
     ) -> None:
         self._folder = run_path / FOLDER
         self._plan, self._members, self._n_recorded, self._dtype = plan, members, n_recorded, dtype
@@ -71,7 +81,7 @@ class RolloutStore:
             self.remove()
         self._group: Any = zarr.open_group(self.path, mode="a")
         if not note.exists():
-            self._create()
+            self._create(sigma)
             with atomic_path(note) as temporary:
                 temporary.write_text(key, encoding="utf-8")
         self.n_done = self._whole_stretches()
@@ -81,7 +91,7 @@ class RolloutStore:
         """The Zarr group."""
         return self._folder / "rollout.zarr"
 
-    def _create(self) -> None:
+    def _create(self, sigma: np.ndarray) -> None:
         plan, n_frames, n = self._plan, self._plan.n_frames, len(self._plan.particles)
         chunk = (1, min(driven.FRAMES_A_STRETCH, n_frames), n)
         for name in _STATE:
@@ -98,6 +108,7 @@ class RolloutStore:
         self._group.create_array("recorded", data=frames < self._n_recorded)
         self._group.create_array("particle", data=plan.particles)
         self._group.create_array("simulated", data=plan.simulated)
+        self._group.create_array("camera_sigma", data=sigma)
         self._group.attrs.update(
             {"units": "px, frames, k_B = m = 1", "axes": "member, frame, particle[, xy]"}
         )

@@ -22,29 +22,42 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.store import load_fit
 from colloidlab.option_text import parse_force
 from colloidlab.pipeline.fit import load_recording
-from colloidlab.pipeline.forecast import judge
+from colloidlab.pipeline.forecast import believe, judge
 from colloidlab.pipeline.rollout_store import STOPPED, RolloutStore
 from colloidlab.pipeline.training import choose_device
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.rollout.boundary import Plan, check_start, plan_rollout
+from colloidlab.rollout.belief import draw_starts
+from colloidlab.rollout.boundary import Plan, Starts, check_start, plan_rollout
 from colloidlab.rollout.compare import Setting, compare
 from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import follow, read_drive
-from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
+from colloidlab.rollout.driven import MOST_STEPS, needed_steps_per_frame, roll_out, uses_tables
 from colloidlab.rollout.forcing import UniformForce
+from colloidlab.rollout.noise import member_seeds
+from colloidlab.rollout.observation import new_error_of
 from colloidlab.run import Run, digest
 
 _log = logging.getLogger(__name__)
+
+_OF_FORECASTS = {"forecast_starts", "forecast_members", "forecast_frames"}
+_MADE = "starts drawn from the belief"
+"""How rollouts are made, where no option says it: those that were made otherwise are made anew."""
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def simulate_key(run: Run, config: Config) -> str:
     """What the result of the stage depends on."""
-    options, drive = config.simulate.model_dump(), config.simulate.drive
-    signal = sha256(drive) if drive is not None and drive.is_file() else ""
+    forecasts = config.simulate.model_dump(include=_OF_FORECASTS)
     compared = [run.summary.get(name) for name in ("neighbour_cutoff_px", "d2min_lag_frames")]
-    return digest({"fit": run.output_hash("fit"), "simulate": options, "drive": signal, "compared": compared})
+    return digest({"rollouts": rollout_key(run, config), "forecasts": forecasts, "compared": compared})
+
+
+def rollout_key(run: Run, config: Config) -> str:
+    """What the rollouts themselves depend on: others of the comparison and of the forecasts leave them as they are."""
+    options, drive = config.simulate.model_dump(exclude=_OF_FORECASTS), config.simulate.drive
+    signal = sha256(drive) if drive is not None and drive.is_file() else ""
+    return digest({"fit": run.output_hash("fit"), "simulate": options, "drive": signal, "made": _MADE})
 
 
 def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
@@ -74,9 +87,15 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     course = _course(run, recording, config, facts)
     plan, options = course.plan, config.simulate
     _log.info("the boundary: %s", course.boundary)
+    if course.unjudged:
+        _log.warning("%s", course.unjudged)
     device = choose_device(options.rollout_device, len(plan.particles) * options.ensemble)
     integrator = options.integrator
-    steps = options.steps_per_frame or stable_steps_per_frame(laws, plan, integrator=integrator)
+    needed = options.steps_per_frame or needed_steps_per_frame(laws, plan, integrator=integrator)
+    steps = options.steps_per_frame or min(needed, MOST_STEPS)
+    notes = _notes(needed, steps, facts)
+    for note in notes:
+        _log.warning("%s", note)
     with run.stage("simulate", key, config, options.model_dump()) as record:
         record.update(
             first_frame=plan.first,
@@ -85,20 +104,35 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
             seeds=_seeds(options),
             n_simulated=int(plan.simulated.sum()),
             boundary=course.boundary,
+            unjudged=course.unjudged,
+            notes=notes,
             device=device.type,
         )
         moved = copy.deepcopy(laws).to(device=device, dtype=_DTYPES[options.rollout_dtype])
-        store = _roll_out(run, key, moved, course, options, steps, monitor)
-        members = _as_tracks(store.path, course.followed, recording, facts["sigma_px"], options.simulate_seed)
+        tabulated = uses_tables(moved, integrator, options.tables)
+        record["step"] = "tables, compiled" if tabulated else f"laws themselves, in torch on {device.type}"
+        beliefs = believe(filter_, recording, course.followed, options, monitor)
+        starts = draw_starts(plan, beliefs[plan.first], _seeds(options))
+        record["rollouts"] = made = rollout_key(run, config)
+        sigma = new_error_of(filter_, recording, plan.particles)
+        store = None
+        if not _are_there(run, made):
+            store = _roll_out(run, made, moved, course, starts, sigma, options, steps, monitor)
+        folder = run.path / "rollout.zarr" if store is None else store.path
+        budgets = run.read_table("budget") if store is None else store.budgets()
+        members = _as_tracks(folder, course.followed, recording, sigma, options.simulate_seed)
         experiment = _experiment(run, course.followed)
         simulated = plan.particles[plan.simulated]
         result = compare(experiment, members, simulated, _setting(run, recording, facts), monitor)
         state = run.read_table("state")
-        judged = judge(filter_, recording, state, course.followed, options, run.calibration, monitor)
-        compared = result.summary if course.as_recorded else {}
+        judged = judge(filter_, recording, state, course.followed, options, beliefs, run.calibration, monitor)
+        found = {} if course.unjudged else result.summary | judged.summary
         summary = {
-            **{k: v for k, v in (compared | judged.summary).items() if np.isfinite(v)},
-            **_drifts(store, plan),
+            **{k: v for k, v in found.items() if np.isfinite(v)},
+            **({"rollout_unjudged": course.unjudged} if course.unjudged else {}),
+            **_drifts(folder, budgets, plan, tabulated=tabulated),
+            "rollout_step": record["step"],
+            **({"rollout_notes": notes} if notes else {}),
             "rollout_frames": plan.n_frames,
             "rollout_frames_extrapolated": plan.n_frames - course.n_recorded,
             "rollout_boundary": course.boundary,
@@ -107,24 +141,43 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         }
         run.write_table("comparison", result.curves)
         run.write_table("calibration", judged.curves)
-        store.keep(run)
+        if store is not None:
+            store.keep(run)
         run.remove(*STOPPED)
         run.summarise("simulate", summary)
     return summary | {"skipped": False}
 
 
 def _seeds(options: SimulateConfig) -> list[int]:
-    return [options.simulate_seed + k for k in range(options.ensemble)]
+    return member_seeds(options.ensemble, options.simulate_seed)
+
+
+def _are_there(run: Run, key: str) -> bool:
+    """Has the run these very rollouts, whole?"""
+    outputs = run.record["stages"].get("simulate", {}).get("outputs", {})
+    return run.facts("simulate").get("rollouts") == key and all(
+        name in outputs and run.has(name) and sha256(run.path / name) == outputs[name]
+        for name in ("rollout.zarr", "budget.parquet")
+    )
 
 
 def _roll_out(
-    run: Run, key: str, laws: Laws, course: _Course, options: SimulateConfig, steps: int, monitor: Monitor
+    run: Run,
+    key: str,
+    laws: Laws,
+    course: _Course,
+    starts: Starts,
+    sigma: np.ndarray,
+    options: SimulateConfig,
+    steps: int,
+    monitor: Monitor,
 ) -> RolloutStore:
     """Simulate, from where an interrupted command with the same key stopped."""
     store = RolloutStore(
         run.path,
         key,
         course.plan,
+        sigma,
         options.ensemble,
         n_recorded=course.n_recorded,
         dtype=options.rollout_dtype,
@@ -134,6 +187,7 @@ def _roll_out(
         course.plan,
         seeds=_seeds(options),
         steps_per_frame=steps,
+        starts=starts,
         integrator=options.integrator,
         forcing=None if options.body_force is None else UniformForce(parse_force(options.body_force)),
         resume=store.resume(),
@@ -158,14 +212,14 @@ class _Course:
         Frames in which there is an experiment, the first ones.
     boundary : str
         What the boundary does, a sentence.
-    as_recorded : bool
-        It does what it did in the experiment, and nothing else acts: differences are those of the laws.
+    unjudged : str
+        Why differences to the experiment are not errors of the laws, a sentence; empty where they are.
     """
 
     plan: Plan
     n_recorded: int
     boundary: str
-    as_recorded: bool
+    unjudged: str
 
     @property
     def followed(self) -> Plan:
@@ -183,36 +237,68 @@ def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any
     length = options.rollout_frames or (last - first + 1 if drive is None else drive.n_frames)
     n_recorded = min(length, last - first + 1)
     plan = plan_rollout(recording, state, first, n_recorded)
-    as_recorded = drive is None and options.body_force is None
+    unjudged = _unjudged(first, first + n_recorded - 1, options, facts)
     if drive is not None:
         plan = follow(plan, drive, length)
-        return _Course(plan, n_recorded, f"follows the signal of {options.drive}", as_recorded)
+        return _Course(plan, n_recorded, f"follows the signal of {options.drive}", unjudged)
     sentence = f"follows the recording up to frame {first + n_recorded - 1}"
     if length > n_recorded:
         plan, continuation = prolong(plan, state, length, float(facts["cutoff_px"]))
         sentence += f"; from there to frame {first + length - 1} it is extrapolated, to {continuation}"
-    return _Course(plan, n_recorded, sentence, as_recorded)
+    return _Course(plan, n_recorded, sentence, unjudged)
 
 
-def _drifts(store: RolloutStore, plan: Plan) -> dict[str, float]:
+def _unjudged(first: int, last: int, options: SimulateConfig, facts: dict[str, Any]) -> str:
+    """Why the experiment does not judge the laws over these frames; empty where it does."""
+    if options.drive is not None or options.body_force is not None:
+        return (
+            "no experiment had this drive or force: what the rollouts do differently is not called an error"
+        )
+    unseen = int(facts["test"][0])
+    if first >= unseen:
+        return ""
+    return (
+        f"frames {first} to {min(last, unseen - 1)} are not held out (the fit has seen those before {unseen}): what the "
+        "rollouts do differently there is not called an error of the laws"
+    )
+
+
+def _notes(needed: int, steps: int, facts: dict[str, Any]) -> list[str]:
+    """What a reader must know of the choices that were made, sentences."""
+    notes = []
+    if steps < needed:
+        notes.append(
+            f"the rollouts take {steps} integrator steps a frame, where stability asks for {needed}: give steps_per_frame, "
+            "or take the implicit integrator where friction is stiff"
+        )
+    if not facts["temperature_identified"] and facts.get("entropy") != "isothermal":
+        notes.append(
+            "the rollouts follow the isothermal laws, because the data do not show a temperature of single particles"
+        )
+    return notes
+
+
+def _drifts(folder: Path, budgets: pd.DataFrame, plan: Plan, *, tabulated: bool) -> dict[str, float]:
     """What the integrator has made of energy and momentum, of the worst rollout and per simulated particle.
 
     Energy in units of the first frame's mean k_B T, momentum in those of the thermal momentum m (k_B T/m)^(1/2).
     """
-    group: Any = zarr.open_group(store.path, mode="r")
+    group: Any = zarr.open_group(folder, mode="r")
     temperature = float(np.nanmean(np.asarray(group["temperature"][:, 0])[:, plan.simulated]))
-    budgets = store.budgets()
     sums = budgets.groupby("member")[["energy_drift", "momentum_drift"]].sum().abs().max()
     n = plan.simulated.sum()
+    misses = int(budgets.loc[budgets["member"] == 0, "table_misses"].sum())
     return {
         "rollout_energy_drift": float(sums["energy_drift"] / (n * temperature)),
         "rollout_momentum_drift": float(sums["momentum_drift"] / (n * temperature**0.5)),
-        "rollout_table_misses": int(budgets.loc[budgets["member"] == 0, "table_misses"].sum()),
+        **({"rollout_table_misses": misses} if tabulated else {}),
     }
 
 
-def _as_tracks(folder: Path, plan: Plan, recording: Recording, sigma: float, seed: int) -> list[pd.DataFrame]:
-    """Each member over the plan's frames as a table of tracks, with the localisation error of the experiment."""
+def _as_tracks(
+    folder: Path, plan: Plan, recording: Recording, sigma: np.ndarray, seed: int
+) -> list[pd.DataFrame]:
+    """Each member over the plan's frames as a table of tracks, seen with errors of `sigma`, shape (n, D)."""
     positions: Any = zarr.open_group(folder, mode="r")["positions"]
     members = []
     for m in range(positions.shape[0]):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from colloidlab.errors import InputError
 from colloidlab.report.results import Results
 from colloidlab.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, Plate, draw_band, new_figure
-from colloidlab.report.words import calibration_of_predictions, label
+from colloidlab.report.words import calibration_of_predictions, label, unjudged
 
 _COVERAGE = {"coverage_50": (BLUE, 0.5), "coverage_80": (GREEN, 0.8), "coverage_95": (PURPLE, 0.95)}
 _GUESSES = {
@@ -53,11 +53,11 @@ def calibration(results: Results) -> Plate:
     errors.legend(loc="upper left")
     return Plate(
         figure,
-        "Predictions of single particles from several held-out frames. Above: ranks of the observed positions among "
+        "Predictions of single particles from several frames of the rollouts. Above: ranks of the observed positions among "
         "those predicted, flat where the spread is right, a U where predictions are too sure, a hump where they are not "
         "sure enough. Below left: share of observations inside of central intervals; dotted lines are what it should be. "
         "Below right: error of the mean beside simple guesses. Bands are 95 % intervals over the start frames. "
-        + calibration_of_predictions(results),
+        + (unjudged(results) or calibration_of_predictions(results)),
     )
 
 

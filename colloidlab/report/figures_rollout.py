@@ -27,7 +27,7 @@ from colloidlab.report.style import (
     draw_band,
     new_figure,
 )
-from colloidlab.report.words import label, number
+from colloidlab.report.words import label, notes_on_rollouts, number, unjudged
 
 _BUDGET = ["member", "frame", "energy", "work", "heat", "energy_drift", "momentum_x", "momentum_y"]
 _STATISTICS = ("g_r", "msd", "vacf", "d2min")
@@ -57,8 +57,12 @@ def comparison(results: Results) -> Plate:
     return Plate(
         figure,
         "The same estimators applied to the recording and to the rollouts, over the same frames and "
-        "particles; bands are 95 % intervals. The relative error is the root mean square difference over "
-        "the root mean square of the experiment.",
+        "particles; bands are 95 % intervals. "
+        + (
+            unjudged(results)
+            or "The relative error is the root mean square difference over the root mean square of the experiment."
+        )
+        + (f" {notes}" if (notes := notes_on_rollouts(results)) else ""),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,23 +93,21 @@ def as_observed(run: Run, rollout: Rollout) -> pd.DataFrame:
     Raises
     ------
     InputError
-        The model does not say how large they are.
+        The rollouts do not say how large they are.
     """
     from colloidlab.indicators.camera_noise import localisation_noise  # their compiler is slow to import
 
-    path = run.path / "model" / "model.json"
-    try:
-        sigma = float(json.loads(path.read_text(encoding="utf-8"))["sigma_px"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path} does not say how large the localisation error is; run 'colloidlab fit' again"
-        ) from None
     group: Any = zarr.open_group(run.path / "rollout.zarr", mode="r")
+    if "camera_sigma" not in group:
+        raise InputError(
+            f"{run.path / 'rollout.zarr'} does not say how large the localisation errors are; run 'colloidlab simulate' again"
+        )
     table = rollout.table[["frame", "particle", "x", "y"]].astype({"frame": "int64", "particle": "int64"})
     k = pd.Index(np.asarray(group["frame"])).get_indexer(table["frame"])
     j = pd.Index(np.asarray(group["particle"])).get_indexer(table["particle"])
     options = SimulateConfig.model_validate(run.record["config"].get("simulate", {}))
     shape = group["positions"].shape[1:]
+    sigma = np.asarray(group["camera_sigma"])
     noise = localisation_noise(shape, sigma, seed=options.simulate_seed, member=rollout.member)[k, j]
     return table.assign(x=table["x"] + noise[:, 0], y=table["y"] + noise[:, 1])
 

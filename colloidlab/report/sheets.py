@@ -18,6 +18,7 @@ from colloidlab.report.words import (
     number,
     rearrangement_verdict,
     sentence,
+    unjudged,
 )
 
 
@@ -127,7 +128,7 @@ def rollout_errors(results: Results) -> Sheet:
         if key in results.summary
     )
     if not rows or results.refused:
-        raise InputError(results.why_absent("comparison"))
+        raise InputError(unjudged(results) or results.why_absent("comparison"))
     note = (
         "The interval is the scatter over blocks of time and rollouts. The last column is the 95 % quantile of the same "
         "number between two halves of the experiment's held-out frames: what is below it cannot be told from the "

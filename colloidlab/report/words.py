@@ -250,11 +250,21 @@ def entropy_gain(results: Results) -> str:
     )
 
 
+def unjudged(results: Results) -> str:
+    """Why the experiment does not judge the rollouts, as a sentence; empty where it does."""
+    return sentence(str(why)) if (why := results.summary.get("rollout_unjudged")) else ""
+
+
+def notes_on_rollouts(results: Results) -> str:
+    """What the simulation says of its own choices, as sentences; empty where there is nothing to say."""
+    return " ".join(sentence(str(note)) for note in results.summary.get("rollout_notes", []))
+
+
 def rearrangement_verdict(results: Results) -> str:
     """Whether the rollouts rearrange as the experiment does, within its own scatter, as a sentence."""
     summary = results.summary
     if "d2min_ks_holds" not in summary:
-        return ""
+        return unjudged(results)
     distance, floor = number(float(summary["d2min_ks_distance"])), number(float(summary["d2min_ks_floor"]))
     text = (
         "The distributions of D²min are "

@@ -51,6 +51,21 @@ class Plan:
         return len(self.r)
 
 
+@dataclass(frozen=True)
+class Starts:
+    """Where every member of an ensemble begins, in place of the first row of its plan.
+
+    Attributes
+    ----------
+    r, v : float arrays, shape (members, n, D)
+    S : float array, shape (members, n)
+    """
+
+    r: np.ndarray
+    v: np.ndarray
+    S: np.ndarray
+
+
 def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames: int) -> Plan:
     """Decide who is simulated: every particle in the interior at the first frame.
 

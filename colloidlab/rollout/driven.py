@@ -17,7 +17,7 @@ from colloidlab.model.ahead import Ahead, pays_on, sure
 from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
-from colloidlab.rollout.boundary import Plan
+from colloidlab.rollout.boundary import Plan, Starts
 from colloidlab.rollout.compiled import CompiledMotion, can_compile, in_tables
 from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
@@ -29,7 +29,10 @@ from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.prescription import Prescription
 from colloidlab.rollout.state import State
 
-_PHASE, _LEAST_STEPS, _MOST_STEPS = 0.25, 4, 200
+_PHASE, _LEAST_STEPS = 0.25, 4
+MOST_STEPS = 200
+"""A frame, where nobody asks for more."""
+
 _DECAY: dict[Integrator, float] = {"conserving": 0.3, "implicit": math.inf, "euler_maruyama": 0.1}
 """Share of a velocity that a step may damp: the explicit scheme is of first order in it, the others divide their steps."""
 
@@ -89,8 +92,21 @@ def stable_steps_per_frame(
     """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start.
 
     A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay` [what
-    suits the integrator].
+    suits the integrator]. No more than `MOST_STEPS`, which `needed_steps_per_frame` may be.
     """
+    needed = needed_steps_per_frame(laws, plan, integrator=integrator, phase=phase, decay=decay)
+    return min(needed, MOST_STEPS)
+
+
+def needed_steps_per_frame(
+    laws: Laws,
+    plan: Plan,
+    *,
+    integrator: Integrator = "conserving",
+    phase: float = _PHASE,
+    decay: float | None = None,
+) -> int:
+    """The same without the bound."""
     decay = _DECAY[integrator] if decay is None else decay
     everyone = Prescription(plan, 1, _like(laws))
     neighbours = Neighbours(laws.cutoff, everyone.scale, box=plan.box)
@@ -102,7 +118,12 @@ def stable_steps_per_frame(
         friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
     needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, _LEAST_STEPS)
-    return min(math.ceil(needed), _MOST_STEPS)
+    return math.ceil(needed)
+
+
+def uses_tables(laws: Laws, integrator: Integrator, tables: bool) -> bool:
+    """Do these laws roll out in tables, compiled? Otherwise they answer themselves, in torch."""
+    return tables and integrator == "conserving" and can_compile(laws)
 
 
 def roll_out(
@@ -111,6 +132,7 @@ def roll_out(
     *,
     seeds: list[int],
     steps_per_frame: int,
+    starts: Starts | None = None,
     integrator: Integrator = "conserving",
     forcing: Forcing | None = None,
     resume: Resume | None = None,
@@ -128,6 +150,8 @@ def roll_out(
     seeds : list of int
         One a member; the noise of a member depends only on its own seed.
     steps_per_frame : int
+    starts : Starts, optional
+        Of the members, as `belief.draw_starts` finds them [where the plan has all]; one that is taken up needs them too.
     integrator : str
         `conserving`; `implicit`, the same for stiff friction; or `euler_maruyama`, the published one.
     forcing : Forcing, optional
@@ -144,7 +168,7 @@ def roll_out(
         When a member becomes non-finite, or a particle crosses the range of all forces in a step: says the step, the
         member, the particle and the likely cause. Frames yielded before are good.
     """
-    simulation = _Simulation(laws, plan, seeds, integrator, forcing, resume, tables)
+    simulation = _Simulation(laws, plan, seeds, starts, integrator, forcing, resume, tables)
     first = 0 if resume is None else resume.frame
     if resume is None:
         yield simulation.frame()
@@ -173,13 +197,14 @@ class _Simulation:
         laws: Laws,
         plan: Plan,
         seeds: list[int],
+        starts: Starts | None,
         integrator: Integrator,
         forcing: Forcing | None,
         resume: Resume | None,
         tables: bool,
     ) -> None:
         like = _like(laws)
-        self.prescription = Prescription(plan, len(seeds), like)
+        self.prescription = Prescription(plan, len(seeds), like, starts)
         member = torch.as_tensor(self.prescription.member, device=like.device)
         noise = CounterNoise(
             identity=torch.as_tensor(plan.particles, device=like.device).to(torch.int64).repeat(len(seeds)),
@@ -191,7 +216,7 @@ class _Simulation:
         simulated = self.prescription.simulated
         self.laws: Laws = laws
         make: type[FreeMotion | CompiledMotion] = FreeMotion
-        if tables and integrator == "conserving" and can_compile(laws):
+        if uses_tables(laws, integrator, tables):
             self.laws = in_tables(laws, self.prescription.start(), self.neighbours)
             make = CompiledMotion
         self.motion: Motion = make(

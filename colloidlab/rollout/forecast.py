@@ -8,30 +8,23 @@ uncertainty of the laws. Particles near the edge follow the recording, so predic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.model.filter import Filter
-from colloidlab.model.filter_state import MATURE, FilterState
-from colloidlab.model.sequence import WindowSource, fresh_state
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.rollout.belief import draw_from
+from colloidlab.rollout.belief import Belief, draw_starts, follow_to
 from colloidlab.rollout.boundary import Plan, plan_rollout
 from colloidlab.rollout.driven import roll_out, stable_steps_per_frame
 from colloidlab.rollout.integrators import Integrator
+from colloidlab.rollout.noise import member_seeds
+from colloidlab.rollout.observation import new_error
 
 HORIZONS = (1, 2, 5, 10)
 """After so many frames a prediction is looked at, and at the last frame."""
-
-_LEAD = 40
-"""Frames that the filter runs before the first start, so that its covariance has settled."""
-
-_GAP_CUTOFFS = 20.0
-"""Members lie side by side in one plane, so many cutoffs apart."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +86,7 @@ def forecast(
     block: tuple[int, int],
     choice: Forecasting = Forecasting(),
     *,
+    beliefs: dict[int, Belief] | None = None,
     steps_per_frame: int | None = None,
     integrator: Integrator = "conserving",
     monitor: Monitor = SILENT,
@@ -110,6 +104,8 @@ def forecast(
     block : (first, last)
         Frames that predictions may start at and reach.
     choice : Forecasting
+    beliefs : dict of Belief, optional
+        At the start frames, where they have been found before.
     steps_per_frame : int, optional
         Of the integrator [from stability].
 
@@ -120,20 +116,23 @@ def forecast(
     """
     frames, length = start_frames(*block, choice)
     horizons = sorted({k for k in HORIZONS if k <= length} | ({length} if length else set()))
-    beliefs = _follow(filter_, recording, frames, monitor)
-    rng, generator = np.random.default_rng(choice.seed), torch.Generator().manual_seed(choice.seed)
+    if beliefs is None:
+        beliefs = follow_to(filter_, recording, frames, monitor)
+    rng = np.random.default_rng(choice.seed)
     parts = []
     for n, frame in enumerate(frames):
         monitor.update("forecast", n, len(frames))
         plan = plan_rollout(recording, state, frame, length + 1)
         steps = steps_per_frame or stable_steps_per_frame(filter_.laws, plan, integrator=integrator)
-        sure = _draw_starts(plan, beliefs[frame], choice.members, filter_.laws.cutoff, generator)
-        seeds = [int(rng.integers(2**31))]
-        made = roll_out(filter_.laws, sure.plan, seeds=seeds, steps_per_frame=steps, integrator=integrator)
+        belief, seeds = beliefs[frame], member_seeds(choice.members, choice.seed, frame)
+        starts = draw_starts(plan, belief, seeds)
+        made = roll_out(
+            filter_.laws, plan, seeds=seeds, starts=starts, steps_per_frame=steps, integrator=integrator
+        )
+        mature = belief.mature(plan)
         for k, found in enumerate(made):
             if k in horizons:
-                members = found.r[0].reshape(choice.members, -1, 2) - sure.shift[:, None]
-                parts.append(_look(plan, k, members, sure.mature, recording, filter_, rng))
+                parts.append(_look(plan, k, found.r, mature, recording, filter_, rng))
     monitor.update("forecast", len(frames), len(frames))
     parts = [part for part in parts if len(part.start)]
     if not parts:
@@ -143,81 +142,6 @@ def forecast(
         for name in Forecasts.__dataclass_fields__
     }
     return Forecasts(**joined)
-
-
-@dataclass(frozen=True)
-class _Belief:
-    """The filter's state at a frame, of the particles with these identities; `inv_c` is one over their heat capacity."""
-
-    particles: np.ndarray
-    state: FilterState
-    inv_c: torch.Tensor
-
-
-def _follow(filter_: Filter, recording: Recording, frames: list[int], monitor: Monitor) -> dict[int, _Belief]:
-    """What the filter believes at each start frame, from a pass that begins some frames before the first."""
-    if not frames:
-        return {}
-    first, last = max(recording.first, frames[0] - _LEAD), frames[-1]
-    window = WindowSource(recording, filter_.laws.cutoff)(first, min(last + 2, recording.stop))
-    state, found = fresh_state(window), {}
-    for k in range(last - first + 1):
-        monitor.update("follow to the starts", k, last - first + 1)
-        with torch.no_grad():
-            result = filter_.step(state, window, k)
-        if first + k in frames:
-            inv_c = result.evaluation.thermo.inv_c.detach()
-            found[first + k] = _Belief(recording.particles[window.slot], result.filtered.detach(), inv_c)
-        state = result.state.detach()
-    return found
-
-
-@dataclass(frozen=True)
-class _Starts:
-    """Members side by side as one plan; `shift` is where each was put, `mature` whose start is known."""
-
-    plan: Plan
-    shift: np.ndarray
-    mature: np.ndarray
-
-
-def _draw_starts(
-    plan: Plan, belief: _Belief, members: int, cutoff: float, generator: torch.Generator
-) -> _Starts:
-    """Every member with a start of its own, far enough from the others that they never meet."""
-    at = np.searchsorted(belief.particles, plan.particles)
-    at = np.minimum(at, len(belief.particles) - 1)
-    known = (belief.particles[at] == plan.particles) & np.isfinite(plan.S[0])
-    mature = plan.simulated & known & (belief.state.age.numpy()[at] >= MATURE)
-    chosen = np.flatnonzero(plan.simulated & known)
-    rows = torch.as_tensor(at[chosen])
-    # Means from the stored pass over the whole recording, covariances from the short one.
-    mean = replace(
-        FilterState(**{k: t[rows] for k, t in vars(belief.state).items()}),
-        r=torch.as_tensor(plan.r[0, chosen]),
-        v=torch.as_tensor(plan.v[0, chosen]),
-        S=torch.as_tensor(plan.S[0, chosen]),
-    )
-    r, v, S = (np.stack([x] * members, axis=1) for x in (plan.r, plan.v, plan.S))
-    for m in range(members):
-        drawn = draw_from(mean, belief.inv_c[rows], generator)
-        r[0, m, chosen], v[0, m, chosen], S[0, m, chosen] = (x.numpy() for x in (drawn.r, drawn.v, drawn.S))
-    width = float(np.nanmax(plan.r[..., 0]) - np.nanmin(plan.r[..., 0])) + _GAP_CUTOFFS * cutoff
-    shift = np.zeros((members, 2))
-    shift[:, 0] = width * np.arange(members)
-    r = r + shift[:, None]
-    # Identities tell the noise of one member from that of another.
-    particles = (np.arange(members)[:, None] * (int(plan.particles.max()) + 1) + plan.particles).ravel()
-    joined = Plan(
-        plan.first,
-        particles,
-        np.tile(plan.simulated, members),
-        r.reshape(plan.n_frames, -1, 2),
-        v.reshape(plan.n_frames, -1, 2),
-        S.reshape(plan.n_frames, -1),
-        np.tile(plan.scale, members),
-    )
-    return _Starts(joined, shift, mature)
 
 
 def _look(
@@ -238,8 +162,7 @@ def _look(
     at = order[at]
     seen = (identity[at] == plan.particles[wanted]) & recording.observed[rows][at]
     wanted, at = wanted[seen], at[seen]
-    variance = torch.as_tensor(recording.sigma[rows][at] ** 2)
-    sigma = (variance if filter_.error is None else filter_.error.of(variance).detach()).sqrt().numpy()
+    sigma = new_error(filter_, recording.sigma[rows][at])
     predicted = members[:, wanted]
     predicted = predicted + sigma * rng.normal(size=predicted.shape)
     r, v = plan.r[0, wanted], plan.v[0, wanted]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,21 @@ _WEYL = 0x9E3779B9, 0xBB67AE85
 _ROUNDS = 10
 _ALONE = _MASK
 """In the place of the other particle, for the numbers of a single one."""
+
+
+def member_seeds(n: int, *words: int) -> list[int]:
+    """Seeds of the n members of an ensemble that is known by these words: members of different ensembles share none.
+
+    Each is below 2^63 and depends on the words and on its own place only.
+
+    Examples
+    --------
+    >>> member_seeds(2, 7) == member_seeds(3, 7)[:2], set(member_seeds(5, 7)) & set(member_seeds(5, 8))
+    (True, set())
+    """
+    # The number of words goes first: a sequence and the same with a zero behind it would give the same.
+    sequences = [np.random.SeedSequence([len(words), *words, k]) for k in range(n)]
+    return [int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)) for sequence in sequences]
 
 
 def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:

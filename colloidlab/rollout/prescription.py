@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colloidlab.rollout.boundary import Plan, cubic
+from colloidlab.rollout.boundary import Plan, Starts, cubic
 from colloidlab.rollout.state import State
 
 
@@ -19,6 +19,8 @@ class Prescription:
     members : int
     like : tensor
         Of the precision and on the device of the rollout.
+    starts : Starts, optional
+        Of the members; without them all begin with the first row of the plan.
 
     Attributes
     ----------
@@ -27,8 +29,9 @@ class Prescription:
     member : int array, shape (members n,)
     """
 
-    def __init__(self, plan: Plan, members: int, like: Tensor) -> None:
+    def __init__(self, plan: Plan, members: int, like: Tensor, starts: Starts | None = None) -> None:
         self.plan = plan
+        self._starts = starts
         self.members = members
         self._like = like
         self.simulated = torch.as_tensor(np.tile(plan.simulated, members), device=like.device)
@@ -45,6 +48,8 @@ class Prescription:
 
     def start(self) -> State:
         """Of the first frame."""
+        if self._starts is not None:
+            return self.given(self._starts.r, self._starts.v, self._starts.S)
         return State(r=self.tile(self.plan.r[0]), v=self.tile(self.plan.v[0]), S=self.tile(self.plan.S[0]))
 
     def given(self, r: np.ndarray, v: np.ndarray, S: np.ndarray) -> State:

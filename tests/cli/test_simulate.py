@@ -149,6 +149,66 @@ def test_frames_beyond_the_recording_are_named_and_not_compared(command: Command
     assert lags["rollout"] == lags["experiment"] <= recorded.sum() / 2
 
 
+def test_frames_that_the_fit_has_seen_are_not_called_held_out(
+    command: Command, copy_of_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = [*SHORT, "--forecast-starts", "2", "--forecast-members", "2"]
+    done = command("simulate", copy_of_run, *arguments, "--from-frame", "6", "--frames", "6", "--json")
+    assert done.code == 0, done.err
+    summary = json.loads((copy_of_run / "summary.json").read_text(encoding="utf-8"))
+    first = Run(copy_of_run).facts("fit")["test"][0]
+    said = f"frames 6 to 11 are not held out (the fit has seen those before {first})"
+    assert said in summary["rollout_unjudged"] and said in caplog.text
+    judged = ("rollout_g_r", "rollout_msd", "d2min_ks", "coverage", "forecast")
+    assert not [name for name in summary if name.startswith(judged)]
+    assert {"comparison.parquet", "calibration.parquet"} <= {path.name for path in copy_of_run.iterdir()}
+    # Options stay with the run; the word takes them back.
+    kept = command("simulate", copy_of_run, "--json")
+    assert "not held out" in json.loads(kept.out)["rollout_unjudged"]
+    back = json.loads(
+        command("simulate", copy_of_run, "--from-frame", "none", "--frames", "none", "--json").out
+    )
+    assert "rollout_unjudged" not in back and "rollout_g_r_error" in back and "coverage_80_first" in back
+    assert min(zarr.open_group(copy_of_run / "rollout.zarr", mode="r")["frame"][:]) == first
+
+
+def test_other_forecasts_keep_the_rollouts(
+    command: Command, copy_of_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("simulate", copy_of_run, *SHORT, "--forecast-starts", "1").code == 0
+    before = simulated(copy_of_run)
+
+    def never(*arguments: object, **others: object) -> None:
+        raise AssertionError("rollouts that are there were made again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("colloidlab.pipeline.simulate.roll_out", never)
+        done = command("simulate", copy_of_run, "--forecast-starts", "2", "--json")
+    assert done.code == 0, done.err
+    assert "skipped" not in done.out or json.loads(done.out)["skipped"] is False
+    assert simulated(copy_of_run) == before
+    assert "nothing to do" in command("simulate", copy_of_run).out
+    command("simulate", copy_of_run, "--simulate-seed", "1")
+    assert simulated(copy_of_run) != before
+
+
+def test_without_a_temperature_the_isothermal_laws_roll_out_and_it_is_said(
+    command: Command, copy_of_run: Path
+) -> None:
+    model = copy_of_run / "model" / "model.json"
+    facts = json.loads(model.read_text(encoding="utf-8"))
+    model.write_text(json.dumps(facts | {"temperature_identified": False}), encoding="utf-8")
+    summary = json.loads(
+        command("simulate", copy_of_run, *SHORT, "--no-tables", "--simulate-seed", "2", "--json").out
+    )
+    assert "isothermal laws" in summary["rollout_notes"][0]
+    # Nor is there a table that could have missed anything.
+    assert "in torch on cpu" in summary["rollout_step"] and "rollout_table_misses" not in summary
+    group = zarr.open_group(copy_of_run / "rollout.zarr", mode="r")
+    T = np.asarray(group["temperature"][:])
+    assert np.nanstd(T) < 1e-12 * np.nanmean(T)
+
+
 def test_single_precision_and_body_force(command: Command, copy_of_run: Path) -> None:
     done = command(
         "simulate",
@@ -165,6 +225,7 @@ def test_single_precision_and_body_force(command: Command, copy_of_run: Path) ->
     summary = json.loads(done.out)
     assert 1e-10 < summary["rollout_momentum_drift"] < 1e-3
     assert "rollout_msd_error" not in summary, "no experiment had that force"
+    assert "no experiment had this drive or force" in summary["rollout_unjudged"]
     group = zarr.open_group(copy_of_run / "rollout.zarr", mode="r")
     assert group["positions"].dtype == np.float32
     budget = pd.read_parquet(copy_of_run / "budget.parquet")

@@ -16,6 +16,8 @@ from colloidlab.dataset.recording import Recording
 from colloidlab.errors import ColloidlabError, InputError
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
+from colloidlab.pipeline.simulate import _notes
+from colloidlab.rollout import driven
 from colloidlab.rollout.boundary import Plan, plan_rollout
 from colloidlab.rollout.driven import RolloutFrame, roll_out, stable_steps_per_frame
 from colloidlab.rollout.integrators import Integrator
@@ -315,3 +317,13 @@ def test_prescribed_particles_are_carried_over_gaps(recording: Recording, state:
     whole = plan_rollout(recording, state, 2, N_FRAMES - 2)
     assert np.array_equal(plan.particles, whole.particles)
     assert np.array_equal(plan.simulated, whole.simulated)
+
+
+def test_more_steps_than_are_taken_are_known(plan: Plan) -> None:
+    stiff = thermal_gas(friction=200.0)
+    assert driven.needed_steps_per_frame(stiff, plan) > driven.MOST_STEPS
+    assert stable_steps_per_frame(stiff, plan) == driven.MOST_STEPS
+    facts = {"temperature_identified": True}
+    assert "asks for 350" in _notes(350, 200, facts)[0] and not _notes(200, 200, facts)
+    assert "isothermal" in _notes(4, 4, {"temperature_identified": False, "entropy": "filter"})[0]
+    assert not _notes(4, 4, {"temperature_identified": False, "entropy": "isothermal"})

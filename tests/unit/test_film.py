@@ -138,7 +138,7 @@ def test_the_rollout_is_measured_as_the_experiment_was(run: Run, tmp_path: Path,
     group = zarr.open_group(copy.path / "rollout.zarr", mode="r+")
     group["positions"][:] = test[["x", "y"]].to_numpy().reshape(group["positions"].shape[1:])[None]
     lag = 2
-    copy.write_text("model/model.json", '{"sigma_px": 0.0}')
+    group["camera_sigma"][:] = 0.0
     copy.summarise("indicators", {"d2min_lag_frames": lag, "neighbour_cutoff_px": 24.0})
     config = Config.model_validate(
         {"indicators": {"lag_frames": lag, "neighbour_cutoff_px": 24.0}}
@@ -168,7 +168,8 @@ def test_the_rollout_is_measured_with_the_errors_with_which_it_was_compared(run:
     n_known = len(frames) - 2
     plan = SimpleNamespace(first=FIRST, n_frames=n_known, particles=particles, scale=np.ones(len(particles)))
     recording = SimpleNamespace(mean_radius=6.0)
-    compared = _as_tracks(run.path / "rollout.zarr", plan, recording, 0.05, seed=0)  # type: ignore[arg-type]
+    sigma = np.asarray(group["camera_sigma"])
+    compared = _as_tracks(run.path / "rollout.zarr", plan, recording, sigma, seed=0)  # type: ignore[arg-type]
     seen = as_observed(run, read_rollout(run, 1))
     keys = ["frame", "particle"]
     both = compared[1].merge(seen, on=keys, suffixes=("", "_seen"))

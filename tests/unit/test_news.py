@@ -56,7 +56,15 @@ def test_a_rollout_tells_every_frame_and_after_an_interruption_those_that_are_st
     plan = Plan(7, np.array([3, 5, 9]), np.array([True, True, False]), *(np.zeros((n_frames, n)),) * 4)
 
     def store() -> RolloutStore:
-        return RolloutStore(tmp_path, "key", plan, members, n_recorded=n_frames, dtype="float64")
+        return RolloutStore(
+            tmp_path,
+            "key",
+            plan,
+            np.zeros((len(plan.particles), 2)),
+            members,
+            n_recorded=n_frames,
+            dtype="float64",
+        )
 
     told: list[RolloutPart] = []
     store().write(rolled_out(positions, 0, n_frames - 2), Monitor(told=told.append))

@@ -119,3 +119,14 @@ def test_diffusion_is_given_with_its_error_and_unit(
 ) -> None:
     run = make_run(tmp_path / "run", "track", Layer(calibration=calibration))
     assert f"0.412 ± 0.014 {unit}" in words.diffusion(Results(run))
+
+
+def test_rollouts_that_nothing_judges_say_why(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "fit")
+    why = "frames 20 to 39 are not held out"
+    run.summarise("simulate", {"rollout_unjudged": why, "rollout_notes": ["this was done", "that was not"]})
+    results = Results(run)
+    assert words.unjudged(results) == words.rearrangement_verdict(results) == f"{why.capitalize()}."
+    assert words.notes_on_rollouts(results) == "This was done. That was not."
+    run.summarise("simulate", {})
+    assert words.unjudged(Results(run)) == words.notes_on_rollouts(Results(run)) == ""

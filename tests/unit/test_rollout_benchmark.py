@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+import zarr
 
 from colloidlab.benchmarks import rollout, rollout_run
 from colloidlab.benchmarks.rollout import Rollouts, benchmark_rollout
@@ -54,30 +53,87 @@ def test_the_speed_is_drawn(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_rollouts_of_a_run() -> None:
-    summary = {
-        "rollout_g_r_error": 0.03,
-        "d2min_ks_distance": 0.06,
-        "d2min_ks_floor": 0.05,
-        "coverage_80_first_high": 0.81,
-        "coverage_80_last_high": 0.7,
-        "rollout_frames": 40,
-        "rollout_frames_extrapolated": 0,
-        "rollout_energy_drift": 1e-3,
-        "rollout_momentum_drift": 1e-14,
-        "rollout_table_misses": 0,
-    }
-    frame = np.arange(40)
-    budget = pd.DataFrame({"frame": frame, "energy": np.where(frame < 36, 1.0, 60.0)})
-    run: Any = SimpleNamespace(require=lambda stage: None, summary=summary, read_table=lambda name: budget)
-    rows = named(rollout_run.run_rows(run))
+class OneRun:
+    """A run with rollouts of forty frames, of which the last twenty have so many times the energy."""
+
+    def __init__(self, path: Path, summary: dict[str, Any], hotter: float, n_test: int = 8) -> None:
+        self.path, self.summary, self._n_test = path, summary, n_test
+        group = zarr.open_group(path / "rollout.zarr", mode="w")
+        rng = np.random.default_rng(0)
+        factor = np.where(np.arange(40) < 20, 1.0, hotter)
+        v = rng.normal(0, 0.4, (2, 40, 500, 2)) * np.sqrt(factor)[:, None, None]
+        # The prescribed particles say nothing, whatever they do.
+        simulated = np.arange(500) < 400
+        v[:, :, ~simulated] *= np.arange(1, 41)[:, None, None]
+        group.create_array("velocities", data=v)
+        group.create_array(
+            "temperature", data=np.where(simulated, 0.16 * factor[None, :, None], np.nan) + 0 * v[..., 0]
+        )
+        group.create_array("simulated", data=simulated)
+
+    def require(self, stage: str) -> None:
+        pass
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        return {"test": [60, 60 + self._n_test]}
+
+
+SUMMARY = {
+    "rollout_g_r_error": 0.03,
+    "d2min_ks_distance": 0.04,
+    "d2min_ks_floor": 0.05,
+    "d2min_ks_floor_halves": 0.03,
+    "coverage_50_first": 0.6,
+    "coverage_50_first_low": 0.55,
+    "coverage_50_first_high": 0.65,
+    "coverage_80_first": 0.79,
+    "coverage_80_first_low": 0.77,
+    "coverage_80_first_high": 0.81,
+    "coverage_80_last": 0.68,
+    "coverage_80_last_low": 0.66,
+    "coverage_80_last_high": 0.7,
+    "rollout_frames": 40,
+    "rollout_frames_extrapolated": 0,
+    "rollout_energy_drift": 1e-3,
+    "rollout_momentum_drift": 1e-14,
+    "rollout_table_misses": 0,
+}
+
+
+def of_run(run: Any) -> dict[str, Row]:
+    return named(rollout_run.run_rows(run))
+
+
+def test_the_rollouts_of_a_run(tmp_path: Path) -> None:
+    rows = of_run(OneRun(tmp_path, dict(SUMMARY), 1.0))
     assert rows["run: g(r), relative error"].holds
-    assert rows["run: D2min, distance of Kolmogorov and Smirnov"].holds is False
-    assert rows["run: energy in the last tenth / in the first"].holds is False
-    assert rows["run: 80 % intervals, upper end, first horizon"].holds
-    assert rows["run: 80 % intervals, upper end, last horizon"].holds is False
-    del summary["rollout_g_r_error"]
-    assert "run: g(r), relative error" not in named(rollout_run.run_rows(run))
+    d2min = "run: D2min, distance of Kolmogorov and Smirnov, against {} of the experiment"
+    assert rows[d2min.format("blocks")].holds and rows[d2min.format("halves")].holds is False
+    # Predictions that are not sure enough are no better than those that are too sure.
+    said = {name: row.holds for name, row in rows.items() if "intervals hold" in name}
+    assert said == {
+        "run: 50 % intervals hold, first horizon": False,
+        "run: 80 % intervals hold, first horizon": True,
+        "run: 80 % intervals hold, last horizon": False,
+    }
+    seen = OneRun(tmp_path, SUMMARY | {"rollout_unjudged": "not held out"}, 1.0)
+    assert "run: g(r), relative error" not in of_run(seen)
+
+
+def test_a_blow_up_is_that_of_the_simulated_particles(tmp_path: Path) -> None:
+    steady, hot = (of_run(OneRun(tmp_path, dict(SUMMARY), hotter)) for hotter in (1.0, 1.5))
+    which = "run: {} of the simulated particles, largest of any 20 frames / first"
+    for name in ("<v_x^2>", "temperature"):
+        assert steady[which.format(name)].holds and hot[which.format(name)].holds is False
+        assert hot[which.format(name)].value == pytest.approx(1.5, rel=0.03)
+    assert hot["run: <v_x^2> of the simulated particles, first 20 frames"].value == pytest.approx(
+        0.16, rel=0.03
+    )
+    length = "run: length of the rollouts / of the test block, for these to hold"
+    assert (
+        steady[length].holds
+        and of_run(OneRun(tmp_path, dict(SUMMARY), 1.0, n_test=20))[length].holds is False
+    )
 
 
 def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

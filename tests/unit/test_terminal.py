@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
-from colloidlab import terminal
+from colloidlab import cli, terminal
 from colloidlab.terminal import Bars
 
 
@@ -76,3 +78,38 @@ def test_the_cursor_comes_back_after_an_error(clock: Clock) -> None:
     with pytest.raises(ZeroDivisionError), Bars(Console(file=stream, force_terminal=True)):
         raise ZeroDivisionError
     assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["simulate", "run", "--frames", "0"],
+            "--frames: Input should be greater than or equal to 2 (got '0')",
+        ),
+        (["simulate", "run", "--body-force", "1,nan"], "--body-force '1,nan' is not finite"),
+        (["run", "v.mp4", "-o", "r", "--rollout-frames", "0"], "--rollout-frames: Input should be"),
+    ],
+)
+def test_a_wrong_option_is_called_as_it_was_typed(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and sentence in said and said.count("1,nan") <= 1
+    assert f"'colloidlab {arguments[0]} --help'" in said
+
+
+def test_a_reader_who_has_enough_ends_a_command_quietly() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from colloidlab.cli import main; main(['doctor'])"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141 and "Traceback" not in said and "BrokenPipe" not in said
