@@ -1,0 +1,139 @@
+"""The cases of the learner's benchmark on gases too small for most of its bars: what must hold even there.
+
+The bars themselves are measured by `colloidlab benchmark learner`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from colloidlab.benchmarks import learner_forms, learner_gas, learner_temperature
+from colloidlab.benchmarks.learner_gas import BURN_IN, Learned, Size, learn, temperature_error
+from colloidlab.benchmarks.rows import Row
+from colloidlab.dataset.split import split_by_time
+from colloidlab.model import train_options
+from colloidlab.model.filter import Filter
+from colloidlab.synthetic.gas import Gas, gas_laws, simulate_gas
+
+TINY = Size(train_frames=60, test_frames=80, isothermal_steps=3, filter_steps=3)
+GAS = Gas(n=60, wave=0.8)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Every motion is simulated once; no steps of Newton, which cost more than such a fit; one gain of the oracle of six;
+    and of so few frames a larger share to choose with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learner_gas, "simulate_gas", cache(simulate_gas))
+        patch.setattr(learner_gas, "SCORING_ROUNDS", 0)
+        patch.setattr(train_options, "LEAST_TRIAL_STEPS", 2)
+        patch.setattr(learner_gas, "_GAINS", learner_gas._GAINS[2:3])
+        patch.setattr(
+            learner_gas, "split_by_time", lambda first, stop, *_: split_by_time(first, stop, 0.6, 0.2)
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def learned() -> Learned:
+    return learn(GAS, 0.05, TINY, seed=1)
+
+
+def by_name(rows: object) -> dict[str, Row]:
+    assert isinstance(rows, list)
+    return {row.name: row for row in rows}
+
+
+def test_the_oracle_finds_the_temperature(learned: Learned) -> None:
+    """The true law with the filter: likelier than one temperature for all, and nearer to the truth than that."""
+    gain = learned.oracle_gain.gain
+    assert float(gain["gain"]) > 0
+    rms, correlation = temperature_error(learned, learned.oracle)
+    plain, none = temperature_error(learned, learned.isothermal)
+    # Of equal numbers there is no correlation but that of their round-off.
+    assert abs(none) < 1e-9 and correlation > 0.3
+    true = np.log(learned.held_out.T[BURN_IN:])
+    # One temperature for all is off by the spread of the truth at the least.
+    assert plain > 0.99 * true.std() and rms < plain
+
+
+def test_what_was_held_out_was_not_fitted(learned: Learned) -> None:
+    """Another recording of the same gas, all of it filtered; what is judged begins after the burn-in."""
+    assert learned.held_out.r.shape == (TINY.test_frames, GAS.n, 2)
+    assert len(learned.thermal.count) == TINY.test_frames - 1
+    assert {c.phase for c in learned.fit.curves} >= {"isothermal", "filter"}
+    assert learned.thermal.form == "filter" and learned.uncorrected is None
+
+
+def test_rows_of_a_perfect_fit_hold_every_bar(learned: Learned) -> None:
+    """With the true law and the oracle's own filter in the place of the fit, all ratios are one and all deviations zero."""
+    thermal = Filter(gas_laws(GAS), learned.fit.thermal.inference, GAS.temperature)
+    perfect = replace(
+        learned,
+        fit=replace(learned.fit, thermal=thermal),
+        thermal=learned.oracle,
+        gain=learned.oracle_gain,
+    )
+    rows = by_name(list(learner_temperature._against_the_oracle("gas", perfect, bars=True)))
+    for name, row in rows.items():
+        if "oracle's" in name:
+            assert row.value == pytest.approx(1.0, rel=1e-12) and row.holds, name
+        if "deviation" in name:
+            assert abs(row.value) < 1e-9, name
+        if "slope" in name:
+            assert row.value == pytest.approx(1.0, rel=1e-9), name
+    barred = {name.split(": ")[1].split(" (")[0] for name, row in rows.items() if row.bar}
+    assert barred == {
+        "gain / oracle's",
+        "lower end of the gain's interval",
+        "rms error of ln T / oracle's",
+        "correlation / oracle's",
+        *(f"{quantity}, largest deviation" for quantity in ("noise", "friction", "pressure")),
+    }
+
+
+def test_rows_of_the_fit_are_its_own(learned: Learned) -> None:
+    """Beside the perfect ones: a fit of a dozen steps is not the true law, and its rows say so."""
+    rows = by_name(list(learner_temperature._against_the_oracle("gas", learned, bars=False)))
+    assert all(row.bar == "" and row.holds is None and math.isfinite(row.value) for row in rows.values())
+    best = float(learned.oracle_gain.gain["gain"])
+    gain = rows[f"gas: gain over isothermal, of the oracle {best:.4f}"].value
+    assert rows["gas: gain / oracle's"].value == pytest.approx(gain / best, rel=1e-9)
+    assert rows["gas: noise, largest deviation"].value > 1e-3
+
+
+def test_a_temperature_that_is_one_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    null = {"one temperature": Gas(n=60, heat_capacity=2000.0, wave=0.0)}
+    monkeypatch.setattr(learner_temperature, "NULLS", null)
+    rows = by_name(list(learner_temperature.null_rows(TINY)))
+    for errors in ("", ", errors differ"):
+        low = rows[f"one temperature{errors}: lower end of the gain's interval"]
+        assert low.bar == "<= 0" and low.holds and low.value < rows[f"one temperature{errors}: gain"].value
+        assert rows[f"one temperature{errors}: temperature identified"].holds
+
+
+def test_forms_are_compared_on_the_same_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner_forms, "_GASES", {"gas": GAS})
+    rows = list(learner_forms.form_rows(TINY))
+    found = by_name(rows)
+    assert all(math.isfinite(row.value) for row in rows)
+    heads = [
+        row.name.partition("gain over isothermal")[2] for row in rows if "gain over isothermal" in row.name
+    ]
+    # The oracle is one: of the same motion, over isothermal fits of the same windows.
+    assert len(heads) == 2 and heads[0] == heads[1]
+    gains = {
+        form: next(r.value for r in rows if r.name.startswith(f"gas, {form}: gain over"))
+        for form in ("filter", "encoder")
+    }
+    ahead = found["gas: gain of the filter over the encoder"]
+    assert ahead.bar == ">= 0" and ahead.value == pytest.approx(gains["filter"] - gains["encoder"])
+    assert f"gas: gain of starting the filter with the encoder, first {BURN_IN} frames" in found
