@@ -114,7 +114,8 @@ class StepChecks(DissipationChecks):
                 assert float((after.v - v).abs().max()) > 1e-6 and float((after.S - S).abs().max()) > 1e-6
                 assert float((after.v - v).sum(0).abs().max()) < 1e-14 * float(after.v.abs().sum())
                 made.append(_energy(conf, done.mechanics, after.v) - before)
-        assert abs(made[1]) < abs(made[0]) / 6
+        # Third order is a factor of eight, less what the fourth adds; second order would be four.
+        assert abs(made[1]) < abs(made[0]) / 5
 
     def test_a_step_seen_from_elsewhere_is_the_same(self, conf: Configuration) -> None:
         """Turned, reflected and moved on together with its noise, in the open; the strain of a solid is none of it."""

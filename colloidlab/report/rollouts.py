@@ -100,7 +100,8 @@ def as_observed(run: Run, rollout: Rollout) -> pd.DataFrame:
     group: Any = zarr.open_group(run.path / "rollout.zarr", mode="r")
     if "camera_sigma" not in group:
         raise InputError(
-            f"{run.path / 'rollout.zarr'} does not say how large the localisation errors are; run 'colloidlab simulate' again"
+            f"{run.path / 'rollout.zarr'} does not say how large the localisation errors are; run "
+            "'colloidlab simulate' again"
         )
     table = rollout.table[["frame", "particle", "x", "y"]].astype({"frame": "int64", "particle": "int64"})
     k = pd.Index(np.asarray(group["frame"])).get_indexer(table["frame"])
