@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from colloidlab.errors import BarMissed, UsageError
+from colloidlab.errors import BarMissed, Cancelled, UsageError
 from colloidlab.progress import Monitor
 from colloidlab.terminal import with_bars
 
@@ -212,7 +212,11 @@ def _say_as_measured(
         if not as_json:
             print(_line(row, _WIDTH), flush=True)
 
-    rows = with_bars(lambda monitor: measure(monitor, tell))
+    try:
+        rows = with_bars(lambda monitor: measure(monitor, tell))
+    except KeyboardInterrupt:
+        kept = f"what was measured is in {output}" if output is not None and found else "nothing was kept"
+        raise Cancelled(f"interrupted; {kept}, and the same command starts anew") from None
     if as_json:
         _print_json(rows)
     _hold(rows)

@@ -27,6 +27,7 @@ BURN_IN = 40
 """Frames of a recording in which the filter forgets its start; not scored."""
 _GAINS = [(information, process) for information in (0.3, 0.6, 1.2) for process in (1e-4, 1e-3)]
 _PRIOR = 0.2
+_ROUND_OFF = 1e-12
 _OTHER = 1000
 """Added to the seed of what is held out."""
 
@@ -175,5 +176,6 @@ def temperature_error(learned: Learned, found: Pass) -> tuple[float, float]:
     true = np.log(learned.held_out.T[frame, particle])
     ln_t = np.log(state["temperature_px2"].to_numpy())
     spread = ln_t.std() * true.std()
-    correlation = float(np.corrcoef(ln_t, true)[0, 1]) if spread > 0 else 0.0
+    # Equal numbers have a spread of round-off.
+    correlation = float(np.corrcoef(ln_t, true)[0, 1]) if spread > _ROUND_OFF else 0.0
     return float(np.sqrt(np.mean((ln_t - true) ** 2))), correlation
