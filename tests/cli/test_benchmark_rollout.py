@@ -10,8 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
+import zarr
 from commands import Command
 
 from colloidlab.benchmarks import rollout, rollout_speed
@@ -32,8 +33,13 @@ def test_all_cases_run_together(command: Command, tmp_path: Path, monkeypatch: p
         "rollout_momentum_drift": 1e-14,
         "rollout_table_misses": 0,
     }
-    budget = pd.DataFrame({"frame": range(10), "energy": 1.0})
-    run: Any = SimpleNamespace(require=lambda stage: None, summary=summary, read_table=lambda name: budget)
+    group = zarr.open_group(tmp_path / "rollout.zarr", mode="w")
+    group.create_array("velocities", data=np.ones((2, 10, 5, 2)))
+    group.create_array("temperature", data=np.ones((2, 10, 5)))
+    group.create_array("simulated", data=np.ones(5, dtype=bool))
+    run: Any = SimpleNamespace(
+        path=tmp_path, require=lambda stage: None, summary=summary, facts=lambda stage: {"test": [0, 3]}
+    )
     monkeypatch.setattr(rollout, "Run", lambda folder: run)
     saved, picture = tmp_path / "rows.json", tmp_path / "speed.png"
     options = ("--run", tmp_path, "--largest", "200", "--picture", picture, "-o", saved)
