@@ -51,7 +51,7 @@ _CURVES = (
     "pair_force",
 )
 """What does not depend on the unit of volume, of which every kernel has its own."""
-CORRECTIONS = 3
+CORRECTIONS = 5
 """Rounds of `rollout.indirect`."""
 
 
