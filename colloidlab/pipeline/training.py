@@ -26,8 +26,8 @@ from colloidlab.rollout.indirect import correct_laws
 from colloidlab.run import Run
 
 _WORTH_A_GPU = 2000
-"""Particles that are filtered at once below which a CPU is preferred: starting the many small operations of a step takes
-a GPU as long as a CPU core takes to do them for about so many."""
+"""Particles that are filtered at once below which a CPU is preferred: a rule of thumb, not measured. Starting the many small
+operations of a step takes a GPU as long as a CPU core takes to do them for some number of particles of this order."""
 
 
 def for_all_processes(config: Config) -> Config:
