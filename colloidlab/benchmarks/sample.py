@@ -90,9 +90,9 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     share = found.gain["gain"] / best.gain["gain"]
     rows.append(Row("fit: share of the oracle's gain", float(share)))
     likelihoods = found.table.set_index("model")["loglik"]
-    for baseline in ("constant_velocity", "diffusion"):
-        over = float(likelihoods.iloc[-1] - likelihoods[baseline])
-        name = f"fit: log-likelihood over that of {baseline.replace('_', ' ')}"
+    for simple in ("constant_velocity", "diffusion"):
+        over = float(likelihoods.iloc[-1] - likelihoods[simple])
+        name = f"fit: log-likelihood over that of {simple.replace('_', ' ')}"
         rows.append(at_least(name, over, 0.0, "nats per particle and frame"))
     rows.append(Row("fit: wall time of the stage", run.record["stages"]["fit"]["seconds"] / 60, "min"))
     diameter = 2 * parameters["mean_radius_px"]
