@@ -24,7 +24,7 @@ _BAND_PX = 80.0
 """Depth of the first two simulated layers beside the driven wall."""
 _FAR = 20
 """Lag of the mean squared displacement, frames."""
-_MEMBERS = 2
+_MEMBERS = 6
 
 
 def error_rows(matched: pd.DataFrame) -> Iterable[Row]:
