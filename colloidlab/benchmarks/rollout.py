@@ -11,7 +11,7 @@ import torch
 
 from colloidlab.benchmarks.rollout_conservation import agreement_rows, drift_rows, equilibrium_rows
 from colloidlab.benchmarks.rollout_run import run_rows
-from colloidlab.benchmarks.rollout_speed import published_rows, scaling_rows
+from colloidlab.benchmarks.rollout_speed import FEWEST, published_rows, scaling_rows
 from colloidlab.benchmarks.rollout_systems import gas_system, star_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
@@ -102,7 +102,7 @@ def benchmark_rollout(
     Raises
     ------
     UsageError
-        A case is unknown, or lacks what it needs.
+        A case is unknown, or lacks what it needs; or `largest` is too small.
     """
     unknown = [name for name in cases if name not in CASES]
     if unknown:
@@ -111,6 +111,10 @@ def benchmark_rollout(
         raise UsageError("the published code needs its weights: give --weights as well")
     if "run" in cases and what.run is None:
         raise UsageError("the case 'run' judges a finished run: give --run")
+    if what.largest < FEWEST:
+        raise UsageError(
+            f"a gas of {what.largest} particles is too small to be timed: give --largest {FEWEST} or more"
+        )
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     rows: list[Row] = []

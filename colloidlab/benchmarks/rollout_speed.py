@@ -21,6 +21,8 @@ from colloidlab.report.style import BLUE, new_figure
 _REPEATS = 7
 _STEPS_A_TURN = {1000: 10, 8000: 3}
 _LARGE_MB = 12 * 1024.0
+FEWEST = 100
+"""Particles: the periodic box of fewer than 36 is shorter than two cutoffs."""
 _DPI = 110
 
 

@@ -70,3 +70,10 @@ def test_what_was_measured_before_an_interruption_stays(
     assert f"what was measured is in {saved}, and the same command starts anew" in done.err
     assert "first" in done.out
     assert [row["name"] for row in json.loads(saved.read_text())["rows"]] == ["first"]
+
+
+@pytest.mark.parametrize("largest", ["0", "-1"])
+def test_a_system_that_is_too_small_is_refused_in_a_sentence(command: Command, largest: str) -> None:
+    done = command("benchmark", "rollout", "speed", "--largest", largest)
+    assert done.code == 2 and "--largest 100 or more" in done.err
+    assert len(done.err.strip().splitlines()) == 1, done.err

@@ -143,6 +143,9 @@ def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         benchmark_rollout(["run"], Rollouts())
     with pytest.raises(UsageError, match="--weights"):
         benchmark_rollout([], Rollouts(published=Path("code")))
+    for largest in (0, -5, 35):
+        with pytest.raises(UsageError, match="--largest 100 or more"):
+            benchmark_rollout(["speed"], Rollouts(largest=largest))
     threads = torch.get_num_threads()
     told: list[Row] = []
     monkeypatch.setattr(rollout, "CASES", {"one": lambda what, monitor: [Row("one", 1.0)]})
