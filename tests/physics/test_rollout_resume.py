@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from driven_gas import held_gas, watched_plan
+from driven_gas import held_gas, sheared_gas, watched_plan
 from small_gas import TEMPERATURE, VOLUME, thermal_gas
 
 from colloidlab.errors import RolloutStopped
@@ -66,13 +66,68 @@ def test_a_rollout_taken_up_has_the_bits_of_a_whole_one(
 
     whole = rolled()
     for last in (3, 7):
-        rest = rolled(Resume(last, whole[last].r, whole[last].v, whole[last].S))
-        assert len(rest) == len(whole) - last - 1
-        for one, two in zip(whole[last + 1 :], rest, strict=True):
-            for name in ("r", "v", "S", "T"):
-                assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
-            for name, value in vars(one.budget).items():
-                assert np.array_equal(value, getattr(two.budget, name)), name
+        assert_same_bits(whole, last, rolled(Resume(last, whole[last].r, whole[last].v, whole[last].S)))
+
+
+def assert_same_bits(whole: list[RolloutFrame], last: int, rest: list[RolloutFrame]) -> None:
+    assert len(rest) == len(whole) - last - 1
+    for one, two in zip(whole[last + 1 :], rest, strict=True):
+        for name in ("r", "v", "S", "T"):
+            assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
+        for name, value in vars(one.budget).items():
+            assert np.array_equal(value, getattr(two.budget, name)), name
+
+
+@pytest.mark.parametrize(
+    ("integrator", "tables"), [("conserving", True), ("conserving", False), ("implicit", False)]
+)
+def test_a_sheared_rollout_taken_up_has_the_bits_of_a_whole_one(
+    integrator: Integrator, tables: bool, laws: Laws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images are where they were; in frames of three steps, whose length is no binary number."""
+    monkeypatch.setattr(driven, "FRAMES_A_STRETCH", 4)
+    plan = sheared_gas(12)
+
+    def rolled(resume: Resume | None = None) -> list[RolloutFrame]:
+        return list(
+            roll_out(
+                laws,
+                plan,
+                seeds=[3, 4],
+                steps_per_frame=3,
+                integrator=integrator,
+                tables=tables,
+                resume=resume,
+            )
+        )
+
+    whole = rolled()
+    for last in (3, 7):
+        assert_same_bits(whole, last, rolled(Resume(last, whole[last].r, whole[last].v, whole[last].S)))
+    # Images work on the gas, and the books say so.
+    made = np.abs([f.budget.energy_drift for f in whole[1:]]).sum(0)
+    assert np.all(np.abs([f.budget.work for f in whole[1:]]).sum(0) > 100 * made)
+
+
+def test_the_cause_is_sought_where_the_images_are(laws: Laws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a rollout that stops in its last frame, the pairs that are looked at are those of that time."""
+    asked: list[float] = []
+    pairs = Neighbours.pairs
+
+    def listening(self: Neighbours, r: torch.Tensor, t: float = 0.0) -> object:
+        asked.append(t)
+        return pairs(self, r, t)
+
+    plan, frames = sheared_gas(4), 0
+    with pytest.raises(RolloutStopped):
+        for _ in roll_out(laws, plan, seeds=[1], steps_per_frame=2):
+            frames += 1
+            if frames == 3:
+                monkeypatch.setattr(
+                    driven, "lost", lambda laws, state, dt: torch.ones_like(state.S, dtype=torch.bool)
+                )
+                monkeypatch.setattr(Neighbours, "pairs", listening)
+    assert asked == [2.0]
 
 
 def test_single_precision_gives_the_same_motion_and_says_what_it_loses(
