@@ -125,6 +125,22 @@ def agreement_rows(system: System, *, steps: int = 100, seed: int = 5) -> Iterab
     yield at_most(f"noise: restart after {steps // 2}, largest difference / box", rest, 1e-10)
 
 
+def table_rows(
+    name: str, system: System, bar: float, *, steps: int = 100, seed: int = 6, monitor: Monitor = SILENT
+) -> Iterable[Row]:
+    """Tables, compiled, beside the laws themselves, in torch: with the same noise it is the same trajectory."""
+    ours, theirs = system.compiled(seed), torch_steps(system, system.exact, published=False, seed=seed)
+    for n in monitor.track(range(steps), f"{name}, with and without tables"):
+        ours.step(system.dt, n)
+        exact = theirs()
+    apart = float((ours.state.r - exact.r).abs().max() / system.side)
+    yield at_most(
+        f"{name}: tables and the laws themselves, largest difference after {steps} steps / box", apart, bar
+    )
+    faster = float(ours.state.v.square().mean() / exact.v.square().mean() - 1)
+    yield at_most(f"{name}: tables and the laws themselves, difference of <v^2> / <v^2>", abs(faster), bar)
+
+
 def _shuffled(system: System, order: torch.Tensor, seed: int) -> CompiledStep:
     state, noise = system.state, system.noise(seed)
     moved = State(state.r[order], state.v[order], state.S[order])

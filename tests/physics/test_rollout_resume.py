@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +129,25 @@ def test_the_cause_is_sought_where_the_images_are(laws: Laws, monkeypatch: pytes
                 )
                 monkeypatch.setattr(Neighbours, "pairs", listening)
     assert asked == [2.0]
+
+
+@pytest.mark.parametrize("kind", [held_gas, sheared_gas])
+def test_tables_and_the_laws_themselves_are_one_rollout(kind: Callable[[int], Plan], laws: Laws) -> None:
+    """Positions, velocities, temperatures and the books of two members over eight frames."""
+    with_tables, without = (
+        list(roll_out(laws, kind(8), seeds=[1, 2], steps_per_frame=4, tables=tables))
+        for tables in (True, False)
+    )
+    assert driven.uses_tables(laws, "conserving", True)
+    for one, other in zip(with_tables, without, strict=True):
+        assert one.table_misses == 0
+        for name in ("r", "v", "S", "T"):
+            found, expected = getattr(one, name), getattr(other, name)
+            assert np.allclose(found, expected, rtol=0, atol=1e-8, equal_nan=True), name
+        for name, value in vars(one.budget).items():
+            assert np.allclose(value, getattr(other.budget, name), rtol=0, atol=1e-8), name
+    moved = np.nanmax(np.abs(without[-1].r[:, 40:] - without[0].r[:, 40:]))
+    assert moved > 1.0 and np.nanmax(np.abs(without[-1].r[0] - without[-1].r[1])) > 0.1
 
 
 def test_single_precision_gives_the_same_motion_and_says_what_it_loses(

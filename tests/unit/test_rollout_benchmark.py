@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,17 @@ import zarr
 
 from colloidlab.benchmarks import rollout, rollout_run
 from colloidlab.benchmarks.rollout import Rollouts, benchmark_rollout
-from colloidlab.benchmarks.rollout_conservation import agreement_rows, drift_rows, equilibrium_rows
+from colloidlab.benchmarks.rollout_conservation import (
+    agreement_rows,
+    drift_rows,
+    equilibrium_rows,
+    table_rows,
+)
 from colloidlab.benchmarks.rollout_speed import scaling_rows
 from colloidlab.benchmarks.rollout_systems import gas_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
+from colloidlab.synthetic.gas import Gas, gas_laws
 
 
 def named(rows: Any) -> dict[str, Row]:
@@ -37,6 +44,15 @@ def test_trajectories_agree() -> None:
     # A step has twenty loops at the least, and threads shared them all.
     assert rows["noise: loops that 3 threads have shared, a step"].value >= 20
     assert rows["noise: 3 threads in place of one, largest difference after 20 steps / box"].value == 0
+
+
+def test_tables_are_the_laws() -> None:
+    system = gas_system(64)
+    rows = list(table_rows("gas", system, 1e-8, steps=20))
+    assert len(rows) == 2 and all(row.holds for row in rows)
+    # Beside other laws they are not.
+    other = replace(system, exact=gas_laws(Gas(n=64, n_dims=3, friction=0.31)))
+    assert not any(row.holds for row in table_rows("gas", other, 1e-8, steps=20))
 
 
 @pytest.mark.slow
