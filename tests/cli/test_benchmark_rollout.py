@@ -50,8 +50,9 @@ def test_all_cases_run_together(command: Command, tmp_path: Path, monkeypatch: p
     assert printed == rows
     cases = {row["name"].split(":")[0] for row in rows}
     threads = {1, min(2, os.cpu_count() or 1)}
-    speeds = {f"200 particles, {n} threads" for n in threads}
-    assert cases == {"gas", "noise", "equilibrium", "run", "200 particles"} | speeds
+    speeds = {f"200 particles, {n} thread{'s' if n > 1 else ''}" for n in threads}
+    assert cases == {"gas", "noise", "equilibrium", "run"} | speeds
+    assert len({row["name"] for row in rows}) == len(rows), "every number has a name of its own"
     # Drawn for the most threads, where there are several.
     assert picture.exists() == (len(threads) > 1)
 

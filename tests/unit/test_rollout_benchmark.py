@@ -19,10 +19,11 @@ from colloidlab.benchmarks.rollout_conservation import (
     equilibrium_rows,
     table_rows,
 )
-from colloidlab.benchmarks.rollout_speed import scaling_rows
+from colloidlab.benchmarks.rollout_speed import measure_speed, scaling_rows
 from colloidlab.benchmarks.rollout_systems import System, gas_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
+from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.state import State
 from colloidlab.synthetic.gas import Gas, gas_laws
 
@@ -87,10 +88,28 @@ def test_the_laws_of_equilibrium_hold() -> None:
 def test_the_speed_is_drawn(tmp_path: Path) -> None:
     picture = tmp_path / "speed.png"
     rows = named(scaling_rows(200, picture, threads=1))
-    assert rows["200 particles, 1 threads: speed"].value > 0
+    assert rows["200 particles, 1 thread: speed, searches included"].value > 0
+    assert 0 < rows["200 particles, 1 thread: share of searches in the time"].value < 1
     # Some neighbours, by density: 4 pi/3 (28/17)^3 / 2 pairs a particle.
-    assert rows["200 particles: pairs within the cutoff, a particle"].value == pytest.approx(9.36, rel=0.2)
+    assert rows["200 particles, 1 thread: pairs within the cutoff, a particle"].value == pytest.approx(
+        9.36, rel=0.2
+    )
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_searches_are_as_many_as_are_made() -> None:
+    """A step that searches takes longer, and a rollout of a gas searches no more often than was reckoned."""
+    found = measure_speed(1000, 1)
+    assert found.searching > found.plain > 0
+    assert found.speed == pytest.approx(
+        found.between * 1000 / ((found.between - 1) * found.plain + found.searching)
+    )
+    system = gas_system(1000, settle=2)
+    neighbours = system.neighbours()
+    moving = CompiledStep(system.tables, system.state, neighbours, system.noise(1))
+    for n in range(200):
+        moving.step(system.dt, n)
+    assert found.between == pytest.approx(200 / neighbours.n_searches, rel=0.4)
 
 
 class OneRun:
