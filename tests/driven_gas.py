@@ -11,6 +11,7 @@ from small_gas import CUTOFF, SPACING, TEMPERATURE, VOLUME, Motion, record, simu
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.rollout.boundary import Plan, plan_rollout
+from colloidlab.rollout.box import ShearBox
 
 N_FRAMES = 12
 
@@ -58,3 +59,21 @@ def held_gas(n_frames: int = 4, *, seed: int = 3) -> Plan:
     for absent, frames in ((0, slice(2, None)), (1, slice(0, 2))):
         r[frames, absent], v[frames, absent], S[frames, absent] = np.nan, np.nan, np.nan
     return Plan(0, np.arange(64), np.arange(64) >= 20, r, v, S, np.ones(64))
+
+
+def sheared_gas(n_frames: int, *, rate: float = 0.05, seed: int = 5) -> Plan:
+    """A gas of 64, all of it simulated, in a box that shears it."""
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).reshape(-1, 2)
+    r, v, S = (
+        np.full((n_frames, 64, 2), np.nan),
+        np.full((n_frames, 64, 2), np.nan),
+        np.full((n_frames, 64), np.nan),
+    )
+    r[0] = (grid + 0.5) * SPACING + rng.normal(0, 1.5, (64, 2))
+    v[0] = rng.normal(0, TEMPERATURE**0.5, (64, 2))
+    v[0, :, 0] += rate * r[0, :, 1]
+    T = torch.full((64,), TEMPERATURE, dtype=torch.float64)
+    S[0] = thermal_gas().energy.entropy(T, torch.full_like(T, VOLUME)).numpy()
+    box = ShearBox((8 * SPACING, 8 * SPACING), rate)
+    return Plan(0, np.arange(64), np.ones(64, dtype=bool), r, v, S, np.ones(64), box)

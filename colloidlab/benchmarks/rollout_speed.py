@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import time
 import types
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,13 @@ from colloidlab.benchmarks.star_steps import HIDDEN, Runner, Step, import_publis
 from colloidlab.files import atomic_path
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.report.style import BLUE, new_figure
+from colloidlab.rollout.compiled import CompiledStep
 
 _REPEATS = 7
 _STEPS_A_TURN = {1000: 10, 8000: 3}
 _LARGE_MB = 12 * 1024.0
+FEWEST = 100
+"""Particles: the periodic box of fewer than 36 is shorter than two cutoffs."""
 _DPI = 110
 
 
@@ -121,6 +126,8 @@ def scaling_rows(
 ) -> Iterable[Row]:
     """Particles moved a second against their number, a gas in three dimensions in tables; each size in a process of its own.
 
+    Searches for neighbours are in it, as often as the fastest particle asks for them.
+
     Parameters
     ----------
     largest : int
@@ -133,31 +140,87 @@ def scaling_rows(
     speeds = []
     for k, n in enumerate(sizes):
         monitor.update("numbers of particles", k, len(sizes))
-        speed, memory, pairs = in_fresh_process(_speed, n, threads)
-        speeds.append(speed)
-        yield Row(f"{n} particles, {threads} threads: speed", speed, "particle-steps/s")
-        yield Row(f"{n} particles: pairs within the cutoff, a particle", pairs)
+        which = f"{n} particles, {threads} thread{_s(threads)}"
+        found = in_fresh_process(measure_speed, n, threads)
+        speeds.append(found.speed)
+        yield Row(f"{which}: speed, searches included", found.speed, "particle-steps/s")
+        yield Row(f"{which}: share of searches in the time", found.share_of_searches)
+        yield Row(f"{which}: steps from a search to the next", float(found.between))
+        yield Row(f"{which}: pairs within the cutoff, a particle", found.pairs)
         if n == sizes[-1]:
-            yield at_most(f"{n} particles: memory of the process", memory, _LARGE_MB, "MB")
+            yield at_most(f"{which}: memory of the process", found.memory_mb, _LARGE_MB, "MB")
     monitor.update("numbers of particles", len(sizes), len(sizes))
     if picture is not None:
         _draw(sizes, speeds, threads, picture)
 
 
-def _speed(n: int, threads: int) -> tuple[float, float, float]:
-    """Particle-steps per second of wall time, largest memory in MB, and pairs a particle."""
-    import time
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
 
+
+@dataclass(frozen=True)
+class Speed:
+    """What moving a gas costs.
+
+    Attributes
+    ----------
+    plain, searching : float, seconds
+        A step with the list of neighbours at hand, and one that searches first; mean wall times.
+    between : int
+        Steps from a search to the next, in which the fastest particle of the start uses up its half of the skin.
+    speed : float
+        Particle-steps per second of wall time, searches included.
+    share_of_searches : float
+        In that time.
+    pairs : float
+        Within the cutoff, a particle.
+    memory_mb : float
+        The largest of the process.
+    """
+
+    n: int
+    plain: float
+    searching: float
+    between: int
+    pairs: float
+    memory_mb: float
+
+    @property
+    def speed(self) -> float:
+        return self.n / self._step()
+
+    @property
+    def share_of_searches(self) -> float:
+        return 1 - self.plain / self._step()
+
+    def _step(self) -> float:
+        """Seconds, on average from a search to the next."""
+        return self.plain + (self.searching - self.plain) / self.between
+
+
+def measure_speed(n: int, threads: int) -> Speed:
+    """Time steps of a gas of n; in large ones, of few steps, none would ask for neighbours by itself."""
     torch.set_num_threads(threads)
     system = gas_system(n, settle=2)
-    moving = system.compiled(1, threads)
-    steps = max(3, min(50, 2 * 10**6 // n))
+    neighbours = system.neighbours()
+    moving = CompiledStep(system.tables, system.state, neighbours, system.noise(1), threads=threads)
     moving.step(system.dt, 0)
-    started = time.perf_counter()
-    for k in range(steps):
+    times: dict[bool, list[float]] = {True: [], False: []}
+    neighbours.invalidate()
+    for k in range(1 + max(3, min(50, 2 * 10**6 // n))):
+        started, before = time.perf_counter(), neighbours.n_searches
         moving.step(system.dt, 1 + k)
-    seconds = time.perf_counter() - started
-    return n * steps / seconds, peak_mb(), moving.n_pairs / n
+        times[neighbours.n_searches > before].append(time.perf_counter() - started)
+    fastest = float(system.state.v.square().sum(1).max().sqrt())
+    reach = 0.5 * neighbours.skin * neighbours.cutoff
+    return Speed(
+        n=n,
+        plain=float(np.mean(times[False])),
+        searching=float(np.mean(times[True])),
+        between=1 + int(reach / (fastest * system.dt)),
+        pairs=moving.n_pairs / n,
+        memory_mb=peak_mb(),
+    )
 
 
 def _draw(sizes: list[int], speeds: list[float], threads: int, path: Path) -> None:
@@ -167,7 +230,7 @@ def _draw(sizes: list[int], speeds: list[float], threads: int, path: Path) -> No
     axes.set(
         xlabel="particles",
         ylabel="particle-steps per second",
-        title=f"Gas in three dimensions, tables, {threads} thread{'s' if threads > 1 else ''}",
+        title=f"Gas in three dimensions, tables, {threads} thread{_s(threads)}",
     )
     axes.set_ylim(10 ** np.floor(np.log10(min(speeds))), 10 ** np.ceil(np.log10(max(speeds))))
     with atomic_path(path) as temporary:

@@ -17,6 +17,7 @@ from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.published import load_published
 from colloidlab.model.published_encoder import load_published_encoder
 from colloidlab.rollout.compiled import CompiledStep, in_tables
+from colloidlab.rollout.compiled.step import LEAST_SHARE
 from colloidlab.rollout.integrators import conserving, euler_maruyama
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise, Moment
@@ -70,9 +71,16 @@ class System:
         """Its numbers."""
         return CounterNoise(torch.arange(self.n), torch.full((self.n,), seed))
 
-    def compiled(self, seed: int, threads: int = 1) -> CompiledStep:
-        """The compiled step, at the state."""
-        return CompiledStep(self.tables, self.state, self.neighbours(), self.noise(seed), threads=threads)
+    def compiled(self, seed: int, threads: int = 1, *, least_share: int = LEAST_SHARE) -> CompiledStep:
+        """The compiled step, at the state; see there."""
+        return CompiledStep(
+            self.tables,
+            self.state,
+            self.neighbours(),
+            self.noise(seed),
+            threads=threads,
+            least_share=least_share,
+        )
 
     def energy(self, state: State) -> float:
         """Kinetic and internal, by the tables."""

@@ -21,12 +21,12 @@ _FLOWS = ("work", "forcing", "heat", "energy_drift", *_OF_MOMENTUM)
 class Budget:
     """Books of one frame; every array has shape (members,) or (members, D).
 
-    energy : total energy of all particles present, k_B T units of the law (px^2/frame^2)
+    energy : total energy of all particles present, px^2/frame^2 per unit mass of a particle, as are all energies here
     work : energy brought since the last frame by moving the prescribed particles, by force fields and by moving images
     forcing : what of it the force fields brought
     heat : energy brought by setting the entropy of the prescribed particles, and by a bath
     energy_drift : energy made by the integrator since the last frame
-    momentum, impulse, momentum_drift : momentum, px/frame; what came from outside; what the integrator made
+    momentum, impulse, momentum_drift : momentum, px/frame per unit mass; what came from outside; what the integrator made
     """
 
     energy: np.ndarray

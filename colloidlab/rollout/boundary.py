@@ -11,6 +11,7 @@ from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.errors import InputError, UsageError
+from colloidlab.rollout.box import ShearBox
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -33,8 +34,8 @@ class Plan:
     S : float array, shape (n_frames, n)
     scale : float array, shape (n,)
         Radius over the recording's mean radius.
-    box : float array, shape (D,), or None
-        Periodic lengths.
+    box : float array, shape (D,), or ShearBox, or None
+        Periodic lengths; the images of a shear box are aligned in the first frame.
     """
 
     first: int
@@ -44,7 +45,7 @@ class Plan:
     v: np.ndarray
     S: np.ndarray
     scale: np.ndarray
-    box: np.ndarray | None = None
+    box: np.ndarray | ShearBox | None = None
 
     @property
     def n_frames(self) -> int:

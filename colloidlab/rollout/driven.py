@@ -168,7 +168,7 @@ def roll_out(
         When a member becomes non-finite, or a particle crosses the range of all forces in a step: says the step, the
         member, the particle and the likely cause. Frames yielded before are good.
     """
-    simulation = _Simulation(laws, plan, seeds, starts, integrator, forcing, resume, tables)
+    simulation = _Simulation(laws, plan, seeds, starts, integrator, forcing, resume, tables, steps_per_frame)
     first = 0 if resume is None else resume.frame
     if resume is None:
         yield simulation.frame()
@@ -176,9 +176,9 @@ def roll_out(
         monitor.update("roll out", k, plan.n_frames - 1)
         if (k + 1) % FRAMES_A_STRETCH == 0:
             # Sums depend on the order of the pairs in their last bit: an interrupted rollout has no older list.
-            simulation.begin()
+            simulation.begin(k)
         for n in range(steps_per_frame):
-            simulation.advance(k, n, steps_per_frame)
+            simulation.advance(k, n)
         yield simulation.frame()
     monitor.update("roll out", plan.n_frames - 1, plan.n_frames - 1)
 
@@ -202,8 +202,10 @@ class _Simulation:
         forcing: Forcing | None,
         resume: Resume | None,
         tables: bool,
+        steps: int,
     ) -> None:
         like = _like(laws)
+        self._steps, self._dt = steps, 1.0 / steps
         self.prescription = Prescription(plan, len(seeds), like, starts)
         member = torch.as_tensor(self.prescription.member, device=like.device)
         noise = CounterNoise(
@@ -229,20 +231,25 @@ class _Simulation:
             self.state = self.prescription.start()
         else:
             self.state = self.prescription.given(resume.r, resume.v, resume.S)
-        self.begin()
+        self.begin(0 if resume is None else resume.frame)
 
-    def begin(self) -> None:
-        """Begin a stretch with nothing but the state."""
+    def begin(self, k: int) -> None:
+        """Begin a stretch at frame k of the plan with nothing but the state."""
         self.motion.search_again()
-        self.fields = self.motion.place(self.state)
+        self.fields = self.motion.place(self.state, self._time(k, 0))
         self.books.open(self.fields, self.state)
 
-    def advance(self, k: int, n: int, steps: int) -> None:
-        """One step of the laws, then the prescribed particles go where they belong."""
-        free = self.motion.step(1.0 / steps, k * steps + n)
+    def _time(self, k: int, n: int) -> float:
+        """At which step n of frame k begins, in the bits of the steps before it; it moves the images of a shear box."""
+        return (k * self._steps + n) * self._dt
+
+    def advance(self, k: int, n: int) -> None:
+        """Step n of frame k by the laws, then the prescribed particles go where they belong."""
+        steps = self._steps
+        free = self.motion.step(self._dt, k * steps + n)
 
         def go_on() -> tuple[Tensor, Fields]:
-            self._check(free.state, k, n, steps)
+            self._check(free.state, k, n)
             warmed = self.motion.energy_at(held.S)
             return warmed, self.motion.place(held)
 
@@ -254,20 +261,20 @@ class _Simulation:
             self.books.enter(free, held, self.fields, warmed)
         self.state = held
 
-    def _check(self, free: State, k: int, n: int, steps: int) -> None:
-        laws, dt = self.laws, 1.0 / steps
+    def _check(self, free: State, k: int, n: int) -> None:
+        laws, dt = self.laws, self._dt
         bad = self.prescription.simulated & lost(laws, free, dt)
         if sure(~bad.any()):
             return
         before = self.state
-        ev = brackets.evaluate(laws, self.neighbours.pairs(before.r), before.S)
+        ev = brackets.evaluate(laws, self.neighbours.pairs(before.r, self._time(k, n)), before.S)
         first = culprit(laws, before, ev, bad, dt)
         what = "became non-finite" if bool(non_finite(free)[bad].any()) else "ran away"
         plan = self.prescription.plan
         member, row = divmod(first, len(plan.particles))
         raise RolloutStopped(
-            f"the rollout {what} in step {n + 1} of {steps} before frame {plan.first + k + 1}: member {member}, particle "
-            f"{plan.particles[row]}; {likely_cause(laws, before, ev, first, dt)}"
+            f"the rollout {what} in step {n + 1} of {self._steps} before frame {plan.first + k + 1}: member {member}, "
+            f"particle {plan.particles[row]}; {likely_cause(laws, before, ev, first, dt)}"
         )
 
     def frame(self) -> RolloutFrame:

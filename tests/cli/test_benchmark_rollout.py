@@ -50,8 +50,9 @@ def test_all_cases_run_together(command: Command, tmp_path: Path, monkeypatch: p
     assert printed == rows
     cases = {row["name"].split(":")[0] for row in rows}
     threads = {1, min(2, os.cpu_count() or 1)}
-    speeds = {f"200 particles, {n} threads" for n in threads}
-    assert cases == {"gas", "noise", "equilibrium", "run", "200 particles"} | speeds
+    speeds = {f"200 particles, {n} thread{'s' if n > 1 else ''}" for n in threads}
+    assert cases == {"gas", "noise", "equilibrium", "run"} | speeds
+    assert len({row["name"] for row in rows}) == len(rows), "every number has a name of its own"
     # Drawn for the most threads, where there are several.
     assert picture.exists() == (len(threads) > 1)
 
@@ -70,3 +71,10 @@ def test_what_was_measured_before_an_interruption_stays(
     assert f"what was measured is in {saved}, and the same command starts anew" in done.err
     assert "first" in done.out
     assert [row["name"] for row in json.loads(saved.read_text())["rows"]] == ["first"]
+
+
+@pytest.mark.parametrize("largest", ["0", "-1"])
+def test_a_system_that_is_too_small_is_refused_in_a_sentence(command: Command, largest: str) -> None:
+    done = command("benchmark", "rollout", "speed", "--largest", largest)
+    assert done.code == 2 and "--largest 100 or more" in done.err
+    assert len(done.err.strip().splitlines()) == 1, done.err

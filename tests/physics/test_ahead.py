@@ -146,9 +146,9 @@ def test_a_driven_step_looks_twice(integrator: Integrator, monkeypatch: pytest.M
     looks: list[Counter[str]] = []
     plain = driven._Simulation.advance
 
-    def watched(self: Any, k: int, n: int, steps: int) -> None:
+    def watched(self: Any, k: int, n: int) -> None:
         with Waits() as waits:
-            plain(self, k, n, steps)
+            plain(self, k, n)
         looks.append(waits.found)
 
     def rollout() -> list[RolloutFrame]:

@@ -175,14 +175,18 @@ def test_outside_the_tables_the_laws_are_asked() -> None:
     assert torch.allclose(one.state.S, other.state.S, rtol=1e-7, atol=1e-7)
 
 
-def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("colloidlab.rollout.compiled.step._LEAST_SHARE", 10)
+def test_threads_change_no_bit() -> None:
     box = make(thermal_gas())
-    one, several = box.compiled(), box.compiled(threads=3)
+    one, several = box.compiled(), box.compiled(threads=3, least_share=10)
     for n in range(20):
         one.step(DT, n)
         several.step(DT, n)
     assert torch.equal(one.state.r, several.state.r) and torch.equal(one.state.S, several.state.S)
+    assert several.n_shared > 20 * 20 and one.n_shared == 0
+    # What is too small for it is one thread's.
+    small = box.compiled(threads=3)
+    small.step(DT, 0)
+    assert small.n_shared == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from driven_gas import held_gas, watched_plan
+from driven_gas import held_gas, sheared_gas, watched_plan
 from small_gas import TEMPERATURE, VOLUME, thermal_gas
 
 from colloidlab.errors import RolloutStopped
@@ -66,13 +67,101 @@ def test_a_rollout_taken_up_has_the_bits_of_a_whole_one(
 
     whole = rolled()
     for last in (3, 7):
-        rest = rolled(Resume(last, whole[last].r, whole[last].v, whole[last].S))
-        assert len(rest) == len(whole) - last - 1
-        for one, two in zip(whole[last + 1 :], rest, strict=True):
-            for name in ("r", "v", "S", "T"):
-                assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
-            for name, value in vars(one.budget).items():
-                assert np.array_equal(value, getattr(two.budget, name)), name
+        assert_same_bits(whole, last, rolled(Resume(last, whole[last].r, whole[last].v, whole[last].S)))
+
+
+def assert_same_bits(whole: list[RolloutFrame], last: int, rest: list[RolloutFrame]) -> None:
+    assert len(rest) == len(whole) - last - 1
+    for one, two in zip(whole[last + 1 :], rest, strict=True):
+        for name in ("r", "v", "S", "T"):
+            assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
+        for name, value in vars(one.budget).items():
+            assert np.array_equal(value, getattr(two.budget, name)), name
+
+
+@pytest.mark.parametrize(
+    ("integrator", "tables"), [("conserving", True), ("conserving", False), ("implicit", False)]
+)
+def test_a_sheared_rollout_taken_up_has_the_bits_of_a_whole_one(
+    integrator: Integrator, tables: bool, laws: Laws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images are where they were; in frames of three steps, whose length is no binary number."""
+    monkeypatch.setattr(driven, "FRAMES_A_STRETCH", 4)
+    plan = sheared_gas(12)
+
+    def rolled(resume: Resume | None = None) -> list[RolloutFrame]:
+        return list(
+            roll_out(
+                laws,
+                plan,
+                seeds=[3, 4],
+                steps_per_frame=3,
+                integrator=integrator,
+                tables=tables,
+                resume=resume,
+            )
+        )
+
+    whole = rolled()
+    for last in (3, 7):
+        assert_same_bits(whole, last, rolled(Resume(last, whole[last].r, whole[last].v, whole[last].S)))
+    # Images work on the gas, and the books say so.
+    made = np.abs([f.budget.energy_drift for f in whole[1:]]).sum(0)
+    assert np.all(np.abs([f.budget.work for f in whole[1:]]).sum(0) > 100 * made)
+
+
+def test_the_cause_is_sought_where_the_images_are(laws: Laws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a rollout that stops in its last frame, the pairs that are looked at are those of that time."""
+    asked: list[float] = []
+    pairs = Neighbours.pairs
+
+    def listening(self: Neighbours, r: torch.Tensor, t: float = 0.0) -> object:
+        asked.append(t)
+        return pairs(self, r, t)
+
+    plan, frames = sheared_gas(4), 0
+    with pytest.raises(RolloutStopped):
+        for _ in roll_out(laws, plan, seeds=[1], steps_per_frame=2):
+            frames += 1
+            if frames == 3:
+                monkeypatch.setattr(
+                    driven, "lost", lambda laws, state, dt: torch.ones_like(state.S, dtype=torch.bool)
+                )
+                monkeypatch.setattr(Neighbours, "pairs", listening)
+    assert asked == [2.0]
+
+
+def test_other_members_change_no_path_where_friction_is_stiff() -> None:
+    """Conjugate gradients of a member that takes few rounds stand still until the others are solved."""
+    laws = thermal_gas(friction=30.0)
+    alone, among = (
+        list(roll_out(laws, held_gas(3), seeds=seeds, steps_per_frame=4, integrator="implicit", tables=False))
+        for seeds in ([7], [7, 8, 9, 10])
+    )
+    for one, many in zip(alone, among, strict=True):
+        for name in ("r", "v", "S"):
+            found, expected = getattr(many, name)[0], getattr(one, name)[0]
+            # The same bits here; with one stop for all they would part by 1e-10.
+            assert np.allclose(found, expected, rtol=0, atol=1e-12, equal_nan=True), name
+
+
+@pytest.mark.parametrize("kind", [held_gas, sheared_gas])
+def test_tables_and_the_laws_themselves_are_one_rollout(kind: Callable[[int], Plan], laws: Laws) -> None:
+    """Positions, velocities, temperatures and the books of two members over eight frames."""
+    with_tables, without = (
+        list(roll_out(laws, kind(8), seeds=[1, 2], steps_per_frame=4, tables=tables))
+        for tables in (True, False)
+    )
+    assert driven.uses_tables(laws, "conserving", True)
+    for one, other in zip(with_tables, without, strict=True):
+        assert one.table_misses == 0
+        for name in ("r", "v", "S", "T"):
+            found, expected = getattr(one, name), getattr(other, name)
+            assert np.allclose(found, expected, rtol=0, atol=1e-8, equal_nan=True), name
+        for name, value in vars(one.budget).items():
+            assert np.allclose(value, getattr(other.budget, name), rtol=0, atol=1e-8), name
+    moved = np.nanmax(np.abs(without[-1].r[:, 40:] - without[0].r[:, 40:]))
+    assert moved > 1.0 and np.nanmax(np.abs(without[-1].r[0] - without[-1].r[1])) > 0.1
 
 
 def test_single_precision_gives_the_same_motion_and_says_what_it_loses(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,19 @@ import zarr
 
 from colloidlab.benchmarks import rollout, rollout_run
 from colloidlab.benchmarks.rollout import Rollouts, benchmark_rollout
-from colloidlab.benchmarks.rollout_conservation import agreement_rows, drift_rows, equilibrium_rows
-from colloidlab.benchmarks.rollout_speed import scaling_rows
-from colloidlab.benchmarks.rollout_systems import gas_system
+from colloidlab.benchmarks.rollout_conservation import (
+    agreement_rows,
+    drift_rows,
+    equilibrium_rows,
+    table_rows,
+)
+from colloidlab.benchmarks.rollout_speed import measure_speed, scaling_rows
+from colloidlab.benchmarks.rollout_systems import System, gas_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
+from colloidlab.rollout.compiled import CompiledStep
+from colloidlab.rollout.state import State
+from colloidlab.synthetic.gas import Gas, gas_laws
 
 
 def named(rows: Any) -> dict[str, Row]:
@@ -25,15 +34,47 @@ def named(rows: Any) -> dict[str, Row]:
 
 def test_energy_drifts_a_thousand_times_less_than_in_the_published_scheme() -> None:
     rows = named(drift_rows("gas", gas_system(64), 60, 1000.0))
-    assert rows["gas: Euler-Maruyama's drift / the conserving step's"].holds
+    off = "gas: largest |E(t) - E(0)| in 60 steps"
+    assert rows[f"{off}, Euler-Maruyama / conserving"].holds
     assert rows["gas: change of the total momentum / sum of |m v|"].holds
-    assert rows["gas: energy drift in 1000 steps, Euler-Maruyama"].value > 0.1
+    assert rows[f"{off}, Euler-Maruyama"].value > 0.1
     assert rows["gas: questions that the tables did not hold"].value == 0
+
+
+def test_an_energy_that_comes_back_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is off by up to a thousandth of N k_B T on the way, and right again in the end."""
+    system = gas_system(64)
+    unit, told = system.thermal_energy(), 0
+
+    def energy(self: System, state: State) -> float:
+        nonlocal told
+        told += 1
+        # The start, two looks at the conserving step, and two at the other.
+        return unit * [5.0, 5.001, 5.0, 4.0, 5.0][told - 1]
+
+    monkeypatch.setattr(System, "energy", energy)
+    rows = named(drift_rows("gas", system, 10, 1000.0))
+    off = "gas: largest |E(t) - E(0)| in 10 steps"
+    assert rows[f"{off}, conserving"].value == pytest.approx(1e-3)
+    assert rows[f"{off}, Euler-Maruyama"].value == pytest.approx(1.0)
+    assert told == 5
 
 
 def test_trajectories_agree() -> None:
     rows = named(agreement_rows(gas_system(64), steps=20))
-    assert len(rows) == 3 and all(row.holds for row in rows.values())
+    assert len(rows) == 4 and all(row.holds for row in rows.values())
+    # A step has twenty loops at the least, and threads shared them all.
+    assert rows["noise: loops that 3 threads have shared, a step"].value >= 20
+    assert rows["noise: 3 threads in place of one, largest difference after 20 steps / box"].value == 0
+
+
+def test_tables_are_the_laws() -> None:
+    system = gas_system(64)
+    rows = list(table_rows("gas", system, 1e-8, steps=20))
+    assert len(rows) == 2 and all(row.holds for row in rows)
+    # Beside other laws they are not.
+    other = replace(system, exact=gas_laws(Gas(n=64, n_dims=3, friction=0.31)))
+    assert not any(row.holds for row in table_rows("gas", other, 1e-8, steps=20))
 
 
 @pytest.mark.slow
@@ -47,10 +88,28 @@ def test_the_laws_of_equilibrium_hold() -> None:
 def test_the_speed_is_drawn(tmp_path: Path) -> None:
     picture = tmp_path / "speed.png"
     rows = named(scaling_rows(200, picture, threads=1))
-    assert rows["200 particles, 1 threads: speed"].value > 0
+    assert rows["200 particles, 1 thread: speed, searches included"].value > 0
+    assert 0 < rows["200 particles, 1 thread: share of searches in the time"].value < 1
     # Some neighbours, by density: 4 pi/3 (28/17)^3 / 2 pairs a particle.
-    assert rows["200 particles: pairs within the cutoff, a particle"].value == pytest.approx(9.36, rel=0.2)
+    assert rows["200 particles, 1 thread: pairs within the cutoff, a particle"].value == pytest.approx(
+        9.36, rel=0.2
+    )
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_searches_are_as_many_as_are_made() -> None:
+    """A step that searches takes longer, and a rollout of a gas searches no more often than was reckoned."""
+    found = measure_speed(1000, 1)
+    assert found.searching > found.plain > 0
+    assert found.speed == pytest.approx(
+        found.between * 1000 / ((found.between - 1) * found.plain + found.searching)
+    )
+    system = gas_system(1000, settle=2)
+    neighbours = system.neighbours()
+    moving = CompiledStep(system.tables, system.state, neighbours, system.noise(1))
+    for n in range(200):
+        moving.step(system.dt, n)
+    assert found.between == pytest.approx(200 / neighbours.n_searches, rel=0.4)
 
 
 class OneRun:
@@ -143,6 +202,9 @@ def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         benchmark_rollout(["run"], Rollouts())
     with pytest.raises(UsageError, match="--weights"):
         benchmark_rollout([], Rollouts(published=Path("code")))
+    for largest in (0, -5, 35):
+        with pytest.raises(UsageError, match="--largest 100 or more"):
+            benchmark_rollout(["speed"], Rollouts(largest=largest))
     threads = torch.get_num_threads()
     told: list[Row] = []
     monkeypatch.setattr(rollout, "CASES", {"one": lambda what, monitor: [Row("one", 1.0)]})

@@ -85,19 +85,15 @@ def move(
 @njit(cache=True, nogil=True)
 def lose(
     start: int, stop: int, ends: Adjacency, pairs: Geometry, mean: Array, wind: float, out: Impulses
-) -> float:
-    """Work of the last kicks at the mean velocities that followed; returns that of moving images."""
-    done = 0.0
+) -> None:
+    """Work of the last kicks at the mean velocities that followed."""
     for p in range(start, stop):
         if pairs.x[p] >= 1:
             continue
         i, j = ends.i[p], ends.j[p]
-        blown = pairs.image[p] * wind
-        x = mean[i, 0] - mean[j, 0] - blown
+        x = mean[i, 0] - mean[j, 0] - pairs.image[p] * wind
         y, z = mean[i, 1] - mean[j, 1], mean[i, 2] - mean[j, 2]
         out.work[p] = -0.5 * (out.kick[p, 0] * x + out.kick[p, 1] * y + out.kick[p, 2] * z)
-        done += out.kick[p, 0] * blown
-    return done
 
 
 @njit(cache=True, nogil=True)

@@ -27,7 +27,7 @@ from colloidlab.rollout.state import State
 
 Array = np.ndarray
 
-_LEAST_SHARE = 20_000
+LEAST_SHARE = 20_000
 """Pairs or particles of a range that is worth a thread."""
 
 
@@ -52,6 +52,8 @@ class CompiledStep:
         Kind of pairs (`species.pair_kind`) where the laws are those of a mixture.
     threads : int
         A small system is faster with one.
+    least_share : int
+        Pairs or particles for which a loop takes another thread; `n_shared` counts the loops that did.
     t : float
         Time of `state`, which moves the images of a shear box.
 
@@ -72,6 +74,7 @@ class CompiledStep:
         watched: Array | None = None,
         kinds: Callable[[Array, Array], Array] | None = None,
         threads: int = 1,
+        least_share: int = LEAST_SHARE,
         t: float = 0.0,
     ) -> None:
         if not are_compilable(laws):
@@ -87,7 +90,7 @@ class CompiledStep:
         self._member = np.zeros(self._n, np.int64) if member is None else np.asarray(member, dtype=np.int64)
         self._watched = np.ones(self._n, bool) if watched is None else np.asarray(watched, dtype=bool)
         self._members = int(self._member.max()) + 1
-        self._threads = threads
+        self._threads, self._least_share, self.n_shared = threads, least_share, 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rollout") if threads > 1 else None
         self._at_search = -1
         self._particles = mechanics.Particles._make(
@@ -218,9 +221,10 @@ class CompiledStep:
 
     def _each(self, count: int, loop: Callable[..., Any], *arguments: Any) -> int:
         """Call a loop over ranges that make up 0 … count - 1, in threads where it pays; the sum of what it counts."""
-        shares = min(self._threads, max(count // _LEAST_SHARE, 1))
+        shares = min(self._threads, max(count // self._least_share, 1))
         if self._pool is None or shares == 1:
             return loop(0, count, *arguments) or 0
+        self.n_shared += 1
         edges = [count * k // shares for k in range(shares + 1)]
         tasks = [self._pool.submit(loop, a, b, *arguments) for a, b in pairwise(edges)]
         return sum(task.result() or 0 for task in tasks)

@@ -149,11 +149,11 @@ class _Groups:
     def __init__(self, like: Tensor, member: Tensor | None, watched: Tensor | None) -> None:
         self.of = torch.zeros_like(like, dtype=torch.int64) if member is None else member
         self._watched = torch.ones_like(like, dtype=torch.bool) if watched is None else watched
-        self._count = 1 if member is None else most("simulations", member.max() + 1)
+        self.count = 1 if member is None else most("simulations", member.max() + 1)
 
     def largest(self, values: Tensor) -> Tensor:
         """Of every group; NaN does not count."""
-        out = values.new_zeros(self._count)
+        out = values.new_zeros(self.count)
         counted = torch.where(self._watched, torch.nan_to_num(values, nan=0.0), 0.0)
         return out.scatter_reduce(0, self.of, counted, "amax")
 
@@ -177,7 +177,10 @@ def _attempt(
     """Draw until no particle loses too much; rare, because steps are divided where it is likely."""
     attempt = torch.zeros_like(group.of)
     for _ in range(MOST_ATTEMPTS):
-        done = dissipate(laws, ev, v, S, time, draw(ev.pairs, part, attempt), implicit=implicit)
+        numbers = draw(ev.pairs, part, attempt)
+        done = dissipate(
+            laws, ev, v, S, time, numbers, implicit=implicit, member=group.of, members=group.count
+        )
         failed = group.with_any(fell_too_far(ev, S, done.S))
         if sure(~failed.any()):
             break

@@ -83,6 +83,8 @@ def dissipate(
     noise: brackets.Noise,
     *,
     implicit: bool = False,
+    member: Tensor | None = None,
+    members: int = 1,
 ) -> Dissipated:
     """Everything but forces and drift over a time dt.
 
@@ -98,6 +100,9 @@ def dissipate(
     noise : Noise
     implicit : bool
         Solve for the mean velocity by conjugate gradients instead of a few sweeps: for stiff friction.
+    member : int64 tensor, shape (n,), optional
+        Of so many independent simulations side by side; each is solved as if it were alone.
+    members : int
     """
     p, thermo = ev.pairs, ev.thermo
     time = dt.index_select(0, p.i)
@@ -109,7 +114,8 @@ def dissipate(
         shaken = torch.sqrt(laws.bath.noise_strength(laws.k_B) * dt)[:, None] * noise.bath
     mean = v
     if implicit:
-        mean = _solve_mean(laws, friction, v, p.sum_antisymmetric(random + friction.of_images()) + shaken)
+        push = p.sum_antisymmetric(random + friction.of_images()) + shaken
+        mean = _solve_mean(laws, friction, v, push, _Sums(v, member, members))
     for _ in range(1 if implicit else SWEEPS + 1):
         kick = random + friction.of_pairs(mean)
         from_bath = shaken + friction.of_bath(mean)
@@ -162,8 +168,28 @@ class _Friction:
         return brackets.apply(self._perp, self._par, self._pairs.e, u)
 
 
-def _solve_mean(laws: Laws, friction: _Friction, v: Tensor, random: Tensor) -> Tensor:
-    """(m - L/2) vbar = m v + f/2, with the impulse by friction L vbar: conjugate gradients from vbar = v."""
+class _Sums:
+    """Scalar products of independent simulations side by side, in double precision, each over its own particles in order."""
+
+    def __init__(self, like: Tensor, member: Tensor | None, members: int) -> None:
+        self._member = torch.zeros_like(like[:, 0], dtype=torch.int64) if member is None else member
+        self._members = members
+
+    def product(self, x: Tensor, y: Tensor) -> Tensor:
+        """Shape (members,), of vectors of shape (n, D)."""
+        values = dot(x.to(torch.float64), y.to(torch.float64))
+        return values.new_zeros(self._members).index_add(0, self._member, values)
+
+    def times(self, factor: Tensor, x: Tensor) -> Tensor:
+        """Vectors times a number of their simulation."""
+        return factor.to(x.dtype)[self._member, None] * x
+
+
+def _solve_mean(laws: Laws, friction: _Friction, v: Tensor, random: Tensor, sums: _Sums) -> Tensor:
+    """(m - L/2) vbar = m v + f/2, with the impulse by friction L vbar: conjugate gradients from vbar = v.
+
+    A simulation that is solved stands still until all are.
+    """
 
     def apply(x: Tensor) -> Tensor:
         return laws.mass * x - 0.5 * friction.total(x)
@@ -172,17 +198,17 @@ def _solve_mean(laws: Laws, friction: _Friction, v: Tensor, random: Tensor) -> T
     right = torch.where(there, laws.mass * v + 0.5 * random, 0.0)
     mean = torch.where(there, v, 0.0)
     rest = right - apply(mean)
-    direction, size = rest, (rest * rest).sum()
-    enough = _TOLERANCE**2 * (right * right).sum()
+    direction, size = rest, sums.product(rest, rest)
+    enough = _TOLERANCE**2 * sums.product(right, right)
     for n in range(_MOST_ITERATIONS):
         done = size <= enough
-        if settled("mean velocity", n, done):
+        if settled("mean velocity", n, done.all()):
             break
         image = apply(direction)
-        length = torch.where(done, 0.0, size / (direction * image).sum())
-        mean, rest = mean + length * direction, rest - length * image
-        before, size = size, (rest * rest).sum()
-        direction = rest + torch.where(done, 0.0, size / before) * direction
+        length = torch.where(done, 0.0, size / sums.product(direction, image))
+        mean, rest = mean + sums.times(length, direction), rest - sums.times(length, image)
+        before, size = size, sums.product(rest, rest)
+        direction = rest + sums.times(torch.where(done, 0.0, size / before), direction)
     return torch.where(there, mean, v)
 
 
