@@ -16,11 +16,11 @@ from colloidlab.model.scores import (
     LEAD,
     Stretch,
     fitted_parameters,
-    place,
+    join_stretches,
+    read_values,
+    set_values,
     stretch_score,
-    together,
     training_stretches,
-    values,
 )
 from colloidlab.model.sequence import WindowSource, fresh_state
 from colloidlab.model.uncertainty import estimate_uncertainty
@@ -87,8 +87,8 @@ def test_a_stretch_starts_where_the_filter_was(at_truth: Filter, windows: Window
 def test_stretches_together_have_the_sum_of_their_scores(at_truth: Filter, windows: WindowSource) -> None:
     block = stretches(at_truth, windows)
     alone = [stretch_score(at_truth, s) for s in block]
-    (joined, *rest) = [stretch_score(at_truth, s) for s in together(block)]
-    assert len(together(block, least=len(block))) == len(block)
+    (joined, *rest) = [stretch_score(at_truth, s) for s in join_stretches(block)]
+    assert len(join_stretches(block, least=len(block))) == len(block)
     assert len(rest) < len(block) - 1
     assert sum(float(count) for _, count in (joined, *rest)) == sum(count for _, count in alone)
     total, expected = (sum(score for score, _ in found) for found in ((joined, *rest), alone))
@@ -141,7 +141,7 @@ def test_the_likelihood_is_biased_and_its_simulated_score_knows(
     at_truth: Filter, windows: WindowSource
 ) -> None:
     """G^T H^-1 G is chi^2 of two degrees, twice that where G is a difference of two: beyond 13.8 and 27.6 once in 1000."""
-    p = len(values(at_truth))
+    p = len(read_values(at_truth))
     assert p == 2 and len(fitted_parameters(at_truth)) == 2
     plain = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1)
     aware = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1, expectation=expected_score(seed=9))
@@ -157,10 +157,10 @@ def test_the_likelihood_is_biased_and_its_simulated_score_knows(
 @pytest.mark.slow
 def test_laws_are_moved_to_the_truth(at_truth: Filter, windows: WindowSource) -> None:
     """From amplitudes a fifth too small, as the likelihood alone would have them, to within three of their errors."""
-    true = values(at_truth)
-    place(at_truth, true - 0.2)
+    true = read_values(at_truth)
+    set_values(at_truth, true - 0.2)
     found = correct_laws(at_truth, windows, SPLIT, seed=9, rounds=1)
     error = (found.covariance - torch.outer(found.shift, found.shift)).diagonal().sqrt()
-    assert bool(((values(at_truth) - true).abs() < 3 * error).all())
+    assert bool(((read_values(at_truth) - true).abs() < 3 * error).all())
     # What adds to one number and what to the other is hard to tell apart; their sum is not.
-    assert abs(float((values(at_truth) - true).mean())) < 0.15
+    assert abs(float((read_values(at_truth) - true).mean())) < 0.15
