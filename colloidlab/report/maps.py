@@ -15,7 +15,6 @@ from colloidlab.errors import InputError
 from colloidlab.report.results import Results
 from colloidlab.report.style import GREY, PANEL
 from colloidlab.report.words import label
-from colloidlab.video.grey_levels import grey_limits
 
 _SMALLEST = 0.004
 """Least drawn radius as a fraction of the view: smaller circles could not be seen."""
@@ -158,6 +157,10 @@ def add_colour_bar(ax: Axes, shown: ScalarMappable, name: str) -> None:
 
 def draw_image(ax: Axes, view: View, image: np.ndarray) -> None:
     """Draw the micrograph; the centre of the first pixel lies at (0, 0)."""
+    from colloidlab.video.grey_levels import (
+        grey_limits,  # OpenCV comes with it, which most of the report does without
+    )
+
     height, width = image.shape
     corners = np.array([-0.5, width - 0.5, height - 0.5, -0.5]) * view.scale
     low, high = grey_limits(image)

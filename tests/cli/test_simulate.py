@@ -291,7 +291,7 @@ def test_a_rollout_that_runs_away_is_kept_as_far_as_it_is_good(
         (["--device", "cuda"], "no CUDA device"),
         (["--body-force", "1"], "FX,FY"),
         (["--drive", "absent.csv"], "absent.csv does not exist"),
-        (["--frames", "1"], "rollout_frames"),
+        (["--frames", "1"], "--frames: "),
         (["--from-frame", "5000"], "from_frame"),
     ],
 )

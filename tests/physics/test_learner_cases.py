@@ -73,6 +73,9 @@ def test_what_was_held_out_was_not_fitted(learned: Learned) -> None:
     assert learned.thermal.form == "filter" and learned.uncorrected is None
 
 
+QUANTITIES = ("noise across", "noise along", "noise", "friction", "pressure")
+
+
 def test_rows_of_a_perfect_fit_hold_every_bar(learned: Learned) -> None:
     """With the true law and the oracle's own filter in the place of the fit, all ratios are one and all deviations zero."""
     thermal = Filter(gas_laws(GAS), learned.fit.thermal.inference, GAS.temperature)
@@ -96,7 +99,7 @@ def test_rows_of_a_perfect_fit_hold_every_bar(learned: Learned) -> None:
         "lower end of the gain's interval",
         "rms error of ln T / oracle's",
         "correlation / oracle's",
-        *(f"{quantity}, largest deviation" for quantity in ("noise", "friction", "pressure")),
+        *(f"{quantity}, largest deviation" for quantity in QUANTITIES),
     }
 
 
