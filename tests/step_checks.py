@@ -106,7 +106,7 @@ class StepChecks(DissipationChecks):
             stiffness = torch.linalg.eigvalsh(response.self_stiffness(start)).abs().max() / conf.laws.mass
             first = 0.003 / float(stiffness.sqrt() + 1)
             before = _energy(conf, start, v)
-            for dt in (first, first / 2):
+            for dt in (first / 2, first / 4):
                 done = conserving.step(
                     State(r, v, S), conf.laws, start, conf.at, dt, lambda pairs, part, attempt: numbers
                 )
@@ -114,8 +114,8 @@ class StepChecks(DissipationChecks):
                 assert float((after.v - v).abs().max()) > 1e-6 and float((after.S - S).abs().max()) > 1e-6
                 assert float((after.v - v).sum(0).abs().max()) < 1e-14 * float(after.v.abs().sum())
                 made.append(_energy(conf, done.mechanics, after.v) - before)
-        # Third order is a factor of eight, less what the fourth adds; second order would be four.
-        assert abs(made[1]) < abs(made[0]) / 5
+        # Third order is a factor of eight, less what the fourth adds.
+        assert abs(made[1]) < abs(made[0]) / 6
 
     def test_a_step_seen_from_elsewhere_is_the_same(self, conf: Configuration) -> None:
         """Turned, reflected and moved on together with its noise, in the open; the strain of a solid is none of it."""
