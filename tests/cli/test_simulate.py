@@ -263,11 +263,11 @@ def test_a_rollout_that_runs_away_is_kept_as_far_as_it_is_good(
     before = simulated(copy_of_run)
     advance = driven._Simulation.advance
 
-    def kicked(self: driven._Simulation, k: int, n: int, steps: int) -> None:
+    def kicked(self: driven._Simulation, k: int, n: int) -> None:
         if k == 5:
             self.state.v[self.prescription.simulated] *= 1e4
             self.motion.place(self.state)
-        advance(self, k, n, steps)
+        advance(self, k, n)
 
     monkeypatch.setattr(driven._Simulation, "advance", kicked)
     done = command("simulate", copy_of_run, *SHORT)
