@@ -104,6 +104,14 @@ def force_errors(laws: Laws, gas: Gas, motion: Motion) -> ForceErrors:
     )
 
 
+def mean_virial(gas: Gas, motion: Motion, frame: int) -> float:
+    """Mean over the particles of a frame of 1/(2 D) sum_j r_ij f_ij, of the true law."""
+    pairs = _pairs(gas, torch.as_tensor(motion.r[frame]))
+    with torch.no_grad():
+        ev = _at_temperature(gas_laws(gas), pairs, torch.as_tensor(motion.T[frame]))
+    return float(_virial(ev, pairs).mean())
+
+
 def volumes(laws: Laws, gas: Gas, motion: Motion) -> np.ndarray:
     """V of all particles in some frames, by the kernel of these laws."""
     found = []

@@ -28,7 +28,9 @@ from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 from colloidlab.units import Calibration
 
-GAS = Gas(n=800, heat_capacity=2000.0, wave=0.0)
+GAS = Gas(n=800, heat_capacity=2000.0, wave=0.0, pressure=10.0)
+"""Dense, because motion tells of the pressure by net forces only: at a pressure of 3 their mean square is 0.003 T a frame
+squared, and pressures fitted to such a recording scatter by more than the bar."""
 _THERMAL = float(np.sqrt(GAS.temperature))
 CASES = {
     "exact positions": (0.0, 1, True),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats.qmc import Halton
 from torch import Tensor
 
 from colloidlab.dataset.recording import Recording, from_tracks
@@ -27,8 +28,11 @@ from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise, Moment
 from colloidlab.rollout.state import State
 
+_RELAXING = 30
+"""Frames after each of which velocities and temperatures are those of the start again: particles that came to lie too
+near each other part, and the energy that this sets free is taken away."""
 _WARM_UP = 10
-"""Frames before the first that is kept: pressure and velocities settle."""
+"""Frames of free motion between these and the first that is kept: neighbours' velocities become correlated."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Motion:
 
 
 def simulate_gas(gas: Gas, n_frames: int, *, seed: int, steps: int = 8) -> Motion:
-    """Start from random positions and thermal velocities, and keep `n_frames` frames after a warm-up.
+    """Let scattered positions relax at the temperatures of the start, then keep `n_frames` frames of free motion.
 
     Parameters
     ----------
@@ -130,33 +134,65 @@ def simulate_gas(gas: Gas, n_frames: int, *, seed: int, steps: int = 8) -> Motio
     steps : int
         Steps of the integrator per frame.
     """
-    laws, dim = gas_laws(gas), gas.n_dims
-    rng = np.random.default_rng(seed)
-    noise = CounterNoise(torch.arange(gas.n), torch.full((gas.n,), seed))
-    side = np.full(dim, gas.box)
-    r = torch.as_tensor(rng.uniform(0, gas.box, (gas.n, dim)))
-    v = rng.normal(0, np.sqrt(gas.temperature), (gas.n, dim))
-    neighbours = Neighbours(laws.cutoff, torch.ones(gas.n, dtype=r.dtype), box=side)
-    T = gas.temperature * torch.exp(gas.wave * torch.sin(2 * np.pi * r[:, 0] / gas.box))
-    V = brackets.evaluate(laws, neighbours.pairs(r), torch.zeros_like(T)).volume
-    state = State(r=r, v=torch.as_tensor(v - v.mean(axis=0)), S=laws.energy.entropy(T, V))
-    there = brackets.mechanics(laws, neighbours.pairs(state.r), state.S)
+    simulation = _Simulation(gas, seed, steps)
+    for _ in range(_RELAXING):
+        simulation.advance_frame()
+        simulation.thermalise()
+    for _ in range(_WARM_UP):
+        simulation.advance_frame()
+    frames = [simulation.now()]
+    for _ in range(n_frames - 1):
+        simulation.advance_frame()
+        frames.append(simulation.now())
+    r, v, T, S = (torch.stack(part).numpy() for part in zip(*frames, strict=True))
+    return Motion(r, v, T, S, gas.box)
 
-    def around(r: Tensor, S: Tensor) -> brackets.Mechanics:
-        return brackets.mechanics(laws, neighbours.pairs(r), S)
 
-    frames: list[tuple[Tensor, ...]] = []
-    for step in range((_WARM_UP + n_frames - 1) * steps + 1):
-        if step >= _WARM_UP * steps and step % steps == 0:
-            frames.append((state.r, state.v, there.thermo.T, state.S))
+class _Simulation:
+    """The gas as it moves."""
 
-        def draw(pairs: Pairs, part: int, attempt: Tensor, step: int = step) -> brackets.Noise:
-            return noise.pair_numbers(pairs, Moment(step, part, attempt), dim, r.dtype)
+    def __init__(self, gas: Gas, seed: int, steps: int) -> None:
+        self._gas, self._laws, self._steps = gas, gas_laws(gas), steps
+        self._rng = np.random.default_rng(seed)
+        self._noise = CounterNoise(torch.arange(gas.n), torch.full((gas.n,), seed))
+        box = np.full(gas.n_dims, gas.box)
+        self._neighbours = Neighbours(gas.cutoff, torch.ones(gas.n, dtype=torch.float64), box=box)
+        self._taken = 0
+        # Evenly: independent positions would hold sound waves of 1.5 times the thermal energy at a pressure of 10.
+        r = torch.as_tensor(gas.box * Halton(gas.n_dims, seed=self._rng).random(gas.n))
+        self._state = State(r=r, v=torch.zeros_like(r), S=torch.zeros_like(r[:, 0]))
+        self.thermalise()
 
-        done = conserving.step(state, laws, there, around, 1.0 / steps, draw)
-        state, there = done.state, done.mechanics
-    r_all, v_all, T_all, S_all = (torch.stack(part).numpy() for part in zip(*frames, strict=True))
-    return Motion(r_all, v_all, T_all, S_all, gas.box)
+    def thermalise(self) -> None:
+        """Draw thermal velocities and give every place its first temperature; momentum is zero."""
+        gas, r = self._gas, self._state.r
+        v = torch.as_tensor(self._rng.normal(size=tuple(r.shape)))
+        T = gas.temperature * torch.exp(gas.wave * torch.sin(2 * np.pi * r[:, 0] / gas.box))
+        v = T.sqrt()[:, None] * v
+        V = self._around(r, torch.zeros_like(T)).volume
+        self._state = State(r=r, v=v - v.mean(dim=0), S=self._laws.energy.entropy(T, V))
+        self._there = self._around(r, self._state.S)
+
+    def advance_frame(self) -> None:
+        """Move freely for a frame."""
+        for _ in range(self._steps):
+            step = self._taken
+
+            def draw(pairs: Pairs, part: int, attempt: Tensor, step: int = step) -> brackets.Noise:
+                return self._noise.pair_numbers(
+                    pairs, Moment(step, part, attempt), self._gas.n_dims, torch.float64
+                )
+
+            done = conserving.step(self._state, self._laws, self._there, self._around, 1.0 / self._steps, draw)
+            self._state, self._there = done.state, done.mechanics
+            self._taken += 1
+
+    def now(self) -> tuple[Tensor, ...]:
+        """r, v, T and S."""
+        return self._state.r, self._state.v, self._there.thermo.T, self._state.S
+
+    def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
+        return brackets.mechanics(self._laws, self._neighbours.pairs(r), S)
 
 
 def observe(
