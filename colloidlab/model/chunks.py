@@ -63,40 +63,47 @@ def _without_graph(
     """The forward pass alone, in the same few arrays for all chunks: new ones would cost as much as the arithmetic."""
     (first_weight, first_bias), *later = layers
     found = _streams(inputs, later[-1][0], order)
-    chunks = _chunks(inputs)
-    size = max((len(inputs[rows]) for rows in chunks), default=0) * max(len(w.T) for w, _ in later)
-    entering, leaving = inputs.new_empty(order + 1, size), inputs.new_empty(order + 2, size)
-    for rows in chunks:
+    # z' is the same for all rows where it enters the first activation: the weights that follow take in its powers.
+    weights = [[later[0][0] * first_weight[:, axis] ** d for d in range(order + 1)]]
+    weights += [[weight] * (order + 1) for weight, _ in later[1:]]
+    work: _Work | None = None
+    for rows in _chunks(inputs):
         x = inputs[rows]
-        m = len(x)
-        z = [torch.addmm(first_bias, x, first_weight.T, out=_view(entering[0], m, len(first_weight)))]
-        if order > 0:
-            z.append(first_weight[None, :, axis])
-        for k, (weight, bias) in enumerate(later):
-            h = _activate_into(z, [_view(array, m, weight.shape[1]) for array in leaving], activation, order)
-            last = k + 1 == len(later)
-            z = [out[rows] for out in found] if last else [_view(a, m, len(weight)) for a in entering]
-            torch.addmm(bias, h[0], weight.T, out=z[0])
-            for stream, out in zip(h[1:], z[1:], strict=True):
-                torch.mm(stream, weight.T, out=out)
+        if work is None or work.rows != len(x):
+            work = _Work(x, [len(weight) for weight, _ in layers[:-1]], order)
+        torch.addmm(first_bias, x, first_weight.T, out=work.entering[0][0])
+        into = [*work.entering[1:], [out[rows] for out in found]]
+        for k, (weight, (_, bias)) in enumerate(zip(weights, later, strict=True)):
+            h = activation(work.entering[k][0], order, work.leaving[k])
+            if k > 0:
+                _chain(h, work.entering[k])
+            torch.addmm(bias, h[0], weight[0].T, out=into[k][0])
+            for d in range(1, order + 1):
+                torch.mm(h[d], weight[d].T, out=into[k][d])
     return tuple(found)
 
 
-def _view(array: Tensor, rows: int, columns: int) -> Tensor:
-    return array[: rows * columns].view(rows, columns)
+class _Work:
+    """Arrays for so many rows that enter and leave every activation, by layer and derivative; layers share memory."""
+
+    def __init__(self, like: Tensor, widths: list[int], order: int) -> None:
+        self.rows = len(like)
+        entering, leaving = (like.new_empty(n, self.rows * max(widths)) for n in (order + 1, order + 2))
+        self.entering, self.leaving = (
+            [
+                [array[: self.rows * width].view(self.rows, width) for array in memory]
+                for width in widths
+            ]
+            for memory in (entering, leaving)
+        )
 
 
-def _activate_into(z: list[Tensor], out: list[Tensor], activation: Activation, order: int) -> list[Tensor]:
-    """As `_activate`, into given arrays; what is in `z[0]` is overwritten."""
-    h = activation(z[0], order, out)
-    if order > 1:
-        squared = z[1].square() if len(z[1]) == 1 else torch.mul(z[1], z[1], out=z[0])
-        h[2].mul_(squared)
-        if len(z) > 2:
-            h[2].addcmul_(h[1], z[2])
-    if order > 0:
-        h[1].mul_(z[1])
-    return h
+def _chain(f: list[Tensor], z: list[Tensor]) -> None:
+    """Make derivatives along the input, h' and h'', of those of the activation, in place."""
+    if len(z) > 2:
+        f[2].mul_(z[1]).mul_(z[1]).addcmul_(f[1], z[2])
+    if len(z) > 1:
+        f[1].mul_(z[1])
 
 
 class _NetworkJet(torch.autograd.Function):

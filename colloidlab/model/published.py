@@ -92,8 +92,9 @@ class ConvexLayers(Layers):
         return plain * self.signs if k == 0 else plain
 
 
-# Each derivative is another pass through a network: these are made when they are first asked for. No step of a rollout
-# asks for second derivatives, and whoever looks for the entropy of an energy not for the pressure.
+# Each pass through a network is made when what it gives is first asked for. No step of a rollout asks for second
+# derivatives of the kernel or for dP/dV; whoever looks for the entropy of an energy does not ask for the pressure, and the
+# forces at the end of a step ask for nothing else.
 
 
 class _LateKernelValues(KernelValues):
@@ -108,26 +109,35 @@ class _LateKernelValues(KernelValues):
 
 
 class _LateThermo(Thermo):
-    _pressure: Callable[[], Tensor]
-    _stiffness: Callable[[], Tensor]
+    _network: Layers
+    _inputs: Tensor
 
-    def __init__(
-        self,
-        U: Tensor,
-        T: Tensor,
-        inv_c: Tensor,
-        pressure: Callable[[], Tensor],
-        stiffness: Callable[[], Tensor],
-    ) -> None:
-        self.__dict__.update(U=U, T=T, inv_c=inv_c, _pressure=pressure, _stiffness=stiffness)
+    def __init__(self, network: Layers, S: Tensor, V: Tensor) -> None:
+        self.__dict__.update(_network=network, _inputs=torch.stack([S, V], dim=1))
+
+    @cached_property
+    def _along_entropy(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self._network(self._inputs, 0).column()
+
+    @cached_property
+    def U(self) -> Tensor:  # type: ignore[override]
+        return self._along_entropy[0]
+
+    @cached_property
+    def T(self) -> Tensor:  # type: ignore[override]
+        return self._along_entropy[1]
+
+    @cached_property
+    def inv_c(self) -> Tensor:  # type: ignore[override]
+        return self._along_entropy[2] / self.T
 
     @cached_property
     def P(self) -> Tensor:  # type: ignore[override]
-        return self._pressure()
+        return -self._network.value_and_slope(self._inputs, 1)[1]
 
     @cached_property
     def P_V(self) -> Tensor:  # type: ignore[override]
-        return self._stiffness()
+        return -self._network(self._inputs, 1).column()[2]
 
 
 class PublishedKernel(nn.Module):
@@ -160,15 +170,7 @@ class ConvexEnergy(nn.Module):
         self.network = ConvexLayers([2, *hidden, 1])
 
     def forward(self, S: Tensor, V: Tensor) -> Thermo:
-        inputs = torch.stack([S, V], dim=1)
-        U, T, T_S = self.network(inputs, 0).column()
-        return _LateThermo(
-            U,
-            T,
-            T_S / T,
-            lambda: -self.network.value_and_slope(inputs, 1)[1],
-            lambda: -self.network(inputs, 1).column()[2],
-        )
+        return _LateThermo(self.network, S, V)
 
     def entropy(self, T: Tensor, V: Tensor) -> Tensor:
         """S at which the temperature is T, by bisection: T rises with S, but between bounds.
