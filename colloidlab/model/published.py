@@ -17,10 +17,11 @@ Hernandez, Win, O'Connor, Arratia, Trask, arXiv 2508.12569 (2025).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +54,9 @@ class Layers(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in pairwise(sizes))
         self.activation = activation
 
-    def weight(self, k: int) -> Tensor:
+    def used(self, k: int, weight: Tensor) -> Tensor:
         """Weights of layer k as they are used, shape (out, in)."""
-        return self.layers[k].get_parameter("weight")
+        return weight
 
     def forward(self, inputs: Tensor, axis: int) -> Jet:
         """Output with its derivatives along one input.
@@ -74,7 +75,8 @@ class Layers(nn.Module):
 
     def effective(self) -> list[tuple[Tensor, Tensor]]:
         """Weights as they are used, and biases."""
-        return [(self.weight(k), layer.get_parameter("bias")) for k, layer in enumerate(self.layers)]
+        layers = cast(Iterable[nn.Linear], self.layers)
+        return [(self.used(k, layer.weight), layer.bias) for k, layer in enumerate(layers)]
 
 
 class ConvexLayers(Layers):
@@ -86,10 +88,9 @@ class ConvexLayers(Layers):
         super().__init__(sizes, softplus)
         self.register_buffer("signs", torch.tensor([1.0, -1.0], dtype=torch.float64))
 
-    def weight(self, k: int) -> Tensor:
+    def used(self, k: int, weight: Tensor) -> Tensor:
         """Not negative but in the first layer, where the sign is that of the input."""
-        plain = super().weight(k).abs()
-        return plain * self.signs if k == 0 else plain
+        return weight.abs() * self.signs if k == 0 else weight.abs()
 
 
 # Each pass through a network is made when what it gives is first asked for. No step of a rollout asks for second
