@@ -95,9 +95,7 @@ def _after_activations(layers: Sequence[Layer], axis: int, order: int) -> list[t
 
 def _work(like: Tensor, widths: list[int], order: int) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
     """Arrays for what enters and what leaves every activation; layers of one width use the same ones."""
-    memory = {
-        width: list(like.new_empty(2 * order + 3, len(like), width).unbind(0)) for width in set(widths)
-    }
+    memory = {width: list(like.new_empty(2 * order + 3, len(like), width).unbind(0)) for width in set(widths)}
     n = order + 1
     return [memory[width][:n] for width in widths], [memory[width][n:] for width in widths]
 
