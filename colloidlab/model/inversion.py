@@ -52,14 +52,13 @@ def solve_entropy(
     S, thermo = start, thermo_at(start) if at_start is None else at_start
     least = torch.finfo(energy.dtype).eps * _ULPS
     for n in range(_MOST):
-        if n > 0:
-            thermo = thermo_at(S)
         missing = energy - thermo.U
         done = missing.abs() <= least * energy.abs().clamp_min(thermo.U.abs())
+        if settled("entropy of energy", n + 1, (done | ~torch.isfinite(S)).all()):
+            break
         step = missing / thermo.T
         up = torch.log1p(step * thermo.inv_c) / thermo.inv_c
         step = torch.where((missing > 0) & (thermo.inv_c > 0), up, step)
         S = torch.where(done, S, S + step)
-        if settled("entropy of energy", n + 1, (done | ~torch.isfinite(S)).all()):
-            break
+        thermo = thermo_at(S)
     return S

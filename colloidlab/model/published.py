@@ -68,6 +68,11 @@ class Layers(nn.Module):
         """
         return Jet(*network_jet(inputs, axis, self.effective(), self.activation))
 
+    def value(self, inputs: Tensor) -> Tensor:
+        """A single output, shape (n,)."""
+        (value,) = network_jet(inputs, 0, self.effective(), self.activation, order=0)
+        return value[:, 0]
+
     def value_and_slope(self, inputs: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         """A single output and its derivative along one input, each of shape (n,)."""
         value, slope = network_jet(inputs, axis, self.effective(), self.activation, order=1)
@@ -94,8 +99,8 @@ class ConvexLayers(Layers):
 
 
 # Each pass through a network is made when what it gives is first asked for. No step of a rollout asks for second
-# derivatives of the kernel or for dP/dV; whoever looks for the entropy of an energy does not ask for the pressure, and the
-# forces at the end of a step ask for nothing else.
+# derivatives of the kernel or for dP/dV; whoever has found the entropy of an energy has asked for nothing but the energy, and
+# the forces at the end of a step ask for the pressure alone.
 
 
 class _LateKernelValues(KernelValues):
@@ -122,7 +127,9 @@ class _LateThermo(Thermo):
 
     @cached_property
     def U(self) -> Tensor:  # type: ignore[override]
-        return self._along_entropy[0]
+        if "_along_entropy" in self.__dict__:
+            return self._along_entropy[0]
+        return self._network.value(self._inputs)
 
     @cached_property
     def T(self) -> Tensor:  # type: ignore[override]
@@ -151,7 +158,7 @@ class PublishedKernel(nn.Module):
     def at_zero(self) -> Tensor:
         """W(0), the share of a particle in its own density."""
         zero = next(self.parameters()).new_zeros((1, 1))
-        return self.network(zero, 0).value[0, 0].exp()
+        return self.network.value(zero)[0].exp()
 
     def forward(self, x: Tensor) -> KernelValues:
         n, dn = self.network.value_and_slope(x[:, None], 0)
