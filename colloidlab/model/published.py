@@ -99,8 +99,8 @@ class ConvexLayers(Layers):
 
 
 # Each pass through a network is made when what it gives is first asked for. No step of a rollout asks for second
-# derivatives of the kernel or for dP/dV; whoever has found the entropy of an energy has asked for nothing but the energy, and
-# the forces at the end of a step ask for the pressure alone.
+# derivatives of the kernel or for dP/dV; whoever has found the entropy of an energy has asked for nothing but the energy,
+# and the forces at the end of a step ask for the pressure alone.
 
 
 class _LateKernelValues(KernelValues):
