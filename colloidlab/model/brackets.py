@@ -44,7 +44,6 @@ class Mechanics:
     volume: Tensor
     thermo: Thermo
     force: Tensor
-    theta: Tensor
     potential: PotentialValues | None
     strain: Strain | None
     shear: ShearState | None
@@ -55,6 +54,7 @@ class Evaluation(Mechanics):
     """Everything that the laws say about one configuration."""
 
     amplitudes: PairAmplitudes
+    theta: Tensor
     k_perp: Tensor
     k_par: Tensor
     g_perp: Tensor
@@ -149,8 +149,7 @@ def _at_entropy(laws: Laws, place: _Place, S: Tensor) -> Mechanics:
     force = pairs.sum_antisymmetric(_pair_force(place, thermo))
     if shear is not None and place.strain is not None:
         force = force + shear_force(place.strain, shear.U_I)
-    theta = (1 - laws.k_B * thermo.inv_c) / thermo.T
-    return Mechanics(pairs, kernel, V, thermo, force, theta, potential, place.strain, shear)
+    return Mechanics(pairs, kernel, V, thermo, force, potential, place.strain, shear)
 
 
 def pair_force(there: Mechanics) -> Tensor:
@@ -181,10 +180,12 @@ def with_friction(laws: Laws, there: Mechanics) -> Evaluation:
     inv_c_i, inv_c_j = pairs.at_ends(inv_c)
     dA2 = amplitudes.A2_i * inv_c_i + amplitudes.A2_j * inv_c_j
     dB2 = amplitudes.B2_i * inv_c_i + amplitudes.B2_j * inv_c_j
-    sum_theta = pairs.total(there.theta)
+    theta = (1 - k_B * inv_c) / thermo.T
+    sum_theta = pairs.total(theta)
     return Evaluation(
         **{field.name: getattr(there, field.name) for field in fields(Mechanics)},
         amplitudes=amplitudes,
+        theta=theta,
         k_perp=k_perp,
         k_par=k_par,
         g_perp=0.5 * (sum_theta * k_perp + k_B * 0.5 * dA2),

@@ -63,40 +63,49 @@ def _without_graph(
     """The forward pass alone, in the same few arrays for all chunks: new ones would cost as much as the arithmetic."""
     (first_weight, first_bias), *later = layers
     found = _streams(inputs, later[-1][0], order)
-    chunks = _chunks(inputs)
-    size = max((len(inputs[rows]) for rows in chunks), default=0) * max(len(w.T) for w, _ in later)
-    entering, leaving = inputs.new_empty(order + 1, size), inputs.new_empty(order + 2, size)
-    for rows in chunks:
-        x = inputs[rows]
-        m = len(x)
-        z = [torch.addmm(first_bias, x, first_weight.T, out=_view(entering[0], m, len(first_weight)))]
-        if order > 0:
-            z.append(first_weight[None, :, axis])
-        for k, (weight, bias) in enumerate(later):
-            h = _activate_into(z, [_view(array, m, weight.shape[1]) for array in leaving], activation, order)
-            last = k + 1 == len(later)
-            z = [out[rows] for out in found] if last else [_view(a, m, len(weight)) for a in entering]
-            torch.addmm(bias, h[0], weight.T, out=z[0])
-            for stream, out in zip(h[1:], z[1:], strict=True):
-                torch.mm(stream, weight.T, out=out)
+    steps = _after_activations(layers, axis, order)
+    size = _size(inputs)
+    entering: list[list[Tensor]] = []
+    for x, *out in zip(inputs.split(size), *(stream.split(size) for stream in found), strict=True):
+        if not entering or entering[0][0].shape[0] != x.shape[0]:
+            entering, leaving = _work(x, [len(weight) for weight, _ in layers[:-1]], order)
+        torch.addmm(first_bias, x, first_weight.T, out=entering[0][0])
+        for k, (weights, bias) in enumerate(steps):
+            h = activation(entering[k][0], order, leaving[k])
+            if k > 0:
+                _chain(h, entering[k])
+            into = out if k + 1 == len(steps) else entering[k + 1]
+            torch.addmm(bias, h[0], weights[0], out=into[0])
+            for d in range(1, order + 1):
+                torch.mm(h[d], weights[d], out=into[d])
     return tuple(found)
 
 
-def _view(array: Tensor, rows: int, columns: int) -> Tensor:
-    return array[: rows * columns].view(rows, columns)
+def _after_activations(layers: Sequence[Layer], axis: int, order: int) -> list[tuple[list[Tensor], Tensor]]:
+    """Of every layer but the first, the weight for h, h', h'', shape (in, out) each, and the bias.
+
+    z' is the same for all rows where it enters the first activation: the weights that follow take in its powers.
+    """
+    (first, _), *later = layers
+    (second, _), *others = later
+    weights = [[second * first[:, axis] ** d for d in range(order + 1)]]
+    weights += [[weight] * (order + 1) for weight, _ in others]
+    return [([w.T for w in streams], bias) for streams, (_, bias) in zip(weights, later, strict=True)]
 
 
-def _activate_into(z: list[Tensor], out: list[Tensor], activation: Activation, order: int) -> list[Tensor]:
-    """As `_activate`, into given arrays; what is in `z[0]` is overwritten."""
-    h = activation(z[0], order, out)
-    if order > 1:
-        squared = z[1].square() if len(z[1]) == 1 else torch.mul(z[1], z[1], out=z[0])
-        h[2].mul_(squared)
-        if len(z) > 2:
-            h[2].addcmul_(h[1], z[2])
-    if order > 0:
-        h[1].mul_(z[1])
-    return h
+def _work(like: Tensor, widths: list[int], order: int) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+    """Arrays for what enters and what leaves every activation; layers of one width use the same ones."""
+    memory = {width: list(like.new_empty(2 * order + 3, len(like), width).unbind(0)) for width in set(widths)}
+    n = order + 1
+    return [memory[width][:n] for width in widths], [memory[width][n:] for width in widths]
+
+
+def _chain(f: list[Tensor], z: list[Tensor]) -> None:
+    """Make derivatives along the input, h' and h'', of those of the activation, in place."""
+    if len(z) > 2:
+        f[2].mul_(z[1]).mul_(z[1]).addcmul_(f[1], z[2])
+    if len(z) > 1:
+        f[1].mul_(z[1])
 
 
 class _NetworkJet(torch.autograd.Function):
@@ -107,18 +116,21 @@ class _NetworkJet(torch.autograd.Function):
         # Adjoints that nobody asks for stay None and cost nothing.
         ctx.set_materialize_grads(False)
         ctx.axis, ctx.order, ctx.activation, ctx.n_flat = axis, order, activation, len(flat)
-        first, *later = _layers(flat)
+        (first_weight, first_bias), *later = layers = _layers(flat)
+        steps = _after_activations(layers, axis, order)
         entered: list[list[Tensor]] = [[] for _ in later]
         if any(ctx.needs_input_grad):
             entered = [_streams(inputs, weight, order) for weight, _ in later]
         entered[-1] = found = entered[-1] or _streams(inputs, later[-1][0], order)
         for rows in _chunks(inputs):
-            z = _first(inputs[rows], axis, first, order)
-            for (weight, bias), into in zip(later, entered, strict=True):
-                value, *tangents = _activate(z, activation(z[0], order), order)
+            z = [torch.addmm(first_bias, inputs[rows], first_weight.T)]
+            for k, ((weights, bias), into) in enumerate(zip(steps, entered, strict=True)):
+                h = activation(z[0], order)
+                if k > 0:
+                    _chain(h, z)
                 out: Sequence[Tensor | None] = [stream[rows] for stream in into] or [None] * (order + 1)
-                z = [torch.addmm(bias, value, weight.T, out=out[0])]
-                z += [torch.mm(h, weight.T, out=o) for h, o in zip(tangents, out[1:], strict=True)]
+                z = [torch.addmm(bias, h[0], weights[0], out=out[0])]
+                z += [torch.mm(*each, out=o) for *each, o in zip(h[1:], weights[1:], out[1:], strict=True)]
         ctx.save_for_backward(inputs, *flat, *(stream for layer in entered[:-1] for stream in layer))
         return tuple(found)
 
@@ -158,13 +170,16 @@ def _streams(inputs: Tensor, weight: Tensor, order: int) -> list[Tensor]:
     return [inputs.new_empty(len(inputs), len(weight)) for _ in range(order + 1)]
 
 
-def _rows(inputs: Tensor) -> int:
-    return _ROWS * torch.float64.itemsize // inputs.element_size()
+def _size(inputs: Tensor) -> int:
+    """Rows of a chunk."""
+    if inputs.device.type == "cpu":
+        return _ROWS * torch.float64.itemsize // inputs.element_size()
+    # An accelerator is fast with many rows only.
+    return max(len(inputs), 1)
 
 
 def _chunks(inputs: Tensor) -> list[slice]:
-    # An accelerator is fast with many rows only.
-    size = _rows(inputs) if inputs.device.type == "cpu" else max(len(inputs), 1)
+    size = _size(inputs)
     return [slice(a, b) for a, b in pairwise([*range(0, len(inputs), size), len(inputs)])]
 
 
@@ -172,7 +187,8 @@ def _first(x: Tensor, axis: int, layer: Layer, order: int) -> list[Tensor]:
     """What enters the first activation: z, and z' of shape (1, out) the same for all rows; z'' vanishes and is left out."""
     weight, bias = layer
     z = [torch.addmm(bias, x, weight.T)]
-    return z if order == 0 else [*z, weight[None, :, axis]]
+    # Contiguous, because with strides the products are several times slower.
+    return z if order == 0 else [*z, weight[None, :, axis].contiguous()]
 
 
 def _activate(z: list[Tensor], f: list[Tensor], order: int) -> list[Tensor]:

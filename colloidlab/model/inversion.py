@@ -24,14 +24,18 @@ def entropy_of_energy(laws: Laws, ev: Mechanics, energy: Tensor, start: Tensor) 
     ----------
     laws : Laws
     ev : Mechanics
-        Its entropies are not used.
+        At the entropies of the start.
     energy, start : tensor, shape (n,)
         See `solve_entropy`.
     """
-    return solve_entropy(lambda S: thermodynamics(laws, S, ev.volume, ev.strain)[0], energy, start)
+    return solve_entropy(
+        lambda S: thermodynamics(laws, S, ev.volume, ev.strain)[0], energy, start, at_start=ev.thermo
+    )
 
 
-def solve_entropy(thermo_at: Callable[[Tensor], Thermo], energy: Tensor, start: Tensor) -> Tensor:
+def solve_entropy(
+    thermo_at: Callable[[Tensor], Thermo], energy: Tensor, start: Tensor, *, at_start: Thermo | None = None
+) -> Tensor:
     """S with U(S) = energy, shape (n,).
 
     U is increasing and convex in S, so that Newton's steps from above never pass the solution. Steps from below are those
@@ -42,17 +46,19 @@ def solve_entropy(thermo_at: Callable[[Tensor], Thermo], energy: Tensor, start: 
     ----------
     thermo_at : callable(S) -> Thermo
     energy, start : tensor, shape (n,)
+    at_start : Thermo, optional
+        Of `start`, where it is known.
     """
-    S = start
+    S, thermo = start, thermo_at(start) if at_start is None else at_start
     least = torch.finfo(energy.dtype).eps * _ULPS
     for n in range(_MOST):
-        thermo = thermo_at(S)
         missing = energy - thermo.U
         done = missing.abs() <= least * energy.abs().clamp_min(thermo.U.abs())
+        if settled("entropy of energy", n + 1, (done | ~torch.isfinite(S)).all()):
+            break
         step = missing / thermo.T
         up = torch.log1p(step * thermo.inv_c) / thermo.inv_c
         step = torch.where((missing > 0) & (thermo.inv_c > 0), up, step)
         S = torch.where(done, S, S + step)
-        if settled("entropy of energy", n + 1, (done | ~torch.isfinite(S)).all()):
-            break
+        thermo = thermo_at(S)
     return S

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -77,7 +78,7 @@ def silu(z: Tensor, order: int = 2, out: list[Tensor] | None = None) -> list[Ten
     h = z * s
     found = [h]
     if order > 0:
-        found.append((s + h).addcmul_(h, s, value=-1))  # s + h (1 - s)
+        found.append(torch.lerp(h, _one(s.dtype, s.device), s))  # h + s (1 - h)
     if order > 1:
         inner = (s + found[1]).addcmul_(h, s, value=-1)
         found.append(torch.addcmul(inner, inner, s, value=-1))  # (1 - s)(s (1 - h) + f')
@@ -92,11 +93,16 @@ def _silu_into(z: Tensor, order: int, out: list[Tensor]) -> list[Tensor]:
     torch.sigmoid(z, out=s)
     h = torch.mul(z, s, out=found[0])
     if order > 0:
-        torch.add(s, h, out=found[1]).addcmul_(h, s, value=-1)
+        torch.lerp(h, _one(s.dtype, s.device), s, out=found[1])
     if order > 1:
         torch.add(s, found[1], out=found[2]).addcmul_(h, s, value=-1)
         found[2].addcmul_(found[2], s, value=-1)
     return found
+
+
+@cache
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones((), dtype=dtype, device=device)
 
 
 def softplus(z: Tensor, order: int = 2, out: list[Tensor] | None = None) -> list[Tensor]:

@@ -50,10 +50,14 @@ class Pairs:
 
     def select(self, keep: Tensor) -> Pairs:
         """Only the pairs of a mask of shape (n_pairs,)."""
-        kind = None if self.kind is None else self.kind[keep]
-        wind = None if self.wind is None else self.wind[keep]
-        geometry = self.e[keep], self.r[keep], self.x[keep], self.h[keep]
-        return Pairs(self.i[keep], self.j[keep], *geometry, self.n, kind, wind)
+        # The mask is searched once, not for every array.
+        at = torch.nonzero(keep)[:, 0]
+        i, j, e, r, x, h = (
+            part.index_select(0, at) for part in (self.i, self.j, self.e, self.r, self.x, self.h)
+        )
+        kind = None if self.kind is None else self.kind.index_select(0, at)
+        wind = None if self.wind is None else self.wind.index_select(0, at)
+        return Pairs(i, j, e, r, x, h, self.n, kind, wind)
 
     # Both ends in one go: with some thousand pairs it is the number of operations that takes time.
 

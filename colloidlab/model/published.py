@@ -17,10 +17,11 @@ Hernandez, Win, O'Connor, Arratia, Trask, arXiv 2508.12569 (2025).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +54,9 @@ class Layers(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in pairwise(sizes))
         self.activation = activation
 
-    def weight(self, k: int) -> Tensor:
+    def used(self, k: int, weight: Tensor) -> Tensor:
         """Weights of layer k as they are used, shape (out, in)."""
-        return self.layers[k].get_parameter("weight")
+        return weight
 
     def forward(self, inputs: Tensor, axis: int) -> Jet:
         """Output with its derivatives along one input.
@@ -67,6 +68,11 @@ class Layers(nn.Module):
         """
         return Jet(*network_jet(inputs, axis, self.effective(), self.activation))
 
+    def value(self, inputs: Tensor) -> Tensor:
+        """A single output, shape (n,)."""
+        (value,) = network_jet(inputs, 0, self.effective(), self.activation, order=0)
+        return value[:, 0]
+
     def value_and_slope(self, inputs: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         """A single output and its derivative along one input, each of shape (n,)."""
         value, slope = network_jet(inputs, axis, self.effective(), self.activation, order=1)
@@ -74,7 +80,8 @@ class Layers(nn.Module):
 
     def effective(self) -> list[tuple[Tensor, Tensor]]:
         """Weights as they are used, and biases."""
-        return [(self.weight(k), layer.get_parameter("bias")) for k, layer in enumerate(self.layers)]
+        layers = cast(Iterable[nn.Linear], self.layers)
+        return [(self.used(k, layer.weight), layer.bias) for k, layer in enumerate(layers)]
 
 
 class ConvexLayers(Layers):
@@ -86,14 +93,14 @@ class ConvexLayers(Layers):
         super().__init__(sizes, softplus)
         self.register_buffer("signs", torch.tensor([1.0, -1.0], dtype=torch.float64))
 
-    def weight(self, k: int) -> Tensor:
+    def used(self, k: int, weight: Tensor) -> Tensor:
         """Not negative but in the first layer, where the sign is that of the input."""
-        plain = super().weight(k).abs()
-        return plain * self.signs if k == 0 else plain
+        return weight.abs() * self.signs if k == 0 else weight.abs()
 
 
-# Each derivative is another pass through a network: these are made when they are first asked for. No step of a rollout
-# asks for second derivatives, and whoever looks for the entropy of an energy not for the pressure.
+# Each pass through a network is made when what it gives is first asked for. No step of a rollout asks for second
+# derivatives of the kernel or for dP/dV; whoever has found the entropy of an energy has asked for nothing but the energy,
+# and the forces at the end of a step ask for the pressure alone.
 
 
 class _LateKernelValues(KernelValues):
@@ -108,26 +115,37 @@ class _LateKernelValues(KernelValues):
 
 
 class _LateThermo(Thermo):
-    _pressure: Callable[[], Tensor]
-    _stiffness: Callable[[], Tensor]
+    _network: Layers
+    _inputs: Tensor
 
-    def __init__(
-        self,
-        U: Tensor,
-        T: Tensor,
-        inv_c: Tensor,
-        pressure: Callable[[], Tensor],
-        stiffness: Callable[[], Tensor],
-    ) -> None:
-        self.__dict__.update(U=U, T=T, inv_c=inv_c, _pressure=pressure, _stiffness=stiffness)
+    def __init__(self, network: Layers, S: Tensor, V: Tensor) -> None:
+        self.__dict__.update(_network=network, _inputs=torch.stack([S, V], dim=1))
+
+    @cached_property
+    def _along_entropy(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self._network(self._inputs, 0).column()
+
+    @cached_property
+    def U(self) -> Tensor:  # type: ignore[override]
+        if "_along_entropy" in self.__dict__:
+            return self._along_entropy[0]
+        return self._network.value(self._inputs)
+
+    @cached_property
+    def T(self) -> Tensor:  # type: ignore[override]
+        return self._along_entropy[1]
+
+    @cached_property
+    def inv_c(self) -> Tensor:  # type: ignore[override]
+        return self._along_entropy[2] / self.T
 
     @cached_property
     def P(self) -> Tensor:  # type: ignore[override]
-        return self._pressure()
+        return -self._network.value_and_slope(self._inputs, 1)[1]
 
     @cached_property
     def P_V(self) -> Tensor:  # type: ignore[override]
-        return self._stiffness()
+        return -self._network(self._inputs, 1).column()[2]
 
 
 class PublishedKernel(nn.Module):
@@ -140,7 +158,7 @@ class PublishedKernel(nn.Module):
     def at_zero(self) -> Tensor:
         """W(0), the share of a particle in its own density."""
         zero = next(self.parameters()).new_zeros((1, 1))
-        return self.network(zero, 0).value[0, 0].exp()
+        return self.network.value(zero)[0].exp()
 
     def forward(self, x: Tensor) -> KernelValues:
         n, dn = self.network.value_and_slope(x[:, None], 0)
@@ -160,15 +178,7 @@ class ConvexEnergy(nn.Module):
         self.network = ConvexLayers([2, *hidden, 1])
 
     def forward(self, S: Tensor, V: Tensor) -> Thermo:
-        inputs = torch.stack([S, V], dim=1)
-        U, T, T_S = self.network(inputs, 0).column()
-        return _LateThermo(
-            U,
-            T,
-            T_S / T,
-            lambda: -self.network.value_and_slope(inputs, 1)[1],
-            lambda: -self.network(inputs, 1).column()[2],
-        )
+        return _LateThermo(self.network, S, V)
 
     def entropy(self, T: Tensor, V: Tensor) -> Tensor:
         """S at which the temperature is T, by bisection: T rises with S, but between bounds.

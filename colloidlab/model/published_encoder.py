@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from colloidlab.errors import InputError
-from colloidlab.model.chunks import network_jet
 from colloidlab.model.jets import silu
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.published import Layers, read_weights
@@ -43,8 +42,7 @@ class PublishedEncoder(nn.Module):
         """Entropy, shape (n,), from velocities of shape (n, D)."""
         u = v[pairs.i] - v[pairs.j]
         inputs = torch.cat([pairs.x.repeat(2)[:, None], torch.cat([u, -u])], dim=1)
-        (found,) = network_jet(inputs, 0, self.network.effective(), self.network.activation, order=0)
-        at_i, at_j = found[:, 0].view(2, -1)
+        at_i, at_j = self.network.value(inputs).view(2, -1)
         return _mean(at_i, pairs.i, pairs.n) + _mean(at_j, pairs.j, pairs.n)
 
 

@@ -1,4 +1,5 @@
-"""Exact laws of equilibrium at fixed positions, for every form of the laws; small heat capacities make the k_B terms count.
+"""Exact laws of equilibrium at fixed positions, for every form of the laws, of one species and of two; heat capacities are
+small, so that the k_B terms count, and change with the energy.
 
 There the dissipative step has the density exp(S/k_B) prod 1/T_i in velocities and energies of the particles, for every
 energy, the shear of a solid included. So with theta = (1 - k_B/c)/T, for every pair and between all particles,
@@ -15,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 from law_configuration import Configuration
-from random_laws import fluid
+from random_laws import fluid, mixture
 
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.shear import PowerLawShear
+from colloidlab.model.species import count_species, pair_kind
 from colloidlab.model.strain import Reference, measure_strain
 from colloidlab.model.tabulated import Ranges, tabulate
 from colloidlab.rollout.integrators.dissipation import dissipate, parts_needed
@@ -35,12 +37,22 @@ def conducting(**parts: Any) -> Laws:
     return laws
 
 
+def conducting_mixture() -> Laws:
+    """The same of two species."""
+    laws = mixture(3)
+    for part in laws.amplitudes.parts:
+        part.C[0] += 3.0
+    return laws
+
+
 LAWS: dict[str, Callable[[], Laws]] = {
     "fluid": conducting,
     "solid": lambda: conducting(shear=PowerLawShear([5.0, 4.0], [3.0, float("inf")])),
+    "mixture": conducting_mixture,
     "tables": lambda: tabulate(conducting(), Ranges((-9, 9), (0.1, 1.1), (0.1, 200)), points=60),
 }
 CASES = [(name, 2, torch.float64) for name in LAWS] + [
+    ("fluid", 3, torch.float64),
     ("solid", 3, torch.float64),
     ("solid", 2, torch.float32),
 ]
@@ -56,7 +68,10 @@ def side_by_side(conf: Configuration, count: int) -> brackets.Evaluation:
     def tile(values: torch.Tensor) -> torch.Tensor:
         return values.repeat(count, *[1] * (values.dim() - 1))
 
-    pairs = pair_geometry(tile(r), repeat(conf.index), conf.laws.cutoff, tile(conf.scale), conf.box)
+    kind = None
+    if conf.species is not None:
+        kind = pair_kind(*conf.species[conf.index], int(conf.species.max()) + 1).repeat(count)
+    pairs = pair_geometry(tile(r), repeat(conf.index), conf.laws.cutoff, tile(conf.scale), conf.box, kind)
     strain = None
     if conf.reference is not None:
         old = conf.reference
@@ -77,7 +92,8 @@ def at_one_temperature(conf: Configuration, ev: brackets.Evaluation) -> torch.Te
 
 @pytest.mark.parametrize(("name", "dim", "dtype"), CASES)
 def test_velocities_and_temperatures_have_their_equilibrium(name: str, dim: int, dtype: torch.dtype) -> None:
-    conf = Configuration(LAWS[name](), dim, periodic=False, seed=4).to(dtype)
+    exact = LAWS[name]()
+    conf = Configuration(exact, dim, periodic=False, n_species=count_species(exact), seed=4).to(dtype)
     laws, n = conf.laws, conf.n
     generator = torch.Generator().manual_seed(7)
     pair_law, without, thetas = (np.zeros((COPIES, k)) for k in (1, 1, n))
