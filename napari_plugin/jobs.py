@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QThread, Signal
+from qtpy.QtCore import QObject, QThread, Signal
 
 from colloidlab.progress import Monitor
 
@@ -87,3 +88,45 @@ class Job(QThread):
         if label != before or now - when > _LEAST_PAUSE_S or (total and done >= total):
             self._last = (label, now)
             self.progressed.emit(label, done, total)
+
+
+_ENDINGS: set[_Ending] = set()
+
+
+class _Ending:
+    """Calls something once, when a widget is gone."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+
+    def __call__(self, *told: Any) -> None:
+        _ENDINGS.discard(self)
+        self._action()
+
+
+def when_gone(widget: QObject, action: Callable[[], None]) -> None:
+    """Call `action` when a widget is destroyed, by Qt or by Python's garbage collector.
+
+    It is held here until then. Held by its connection alone it would be garbage together with the widget, and the
+    collector empties functions before the widget says that it is gone: calling one ends the program.
+
+    Parameters
+    ----------
+    widget : QObject
+    action : callable
+        It must not hold the widget, which would then never be collected.
+    """
+    ending = _Ending(action)
+    _ENDINGS.add(ending)
+    widget.destroyed.connect(ending)
+
+
+def stop_with(widget: QObject, job: Job) -> None:
+    """Stop a job when a widget is gone."""
+    reference = weakref.ref(job)  # what it works on is let go when it has ended
+
+    def stop() -> None:
+        if (alive := reference()) is not None:
+            alive.stop()
+
+    when_gone(widget, stop)
