@@ -90,25 +90,23 @@ class Job(QThread):
             self.progressed.emit(label, done, total)
 
 
-_ENDINGS: set[_Ending] = set()
-
-
 class _Ending:
-    """Calls something once, when a widget is gone."""
+    """Calls something once."""
 
     def __init__(self, action: Callable[[], None]) -> None:
-        self._action = action
+        self._action: Callable[[], None] | None = action
 
     def __call__(self, *told: Any) -> None:
-        _ENDINGS.discard(self)
-        self._action()
+        action, self._action = self._action, None
+        if action is not None:
+            action()
 
 
 def when_gone(widget: QObject, action: Callable[[], None]) -> None:
-    """Call `action` when a widget is destroyed, by Qt or by Python's garbage collector.
+    """Call `action` when a widget is gone, whether Qt destroys it or Python's garbage collector takes it.
 
-    It is held here until then. Held by its connection alone it would be garbage together with the widget, and the
-    collector empties functions before the widget says that it is gone: calling one ends the program.
+    Of what the collector takes, `destroyed` comes too late, or never: what hangs on the connection alone has then been
+    emptied, and calling an emptied function ends the program. A finalizer holds it until then, and comes first.
 
     Parameters
     ----------
@@ -117,7 +115,7 @@ def when_gone(widget: QObject, action: Callable[[], None]) -> None:
         It must not hold the widget, which would then never be collected.
     """
     ending = _Ending(action)
-    _ENDINGS.add(ending)
+    weakref.finalize(widget, ending).atexit = False
     widget.destroyed.connect(ending)
 
 
