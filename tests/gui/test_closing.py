@@ -12,9 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _SCRIPT = """
 import gc
-from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication, QWidget
-from napari_plugin.analyse import Analyse
 from napari_plugin.jobs import Job, stop_with, when_gone
 
 app = QApplication([])
@@ -23,6 +21,8 @@ print("still here")
 """
 
 _CLOSED = """
+from napari.components import ViewerModel
+from napari_plugin.analyse import Analyse
 for _ in range(2):
     window = Analyse(ViewerModel())
     window.show()
