@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidg
 
 from colloidlab.errors import ColloidlabError
 from colloidlab.progress import Monitor
-from napari_plugin.jobs import Job, Outcome
+from napari_plugin.jobs import Job, Outcome, stop_with
 
 
 class JobBar(QWidget):
@@ -58,7 +58,7 @@ class JobBar(QWidget):
         """Work in a thread; `end` is called with the outcome, in the thread of the window."""
         job = Job(work)
         register(self._viewer.window, job, title)
-        self.destroyed.connect(job.stop)
+        stop_with(self, job)
         self._job, self._at_end = job, end
         job.progressed.connect(self._progress)
         job.told.connect(self.told)

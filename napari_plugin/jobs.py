@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QThread, Signal
+from qtpy.QtCore import QObject, QThread, Signal
 
 from colloidlab.progress import Monitor
 
@@ -87,3 +88,43 @@ class Job(QThread):
         if label != before or now - when > _LEAST_PAUSE_S or (total and done >= total):
             self._last = (label, now)
             self.progressed.emit(label, done, total)
+
+
+class _Ending:
+    """Calls something once."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action: Callable[[], None] | None = action
+
+    def __call__(self, *told: Any) -> None:
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+
+
+def when_gone(widget: QObject, action: Callable[[], None]) -> None:
+    """Call `action` when a widget is gone, whether Qt destroys it or Python's garbage collector takes it.
+
+    Of what the collector takes, `destroyed` comes too late, or never: what hangs on the connection alone has then been
+    emptied, and calling an emptied function ends the program. A finalizer holds it until then, and comes first.
+
+    Parameters
+    ----------
+    widget : QObject
+    action : callable
+        It must not hold the widget, which would then never be collected.
+    """
+    ending = _Ending(action)
+    weakref.finalize(widget, ending).atexit = False
+    widget.destroyed.connect(ending)
+
+
+def stop_with(widget: QObject, job: Job) -> None:
+    """Stop a job when a widget is gone."""
+    reference = weakref.ref(job)  # what it works on is let go when it has ended
+
+    def stop() -> None:
+        if (alive := reference()) is not None:
+            alive.stop()
+
+    when_gone(widget, stop)

@@ -21,5 +21,6 @@ def text_label() -> QLabel:
 def say(label: QLabel, words: str, style: str = "") -> None:
     """Put words into a label; it is hidden where there are none."""
     label.setText(words)
-    label.setStyleSheet(style)
+    if label.styleSheet() != style:
+        label.setStyleSheet(style)  # Qt works out a style anew even where nothing has changed
     label.setVisible(bool(words))

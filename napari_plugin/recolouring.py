@@ -47,7 +47,7 @@ class Look:
 def choices(shown: ShownRun) -> list[Choice]:
     """Everything by which a run can be coloured, by `group`."""
     found = [Choice(column) for column in colourable(shown.scene.table)]
-    rollout = shown.rollout()
+    rollout = shown.rollout
     if rollout is not None:
         found += [Choice(c, ROLLOUT) for c in colourable(rollout) if c not in _NO_QUANTITY]
     return sorted(found, key=group)
@@ -76,7 +76,7 @@ def is_doubtful(shown: ShownRun, choice: Choice) -> bool:
 
 def table_of(shown: ShownRun, choice: Choice) -> pd.DataFrame:
     """The table that has the column of a choice."""
-    rollout = shown.rollout() if choice.source == ROLLOUT else None
+    rollout = shown.rollout if choice.source == ROLLOUT else None
     return shown.scene.table if rollout is None else rollout
 
 

@@ -133,7 +133,7 @@ class RepairTracks(QWidget):
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             listen.to(emitter, self._refresh_soon)
         listen.to(viewer.layers.selection.events.active, self._refresh_soon)
-        listen.to(viewer.dims.events.point, self._tell)
+        listen.to(viewer.dims.events.point, self._follow_slider)
         listen.to_clicks(on_click(self._click))
         self.refresh()
         super().showEvent(event)
@@ -186,8 +186,14 @@ class RepairTracks(QWidget):
             return
         say(self.about, f"<b>{Path(shown.path).name}</b>")
         say(self.how, _HOW)
-        say(self.selection, _selection(mine, current_frame(self._viewer, shown.scene.n_space)))
+        self._follow_slider()
         say(self.cost, _cost(shown.path, len(mine.changes)))
+
+    def _follow_slider(self, event: Any = None) -> None:
+        """Say where a track would be cut; at every step of the slider, so that nothing is read from the run here."""
+        if self.corrections is not None and self.shown is not None:
+            frame = current_frame(self._viewer, self.shown.scene.n_space)
+            say(self.selection, _selection(self.corrections, frame))
 
     def _mark(self, layer: Any = None) -> None:
         """Ring the selected particles, in all frames, so that they are seen among the others; and say who they are."""

@@ -42,7 +42,7 @@ def missing_stages(shown: ShownRun) -> str:
         sentences.append(
             f"No temperature and entropy: {refused}" if refused else "Not fitted: no temperature and entropy."
         )
-    elif shown.rollout() is None:
+    elif shown.rollout is None:
         sentences.append("Not simulated: no rollout.")
     return " ".join(sentences)
 

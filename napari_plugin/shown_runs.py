@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -37,8 +38,12 @@ class ShownRun:
         marks = self.of("events")
         return marks[0].features if marks else None
 
+    @cached_property
     def rollout(self) -> pd.DataFrame | None:
-        """The rollout with the future behind it, as `rollouts.Rollout.table`; None where there is none."""
+        """The rollout with the future behind it, as `rollouts.Rollout.table`; None where there is none.
+
+        Put together once: the window "Explore" looks at it in every frame of the slider.
+        """
         shown = self.rollout_layer()
         if shown is None:
             return None

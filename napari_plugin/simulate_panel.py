@@ -17,7 +17,7 @@ from colloidlab.report.results import Results
 from colloidlab.report.words import calibration_of_predictions, number, rearrangement_verdict, sentence
 from colloidlab.rollout.boundary import check_start
 from colloidlab.run import UNFINISHED, Run
-from napari_plugin.jobs import Job, Outcome
+from napari_plugin.jobs import Job, Outcome, stop_with
 from napari_plugin.labels import BAD, say, text_label
 from napari_plugin.layers import member_layers
 from napari_plugin.live_rollout import LiveRollout
@@ -218,7 +218,7 @@ class SimulatePanel(QWidget):
             run = self._run
             job = Job(lambda monitor: (value, member_layers(run, value - 1)))
             job.ended.connect(self._show_member)
-            self.destroyed.connect(job.stop)
+            stop_with(self, job)
             job.begin()
 
     def _show_member(self, outcome: Outcome) -> None:

@@ -15,7 +15,7 @@ from colloidlab.errors import ColloidlabError
 from napari_plugin.appearance import follow
 from napari_plugin.form import Form
 from napari_plugin.histograms import Histograms
-from napari_plugin.jobs import Job, Outcome
+from napari_plugin.jobs import Job, Outcome, when_gone
 from napari_plugin.latest import Latest
 from napari_plugin.layers import video_layers
 from napari_plugin.places import Places
@@ -96,7 +96,7 @@ class TrackPanel(QWidget):
         places.changed.connect(self.refresh)
         viewer.dims.events.current_step.connect(self.refresh)
         self._latest.progressed.connect(self._tell_progress)
-        self.destroyed.connect(partial(_end, self._latest.running, self._session))
+        when_gone(self, partial(_end, self._latest.running, self._session))
 
     def _arrange(self) -> None:
         column = QVBoxLayout(self)

@@ -17,6 +17,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QLineEdit
 
 from colloidlab.run import Run
+from napari_plugin import shown_runs
 from napari_plugin.colour_form import COLOUR_MAPS
 from napari_plugin.event_list import FILTERS, IN_FRAME, IN_PLOT, OF_SELECTED
 from napari_plugin.explore import Explore
@@ -322,3 +323,22 @@ def test_it_says_what_to_open_and_follows_the_selected_layers_run(
     assert "entropy, not identified (k_B)" in shown and "ψ6" not in shown
     viewer.layers.clear()
     qtbot.waitUntil(lambda: widget.note.isVisible(), timeout=2000)
+
+
+def test_a_step_of_the_slider_does_not_put_the_rollout_together_anew(
+    viewer: Any, qtbot: QtBot, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = explore(viewer, qtbot, run)
+    box = widget.colours.quantity
+    box.setCurrentIndex([box.itemText(k).startswith("rollout: ") for k in range(box.count())].index(True))
+    box.activated.emit(box.currentIndex())
+    shown = widget.shown
+    assert shown is not None and shown.rollout is not None
+    made: list[object] = []
+    monkeypatch.setattr(shown_runs.pd, "concat", lambda *args, **more: made.append(args))
+    frame = int(shown.rollout["frame"].iloc[-1])
+    viewer.dims.set_point(0, frame)
+    assert not made and widget.values.text().startswith(f"<b>frame {frame}")
+    assert "The rollout is in frames" not in widget.values.text()
+    viewer.dims.set_point(0, 0)
+    assert "The rollout is in frames" in widget.values.text() and not made

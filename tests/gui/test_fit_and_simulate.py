@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from matplotlib.text import Text
 from napari.utils.theme import get_theme
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from recordings import inertial
+from recordings import SIGMA_PX, inertial
 from report_fixture import Layer, make_run
 
 from colloidlab.config import Config
@@ -39,7 +40,7 @@ QUICK = Config.model_validate(
         "simulate": {"ensemble": 2, "forecast_starts": 1},
     }
 )
-N_FRAMES, START = 48, 8
+N_FRAMES = 48
 WAIT_MS = 300_000
 """A fit takes 20 s on a quiet core."""
 
@@ -105,6 +106,19 @@ def assert_shows_member(layer: Any, run: Run, member: int) -> None:
     p = np.searchsorted(np.asarray(group["particle"]), layer.features["particle"].to_numpy(dtype=int))
     np.testing.assert_array_equal(layer.data[:, :0:-1], positions[k, p])
     assert len(layer.data) == np.isfinite(positions[..., 0]).sum() == len(set(zip(k, p, strict=True)))
+
+
+def positions_in(layer: Any) -> pd.DataFrame:
+    """frame, y, x, particle of a Points layer."""
+    table = pd.DataFrame(layer.data, columns=["frame", "y", "x"])
+    return table.assign(particle=layer.features["particle"].to_numpy())
+
+
+def mean_squared(table: pd.DataFrame, longest: int) -> np.ndarray:
+    """Mean squared displacement over 1, 2, ... frames, of all pairs."""
+    wide = [table.pivot(index="frame", columns="particle", values=axis).to_numpy() for axis in ("x", "y")]
+    r = np.stack(wide, axis=-1)
+    return np.array([np.nanmean(((r[k:] - r[:-k]) ** 2).sum(axis=-1)) for k in range(1, longest + 1)])
 
 
 # ---- what a run folder holds ----------------------------------------------------------------
@@ -288,9 +302,11 @@ def test_fit_stopped_and_gone_on_then_simulate_to_its_end(
             grown.append(seen.assign(particle=layer.features["particle"].to_numpy()))
         return not window.buttons["Cancel"].isEnabled()
 
-    viewer.dims.set_point(0, START)
+    # The first frame that the fit has not seen, so that the rollout is judged.
+    start = run.facts("fit")["test"][0]
+    viewer.dims.set_point(0, start)
     press(qtbot, simulate.from_current)
-    assert window.form.config.simulate.from_frame == START
+    assert window.form.config.simulate.from_frame == start and "has seen" not in simulate.start.text()
     click(qtbot, window, "Simulate")
     qtbot.waitUntil(watched_to_the_end, timeout=WAIT_MS)
     assert window.message.text() == "Simulate is done." and simulate.live.layer is None
@@ -299,26 +315,40 @@ def test_fit_stopped_and_gone_on_then_simulate_to_its_end(
     group = zarr.open_group(folder / "rollout.zarr", mode="r")
     positions, particles = np.asarray(group["positions"]), np.asarray(group["particle"])
     last = grown[-1]
-    at = last["frame"].astype(int) - START, np.searchsorted(particles, last["particle"])
+    at = last["frame"].astype(int) - start, np.searchsorted(particles, last["particle"])
     np.testing.assert_array_equal(last[["x", "y"]], positions[0][at])
 
     rollout = of_kind(window, "rollout")
     assert rollout.visible and of_kind(window, "particles").visible
     assert_shows_member(rollout, run, 0)
+    members = [positions_in(rollout)]
     qtbot.keyClick(simulate.member, Qt.Key.Key_Up)
     qtbot.waitUntil(lambda: of_kind(window, "rollout").name.startswith("rollout 2 of 2"), timeout=WAIT_MS)
     assert_shows_member(of_kind(window, "rollout"), run, 1)
+    members.append(positions_in(of_kind(window, "rollout")))
     # One slider: in its frame both show the frame.
     press(qtbot, simulate.to_first)
-    assert viewer.dims.point[0] == START
+    assert viewer.dims.point[0] == start
     for kind in ("rollout", "particles"):
         layer = of_kind(window, kind)
-        here = layer.data[layer.data[:, 0] == START][5]
+        here = layer.data[layer.data[:, 0] == start][5]
         seen = layer.get_value(layer.data_to_world(here), world=True)
         np.testing.assert_array_equal(layer.data[seen], here)
     comparison = run.read_table("comparison")
     g = comparison[(comparison["quantity"] == "g_r") & (comparison["series"] == "rollout")]
     np.testing.assert_array_equal(lines(simulate.statistics, 0)[1], g["y"])
-    # It began in a frame that the fit has seen: nothing of it counts as an error.
-    assert "rollout_g_r_error" not in run.summary and run.summary["rollout_unjudged"]
-    assert "relative error" not in simulate.statistics.figure.axes[0].get_title(loc="left")
+    # The error in the title is that between what the layers show.
+    simulated = of_kind(window, "rollout").features.query("simulated > 0")["particle"].unique()
+    true = positions_in(of_kind(window, "particles"))
+    true = true[true["frame"].isin(members[0]["frame"].unique())]
+    shown = [table[table["particle"].isin(simulated)] for table in (true, *members)]
+    experiment, rolled = lines(simulate.statistics, 1)
+    found = [mean_squared(table, len(experiment)) for table in shown]
+    np.testing.assert_allclose(experiment, found[0], rtol=1e-9)
+    # Those of the rollout are told with a localisation error, as a camera would have seen them.
+    np.testing.assert_allclose(rolled, np.mean(found[1:], axis=0) + 4 * SIGMA_PX**2, rtol=0.05)
+    error = np.sqrt(np.sum((experiment - rolled) ** 2) / np.sum(experiment**2))
+    title = simulate.statistics.figure.axes[1].get_title(loc="left")
+    told = re.match(r"MSD: relative error ([\d.]+) %", title)
+    assert told is not None and float(told[1]) == pytest.approx(100 * error, rel=0.01), (title, error)
+    assert not run.summary.get("rollout_unjudged")

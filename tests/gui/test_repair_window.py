@@ -17,6 +17,7 @@ from qtpy.QtCore import Qt
 
 from colloidlab.errors import InputError, UsageError
 from colloidlab.run import STAGES, Run
+from napari_plugin import repair_window
 from napari_plugin.corrections import Corrections, show_in_tracks
 from napari_plugin.layers import run_layers
 from napari_plugin.repair_window import RepairTracks
@@ -219,3 +220,24 @@ def test_positions_of_three_dimensions_are_found_and_tracks_follow(run: Run) -> 
     assert not (lines.data[:, 0] == 144).any()
     show_in_tracks(lines, layer)
     assert sorted(lines.data[lines.data[:, 0] == 144, 1]) == [*range(4, 30)] and lines.data.shape[1] == 5
+
+
+def test_a_step_of_the_slider_reads_nothing_from_the_run(
+    qtbot: QtBot, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = ViewerModel()
+    widget = RepairTracks(viewer)
+    qtbot.addWidget(widget)
+    widget.show()
+    show_run(viewer, layers_of(run))
+    qtbot.waitUntil(lambda: widget.corrections is not None, timeout=WAIT_MS)
+    layer = viewer.layers["particles"]
+    layer.selected_data = {row(layer, ONE, 10)}
+    read: list[object] = []
+    monkeypatch.setattr(repair_window, "Run", lambda path: read.append(path) or run)
+    for frame in (12, 13, 14):
+        viewer.dims.set_point(0, frame)
+        assert widget.selection.text().endswith(f"Split here would cut before frame {frame}.")
+    assert not read
+    qtbot.mouseClick(widget.buttons["Split here"], Qt.MouseButton.LeftButton)
+    assert read and widget.cost.text().startswith("1 change is not saved. Saving removes")
