@@ -183,7 +183,9 @@ class _Simulation:
                     pairs, Moment(step, part, attempt), self._gas.n_dims, torch.float64
                 )
 
-            done = conserving.step(self._state, self._laws, self._there, self._around, 1.0 / self._steps, draw)
+            done = conserving.step(
+                self._state, self._laws, self._there, self._around, 1.0 / self._steps, draw
+            )
             self._state, self._there = done.state, done.mechanics
             self._taken += 1
 
