@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QTableView,
     QVBoxLayout,
@@ -48,17 +47,18 @@ class EventTable(QAbstractTableModel):
     def __init__(self, events: pd.DataFrame, calibration: Calibration) -> None:
         super().__init__()
         self.events = events.reset_index(drop=True)
-        self._columns = _columns(self.events, calibration)
-        self._tips = [_meaning(name) for name in self._columns]
+        columns = _columns(self.events, calibration)
+        self._headings, self._cells = list(columns), list(columns.values())
+        self._tips = [_meaning(name) for name in self._headings]
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self.events)
 
     def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._columns)
+        return 0 if parent.isValid() else len(self._headings)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        text, order = list(self._columns.values())[index.column()]
+        text, order = self._cells[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return text[index.row()]
         if role == _SORT:
@@ -71,7 +71,7 @@ class EventTable(QAbstractTableModel):
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return list(self._columns)[section]
+            return self._headings[section]
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
             return self._tips[section]
         return None
@@ -145,6 +145,8 @@ class EventList(QWidget):
             self._proxy.setSourceModel(self._model)
             self._proxy.want(np.ones(len(table), dtype=bool))
             self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+            # Once, for all events: fitting columns to what a filter lets through would cost at every step of the slider.
+            self.view.resizeColumnsToContents()
         self.note.setText(note)
         self.note.setVisible(bool(note))
         for widget in (self.view, self.filter, self.count, self.plot_four):
@@ -233,6 +235,5 @@ def _view(model: QSortFilterProxyModel) -> QTableView:
         rows.hide()
         rows.setDefaultSectionSize(22)
     if (columns := view.horizontalHeader()) is not None:
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         columns.setStretchLastSection(True)
     return view
