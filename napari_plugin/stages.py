@@ -175,7 +175,7 @@ def other_recording(source: Path, folder: Path) -> str:
         return ""
     if same or not written.name:
         return ""
-    return f"{folder.name} holds the results of {written}, which would be lost; choose another run folder for this recording"
+    return f"{folder} holds the results of {written}, which would be lost; choose another run folder for this recording"
 
 
 def flag(name: str, value: Any) -> list[str]:

@@ -225,6 +225,7 @@ def test_a_run_without_images_has_a_strip_of_its_own(
         kinds = ("preview", "particles")
         show_run(viewer, [x for x in layers if x[1]["metadata"][NAMESPACE]["kind"] in kinds])
     strip = attach_strip(viewer)
+    assert strip is not None
     plane, _, deep = viewer.layers[-3:]
     qtbot.waitUntil(lambda: strip.isVisible() and strip.width() > 100, timeout=WAIT_MS)
     viewer.layers.selection.active = deep
