@@ -38,7 +38,7 @@ from napari_plugin.panels import Panels
 from napari_plugin.places import Places, is_there, place_of
 from napari_plugin.scene import LayerData
 from napari_plugin.showing import show_run, shows_run
-from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result
+from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result, other_recording
 from napari_plugin.track_panel import TrackPanel
 
 _FILES = "Options (*.toml)"
@@ -118,8 +118,11 @@ class Analyse(QWidget):
 
     def _refresh(self) -> None:
         """Say what is wrong, and let those buttons be pressed that can do something."""
-        self.problem.setText(self.form.problem)
-        self.problem.setVisible(bool(self.form.problem))
+        source, folder = self.places.paths()
+        self._taken = other_recording(source, folder) if source and folder else ""
+        problem = self.form.problem or self._taken
+        self.problem.setText(problem)
+        self.problem.setVisible(bool(problem))
         for stage in STAGES:
             why = self._why_not(stage)
             button = self.buttons[stage.title]
@@ -137,6 +140,8 @@ class Analyse(QWidget):
             return "Choose a recording"
         if folder is None:
             return "Choose a run folder"
+        if stage.takes_recording and self._taken:
+            return self._taken
         if stage.needs and not is_there(folder / stage.needs):
             return f"Press {stage.after} first"
         return ""

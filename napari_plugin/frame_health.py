@@ -38,6 +38,8 @@ class FrameHealth:
         Why a frame is not "ok".
     first : int
         Frame of the first code; of a run whose recording is not there, that at which its layers begin.
+    n_space : int
+        Dimensions of its positions, which say what slider counts its frames.
     """
 
     name: str
@@ -45,12 +47,13 @@ class FrameHealth:
     codes: Codes
     reasons: dict[int, str]
     first: int = 0
+    n_space: int = 2
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, FrameHealth)
-            and (self.name, self.tracked, self.reasons, self.first)
-            == (other.name, other.tracked, other.reasons, other.first)
+            and (self.name, self.tracked, self.reasons, self.first, self.n_space)
+            == (other.name, other.tracked, other.reasons, other.first, other.n_space)
             and np.array_equal(self.codes, other.codes)
         )
 
@@ -116,7 +119,10 @@ class FrameHealth:
 
 
 def health_of(viewer: Any) -> FrameHealth | None:
-    """Health of the recording that the active layer shows or was made from, else of the uppermost one."""
+    """Health of the recording that the active layer shows or was made from; of the uppermost one where it is not ours.
+
+    None where nothing is known of that recording: another's would mislead.
+    """
     known = [layer for layer in viewer.layers if "health" in layer.metadata.get(NAMESPACE, {})]
     if not known:
         return None
@@ -126,6 +132,8 @@ def health_of(viewer: Any) -> FrameHealth | None:
         about = layer.metadata[NAMESPACE]
         if layer is active or any(ours.get(key, "") == about.get(key) for key in ("run", "path")):
             return _read(layer, viewer)
+    if "run" in ours or "path" in ours:
+        return None
     visible = [layer for layer in known if layer.visible]
     return _read((visible or known)[-1], viewer)
 
@@ -134,7 +142,8 @@ def _read(layer: Any, viewer: Any) -> FrameHealth:
     about = layer.metadata[NAMESPACE]
     tracked = "run" in about
     seen = getattr(layer.data, "seen", None)
-    first, last = slider_ends(viewer) if seen is None else (0, len(seen) - 1)
+    n_space = int(layer.ndim) - 1
+    first, last = slider_ends(viewer, n_space) if seen is None else (0, len(seen) - 1)
     codes = np.zeros(last - first + 1, np.int8)
     if tracked:
         begin, stop = about.get("frames", (first, last + 1))
@@ -145,4 +154,4 @@ def _read(layer: Any, viewer: Any) -> FrameHealth:
     listed = {k: found for k, found in dict(about["health"]).items() if first <= k <= last}
     for k, (status, _) in listed.items():
         codes[k - first] = STATES.index(status) if status in STATES else _OK
-    return FrameHealth(layer.name, tracked, codes, {k: why for k, (_, why) in listed.items()}, first)
+    return FrameHealth(layer.name, tracked, codes, {k: why for k, (_, why) in listed.items()}, first, n_space)

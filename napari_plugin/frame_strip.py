@@ -121,7 +121,7 @@ class FrameStrip(QWidget):
         painter = QPainter(self)
         image = QImage(row.tobytes(), n, 1, 4 * n, QImage.Format.Format_ARGB32)
         painter.drawImage(QRect(round(left), _MARGIN, n, _HEIGHT), image)
-        here = self.place_of(current_frame(viewer))
+        here = self.place_of(current_frame(viewer, self._n_space))
         painter.fillRect(here - 1, 0, 3, self.height(), QColor(_AROUND))
         painter.fillRect(here, 0, 1, self.height(), QColor(_HERE))
         if self.health.n_spoilt:
@@ -139,7 +139,7 @@ class FrameStrip(QWidget):
     def mousePressEvent(self, event: Any) -> None:
         viewer = self._viewer()
         if self.health is not None and viewer is not None and event.button() == Qt.MouseButton.LeftButton:
-            go_to_frame(viewer, self.frame_at(event.position().toPoint().x()))
+            go_to_frame(viewer, self.frame_at(event.position().toPoint().x()), self._n_space)
 
     def _repaint(self, event: Any = None) -> None:
         self.update()
@@ -149,17 +149,21 @@ class FrameStrip(QWidget):
         return f"{self.health.n_spoilt} lost"
 
     @property
+    def _n_space(self) -> int:
+        return 2 if self.health is None else self.health.n_space
+
+    @property
     def _ends(self) -> tuple[int, int]:
         """First and last frame of the slider, not the same."""
         viewer = self._viewer()
-        first, last = (0, 1) if viewer is None else slider_ends(viewer)
+        first, last = (0, 1) if viewer is None else slider_ends(viewer, self._n_space)
         return first, max(first + 1, last)
 
     def _extent(self) -> tuple[float, float]:
         """Where the first frame lies, and how far from it the last one: as the middle of the slider's handle."""
         viewer = self._viewer()
         assert viewer is not None
-        slider = self._dims.slider_widgets[frame_axis(viewer)].slider
+        slider = self._dims.slider_widgets[frame_axis(viewer, self._n_space)].slider
         option, kind = QStyleOptionSlider(), QStyle.ComplexControl.CC_ScrollBar
         slider.initStyleOption(option)
         groove, handle = (

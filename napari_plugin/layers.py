@@ -75,8 +75,11 @@ def run_layers(run: Run, member: int = 0) -> list[LayerData]:
     """
     recording, note = open_source(run)
     scene = set_scene(run, recording.shape[1:] if recording else None, recording.shape[0] if recording else 0)
-    below = [_background(run, scene, recording, note)]
-    return [layer for layer in [*below, *_layers(run, scene, member)] if layer is not None]
+    more: dict[str, Any] = {"note": note, "frames": recorded_frames(run)}
+    below = _background(run, scene, recording, more)
+    # What is known of the frames goes with the lowest layer; a table of positions has no images.
+    known = {} if below is not None else {"health": recorded_health(run), **more}
+    return [layer for layer in [below, *_layers(run, scene, member, known)] if layer is not None]
 
 
 def member_layers(run: Run, member: int) -> list[LayerData]:
@@ -93,7 +96,7 @@ def member_layers(run: Run, member: int) -> list[LayerData]:
     return rollout_layers(set_scene(run, table=table[columns]), rollout)
 
 
-def _layers(run: Run, scene: Scene, member: int) -> list[LayerData | None]:
+def _layers(run: Run, scene: Scene, member: int, known: dict[str, Any]) -> list[LayerData | None]:
     found = [describe(c) for c in drawn.SHOWN if c in scene.table and scene.table[c].notna().any()]
     first = next((q for q in found if scene.identified or not q.learned), None)
     maps: list[LayerData | None] = []
@@ -104,7 +107,7 @@ def _layers(run: Run, scene: Scene, member: int) -> list[LayerData | None]:
             maps += [drawn.uncertainty_map(scene, quantity), drawn.smooth_map(scene, quantity)]
     layers = [*maps, *discs, drawn.arrows(scene)]
     layers.append(drawn.tracks(scene, first, visible=False))
-    layers.append(drawn.outlines(scene, visible=first is None))
+    layers.append(drawn.outlines(scene, visible=first is None, **known))
     if run.has("events.parquet") and len(events := run.read_table("events")):
         events.attrs.clear()
         layers.append(drawn.event_marks(scene, events))
@@ -113,9 +116,11 @@ def _layers(run: Run, scene: Scene, member: int) -> list[LayerData | None]:
     return layers
 
 
-def _background(run: Run, scene: Scene, recording: Recording | None, note: str) -> LayerData | None:
+def _background(
+    run: Run, scene: Scene, recording: Recording | None, more: dict[str, Any]
+) -> LayerData | None:
     """The recording, or the preview in its own frame where that is not there."""
-    more: dict[str, Any] = {"run": scene.path, "note": note, "frames": recorded_frames(run)}
+    more = {"run": scene.path, **more}
     if recording is not None:
         return video_layer(recording, scene.calibration, health=recorded_health(run), **more)
     if not run.has("preview.png"):

@@ -24,11 +24,14 @@ TAIL_FRAMES = 20
 _USUAL_DIAMETER_PX = 8.0
 
 
-def outlines(scene: Scene, *, visible: bool) -> LayerData:
-    """Every particle as an empty circle with all that is known of it: to select, colour and repair."""
+def outlines(scene: Scene, *, visible: bool, **more: Any) -> LayerData:
+    """Every particle as an empty circle with all that is known of it: to select, colour and repair.
+
+    `more` goes into `metadata["colloidlab"]`.
+    """
     table = scene.table
     arguments = scene.arguments(
-        "particles", "particles", visible=visible, track_key=scene.track_key, scene=scene
+        "particles", "particles", visible=visible, track_key=scene.track_key, scene=scene, **more
     )
     arguments |= {
         "features": table,

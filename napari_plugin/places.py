@@ -31,6 +31,7 @@ class Places(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._proposed = ""
         self.recording = _line("video, folder of images, or table of positions")
         self.folder = _line("made when it is not there")
         self.from_layer = QPushButton("From the selected image layer")
@@ -54,7 +55,7 @@ class Places(QWidget):
         self.folder.editingFinished.connect(self.folder_chosen)
 
     def set_recording(self, path: str) -> None:
-        """Choose a recording, and a folder beside it where none was chosen."""
+        """Choose a recording, and a folder beside it where none was chosen by hand."""
         self.recording.setText(path)
         self._propose_folder()
 
@@ -70,9 +71,13 @@ class Places(QWidget):
         return source, folder
 
     def _propose_folder(self) -> None:
-        source, folder = self.paths()
-        if source is not None and source.name and folder is None:
-            self.set_folder(str(source.with_name(f"{source.stem}_run")))
+        source, _ = self.paths()
+        # The folder that was proposed for another recording holds that one's results.
+        if source is not None and source.name and self.folder.text().strip() in ("", self._proposed):
+            proposed = str(source.with_name(f"{source.stem}_run"))
+            if proposed != self.folder.text().strip():
+                self._proposed = proposed
+                self.set_folder(proposed)
 
     def _choose_recording(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a recording", self.recording.text())

@@ -34,7 +34,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
     if is_run(place):
         return read_run
     if place.is_dir():
-        return read_video if _holds_images(place) else None
+        # An empty folder is nobody else's either: opening it says so in a sentence.
+        return read_video if _holds_images(place) or not any(place.iterdir()) else None
     return read_video if place.suffix.lower() in VIDEO_SUFFIXES else None
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import tomli_w
 from diffusing_film import N_PARTICLES, write_film
+from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from npe2._pytest_plugin import TestPluginManager
 from pytestqt.qtbot import QtBot
@@ -243,10 +244,40 @@ def test_a_folder_of_images_can_be_chosen_too(
     qtbot.mouseClick(places.choose_images, Qt.MouseButton.LeftButton)
     assert places.paths() == (images, tmp_path / "images_run")
     qtbot.mouseClick(places.choose_file, Qt.MouseButton.LeftButton)
-    assert places.paths() == (film, tmp_path / "images_run")
+    # The folder that was proposed for the images would lose what they gave.
+    assert places.paths() == (film, tmp_path / "film_run")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "other"))
     qtbot.mouseClick(places.choose_folder, Qt.MouseButton.LeftButton)
     assert places.paths() == (film, tmp_path / "other")
+    places.set_recording(str(images))
+    assert places.paths() == (images, tmp_path / "other"), "it was chosen by hand"
+
+
+def test_another_recording_is_not_tracked_over_the_results_of_a_run(
+    qtbot: QtBot, run: Run, tmp_path: Path
+) -> None:
+    window = Analyse(ViewerModel())
+    qtbot.addWidget(window)
+    window.places.set_folder(str(run.path))
+    source = Path(run.record["source"]["path"])
+    assert window.places.recording.text() == str(source) and window.buttons["Track"].isEnabled()
+    window.places.set_recording(str(tmp_path / "other.mp4"))
+    assert f"run holds the results of {source}, which would be lost" in window.problem.text()
+    enabled = {title for title, button in window.buttons.items() if button.isEnabled()}
+    assert enabled == {"Fit", "Simulate", "Report"} and "would be lost" in window.buttons["Track"].toolTip()
+    # The same recording elsewhere, because it has moved, is no other one.
+    window.places.set_recording(str(tmp_path / source.name))
+    assert not window.problem.text() and window.buttons["Track"].isEnabled()
+    # One of the same name that has not moved is.
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / source.name).write_bytes(name.encode())
+    run.record["source"]["path"] = str(tmp_path / "one" / source.name)
+    run._write_record()
+    window.places.set_recording(str(tmp_path / "two" / source.name))
+    assert not window.buttons["Track"].isEnabled() and not window.buttons["Everything"].isEnabled()
+    window.places.set_folder(str(tmp_path / "new"))
+    assert window.buttons["Track"].isEnabled() and not window.problem.text()
 
 
 def test_a_layer_without_a_file_is_a_sentence(window: Analyse, qtbot: QtBot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,38 @@ def test_frames_of_a_run_that_begins_later_and_whose_recording_is_lost(
     # What is read again stays on the frame.
     show_run(viewer, layers)
     assert viewer.dims.point[1] == 127 and viewer.dims.point[0] == 40
+
+
+def test_a_run_without_images_has_a_strip_of_its_own(
+    make_napari_viewer: Callable[..., Any], qtbot: QtBot, run: Run, tmp_path: Path
+) -> None:
+    """A run of a table in 3D beside one in the plane: its own frames, along the slider that counts them."""
+    solid = Run(shutil.copytree(run.path, tmp_path / "solid"))
+    solid.remove("preview.png", "indicators.parquet", "events.parquet", "state.parquet", "rollout.zarr")
+    frames = solid.read_table("frames").assign(status="ok", reason="")
+    frames.loc[4, ["status", "reason"]] = "damaged", "a reason"
+    solid.write_table("frames", frames)
+    solid.write_table("tracks", solid.read_table("tracks").assign(z=lambda t: 5.0 * t["particle"]))
+    viewer = make_napari_viewer(show=True)
+    for layers in (run_layers(run), run_layers(solid)):
+        kinds = ("preview", "particles")
+        show_run(viewer, [x for x in layers if x[1]["metadata"][NAMESPACE]["kind"] in kinds])
+    strip = attach_strip(viewer)
+    assert strip is not None
+    plane, _, deep = viewer.layers[-3:]
+    qtbot.waitUntil(lambda: strip.isVisible() and strip.width() > 100, timeout=WAIT_MS)
+    viewer.layers.selection.active = deep
+    assert deep.ndim == 4 and "frame 4: damaged, a reason" in strip.tip(strip.place_of(4))
+    assert [drawn(strip, k) for k in (3, 4, 10)] == ["ok", "damaged", "ok"]
+    viewer.dims.set_point(1, 3)
+    qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(strip.place_of(20), 4))
+    assert viewer.dims.point[0] == 20 and viewer.dims.point[1] == 3, "the other slider has not moved"
+    viewer.layers.selection.active = plane
+    assert "frame 10: damaged" in strip.health.tell(10) and "frame 4: ok" in strip.health.tell(4)
+    # Without what is known of its frames there is no strip, rather than another run's.
+    del deep.metadata[NAMESPACE]["health"]
+    viewer.layers.selection.active = deep
+    assert strip.health is None and not strip.isVisible()
 
 
 def test_one_lost_frame_of_many_is_seen() -> None:

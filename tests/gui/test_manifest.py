@@ -17,6 +17,7 @@ from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from npe2._pytest_plugin import TestPluginManager
 
+from colloidlab.errors import InputError
 from colloidlab.run import Run
 from colloidlab.video.open import READERS
 from napari_plugin import readers, samples
@@ -83,8 +84,7 @@ def test_what_is_not_ours_is_left_to_others(tmp_path: Path) -> None:
     for name in ("positions.csv", "other.toml", "notes.txt", "array.npy"):
         (tmp_path / name).write_text("a")
         assert get_reader(str(tmp_path / name)) is None
-    (tmp_path / "empty").mkdir()
-    assert get_reader(str(tmp_path)) is None and get_reader(str(tmp_path / "empty")) is None
+    assert get_reader(str(tmp_path)) is None
     assert get_reader(["a.mp4", "b.mp4"]) is None and get_reader(str(tmp_path / "gone")) is None
 
 
@@ -95,6 +95,11 @@ def test_a_broken_recording_is_refused_with_a_sentence(tmp_path: Path) -> None:
     assert read is not None
     with pytest.raises(Exception, match=r"broken\.mp4 cannot be read as a video .*; check that"):
         read(str(path))
+
+
+def test_an_empty_folder_is_refused_with_a_sentence(plugin: TestPluginManager, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no images .*; it is empty"):
+        ViewerModel().open(str(tmp_path), plugin="colloidlab")
 
 
 def test_napari_saves_the_particles_of_a_run(plugin: TestPluginManager, run: Run) -> None:
