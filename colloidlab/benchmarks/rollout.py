@@ -71,9 +71,8 @@ def _speed(what: Rollouts, monitor: Monitor) -> Iterable[Row]:
     if what.published is not None and what.weights is not None:
         for n in (1000, 8000):
             yield from published_rows(what.published, what.weights, n, monitor)
-    for threads in sorted({1, min(2, os.cpu_count() or 1)}):
-        picture = what.picture if threads > 1 else None
-        yield from scaling_rows(what.largest, picture, threads=threads, monitor=monitor)
+    threads = sorted({1, min(2, os.cpu_count() or 1)})
+    yield from scaling_rows(what.largest, threads, picture=what.picture, monitor=monitor)
 
 
 def _run(what: Rollouts, monitor: Monitor) -> Iterable[Row]:

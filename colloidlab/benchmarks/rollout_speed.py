@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.benchmarks.star_steps import HIDDEN, Runner, Step, import_published
 from colloidlab.files import atomic_path
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.report.style import BLUE, new_figure
+from colloidlab.report.style import BLUE, ORANGE, new_figure
 from colloidlab.rollout.compiled import CompiledStep
 
 _REPEATS = 7
@@ -28,6 +28,7 @@ _LARGE_MB = 12 * 1024.0
 FEWEST = 100
 """Particles: the periodic box of fewer than 36 is shorter than two cutoffs."""
 _DPI = 110
+_COLOURS = (BLUE, ORANGE)
 
 
 def published_rows(folder: Path, weights: Path, n: int, monitor: Monitor = SILENT) -> Iterable[Row]:
@@ -125,7 +126,7 @@ def _published_step(folder: str, weights: str, n: int) -> Step:
 
 
 def scaling_rows(
-    largest: int, picture: Path | None, *, threads: int, monitor: Monitor = SILENT
+    largest: int, threads: Sequence[int], *, picture: Path | None = None, monitor: Monitor = SILENT
 ) -> Iterable[Row]:
     """Particles moved a second against their number, a gas in three dimensions in tables; each size in a process of its own.
 
@@ -135,30 +136,32 @@ def scaling_rows(
     ----------
     largest : int
         Number of particles at the end; sizes go up to it by factors of ten from a thousand.
+    threads : sequence of int
+        All sizes are measured with each of these numbers of threads.
     picture : Path, optional
         Where the figure goes, a PNG.
-    threads : int
     """
     sizes = [n for n in (10**k for k in range(3, 9)) if n < largest] + [largest]
-    speeds = []
-    for k, n in enumerate(sizes):
-        monitor.update("numbers of particles", k, len(sizes))
-        which = f"{n} particles, {threads} thread{_s(threads)}"
-        found = in_fresh_process(measure_speed, n, threads)
-        speeds.append(found.speed)
+    speeds: dict[int, list[float]] = {number: [] for number in threads}
+    measured = [(number, n) for number in threads for n in sizes]
+    for k, (number, n) in enumerate(measured):
+        monitor.update("numbers of particles", k, len(measured))
+        which = f"{n} particles, {_in_words(number)}"
+        found = in_fresh_process(measure_speed, n, number)
+        speeds[number].append(found.speed)
         yield Row(f"{which}: speed, searches included", found.speed, "particle-steps/s")
         yield Row(f"{which}: share of searches in the time", found.share_of_searches)
         yield Row(f"{which}: steps from a search to the next", float(found.between))
         yield Row(f"{which}: pairs within the cutoff, a particle", found.pairs)
         if n == sizes[-1]:
             yield at_most(f"{which}: memory of the process", found.memory_mb, _LARGE_MB, "MB")
-    monitor.update("numbers of particles", len(sizes), len(sizes))
+    monitor.update("numbers of particles", len(measured), len(measured))
     if picture is not None:
-        _draw(sizes, speeds, threads, picture)
+        _draw(sizes, speeds, picture)
 
 
-def _s(number: int) -> str:
-    return "" if number == 1 else "s"
+def _in_words(threads: int) -> str:
+    return f"{threads} thread{'' if threads == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -226,15 +229,14 @@ def measure_speed(n: int, threads: int) -> Speed:
     )
 
 
-def _draw(sizes: list[int], speeds: list[float], threads: int, path: Path) -> None:
+def _draw(sizes: list[int], speeds: dict[int, list[float]], path: Path) -> None:
     figure = new_figure(3.4, 5.0)
     axes = figure.add_subplot()
-    axes.loglog(sizes, speeds, "o-", color=BLUE)
-    axes.set(
-        xlabel="particles",
-        ylabel="particle-steps per second",
-        title=f"Gas in three dimensions, tables, {threads} thread{_s(threads)}",
-    )
-    axes.set_ylim(10 ** np.floor(np.log10(min(speeds))), 10 ** np.ceil(np.log10(max(speeds))))
+    for (threads, values), colour in zip(speeds.items(), _COLOURS, strict=False):
+        axes.loglog(sizes, values, "o-", color=colour, label=_in_words(threads))
+    axes.set(xlabel="particles", ylabel="particle-steps per second", title="Gas in three dimensions, tables")
+    every = [value for values in speeds.values() for value in values]
+    axes.set_ylim(10 ** np.floor(np.log10(min(every))), 10 ** np.ceil(np.log10(max(every))))
+    axes.legend(frameon=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DPI, facecolor="white")

@@ -87,7 +87,7 @@ def test_the_laws_of_equilibrium_hold() -> None:
 
 def test_the_speed_is_drawn(tmp_path: Path) -> None:
     picture = tmp_path / "speed.png"
-    rows = named(scaling_rows(200, picture, threads=1))
+    rows = named(scaling_rows(200, [1], picture=picture))
     assert rows["200 particles, 1 thread: speed, searches included"].value > 0
     assert 0 < rows["200 particles, 1 thread: share of searches in the time"].value < 1
     # Some neighbours, by density: 4 pi/3 (28/17)^3 / 2 pairs a particle.
