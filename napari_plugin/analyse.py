@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 from colloidlab.config import load_config, to_toml_dict
 from colloidlab.errors import Cancelled, ColloidlabError
 from colloidlab.files import atomic_path
+from colloidlab.pipeline.track import other_recording
 from colloidlab.progress import Monitor
 from colloidlab.report.source import find_source
 from colloidlab.run import Run
@@ -38,7 +39,7 @@ from napari_plugin.panels import Panels
 from napari_plugin.places import Places, is_there, place_of
 from napari_plugin.scene import LayerData
 from napari_plugin.showing import show_run, shows_run
-from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result, other_recording
+from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result
 from napari_plugin.track_panel import TrackPanel
 
 _FILES = "Options (*.toml)"
@@ -102,6 +103,8 @@ class Analyse(QWidget):
 
     def _connect(self) -> None:
         self.places.changed.connect(self._refresh)
+        # What was said of another recording would be taken for one of this.
+        self.places.changed.connect(lambda: self._say(""))
         self.places.folder_chosen.connect(self._take_run)
         self.panels.simulate.failed.connect(self._fail)
         self.places.from_layer.clicked.connect(self._take_layer)
@@ -176,9 +179,9 @@ class Analyse(QWidget):
             run = Run(folder)
             # As it was written down where it is not found: its name helps to look for it.
             recording = find_source(run) or run.record["source"].get("path", "")
-            self.load_options(folder / "run.toml")
             if source is None:
                 self.places.recording.setText(str(recording))
+            self.load_options(folder / "run.toml")
 
     def load_options(self, path: Path) -> None:
         """Fill the form from a TOML file, or the record of a run."""

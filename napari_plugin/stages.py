@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from colloidlab.config import Config, Section, load_config
-from colloidlab.errors import ColloidlabError, UsageError
+from colloidlab.errors import UsageError
 from colloidlab.progress import Monitor
 from colloidlab.run import Run
 
@@ -160,22 +160,6 @@ def describe_result(stage: Stage, result: dict[str, Any]) -> str:
     if refused := result.get("refused"):
         return f"Tracked; there is no simulation, because {refused}."
     return f"{stage.title} is done."
-
-
-def other_recording(source: Path, folder: Path) -> str:
-    """Why a recording must not be tracked into a run folder, which would lose what another one gave; empty if it may.
-
-    A recording that has moved keeps its name, and is no longer where it was.
-    """
-    try:
-        written = Path(Run(folder).record["source"].get("path", ""))
-        stays = written.is_absolute() and written.exists() and source.exists()
-        same = written.samefile(source) if stays else written.name == source.name
-    except (ColloidlabError, OSError):
-        return ""
-    if same or not written.name:
-        return ""
-    return f"{folder} holds the results of {written}, which would be lost; choose another run folder for this recording"
 
 
 def flag(name: str, value: Any) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from colloidlab import tracks
 from colloidlab.config import Config
-from colloidlab.errors import InputError
+from colloidlab.errors import ColloidlabError, InputError, UsageError
 from colloidlab.files import sha256
 from colloidlab.pipeline.checkpoint import Checkpoint
 from colloidlab.pipeline.found import Found
@@ -44,10 +44,14 @@ def run_track(source: Path, run: Run, config: Config, monitor: Monitor = SILENT)
     ------
     InputError
         A source that is missing, unreadable, empty, a single frame, or without particles.
+    UsageError
+        The folder holds the results of another recording.
     """
     if not source.exists():
         raise InputError(f"{source} does not exist; check the path")
     content = sha256(source)
+    if content != run.record["source"].get("sha256") and (why := other_recording(source, run.path)):
+        raise UsageError(why)
     images = {name: _hash(getattr(config.video, name)) for name in _IMAGE_OPTIONS}
     key = digest({"source": content, **_options(config), "images": images})
     if run.is_current("track", key):
@@ -73,6 +77,22 @@ def run_track(source: Path, run: Run, config: Config, monitor: Monitor = SILENT)
         checkpoint.remove()
     write_indicators(run, config, result)
     return summary | run.stage_summary("indicators") | {"skipped": False}
+
+
+def other_recording(source: Path, folder: Path) -> str:
+    """Why a recording must not be tracked into a run folder, which would lose what another one gave; empty if it may.
+
+    A recording that has moved keeps its name, and is no longer where it was.
+    """
+    try:
+        written = Path(Run(folder).record["source"].get("path", ""))
+        stays = written.is_absolute() and written.exists() and source.exists()
+        same = written.samefile(source) if stays else written.name == source.name
+    except (ColloidlabError, OSError):
+        return ""
+    if same or not written.name:
+        return ""
+    return f"{folder} holds the results of {written}, which would be lost; choose another run folder for this recording"
 
 
 def _options(config: Config) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from video_files import cut, packet_at, zero
 
 from colloidlab.config import load_config
+from colloidlab.errors import UsageError
 from colloidlab.pipeline import run_track
 from colloidlab.progress import Monitor
 from colloidlab.run import Run
@@ -130,3 +131,23 @@ def test_a_film_that_announces_too_few_frames_is_tracked_to_its_end(
     frames = run.read_table("frames")
     assert list(frames["frame"]) == list(range(N_FRAMES)) and (frames["status"] == "ok").all()
     check_positions(run, film[1])
+
+
+def test_another_recording_does_not_take_the_place_of_results(
+    film: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    path, other = copy(film[0], tmp_path), tmp_path / "other.avi"
+    track(path, tmp_path / "run")
+    before = {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()}
+    other.write_bytes(path.read_bytes())
+    cut(other, 0.9)
+    with pytest.raises(
+        UsageError, match=r"run holds the results of .*film\.avi, which would be lost; choose another"
+    ):
+        track(other, tmp_path / "run")
+    assert before == {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()}
+    # A copy is the same recording; so is one that was exported again to the same place.
+    other.write_bytes(path.read_bytes())
+    track(other, tmp_path / "run")
+    cut(path, 0.6)
+    assert track(path, tmp_path / "run").summary["n_frames_damaged"] > 0
