@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,23 @@ def atomic_path(target: Path) -> Iterator[Path]:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_paths(targets: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give temporary siblings of several files; they take their places once all of them are on the disk."""
+    temporaries = [t.parent / f".{t.name}.{uuid.uuid4().hex[:8]}.part" for t in targets]
+    try:
+        yield temporaries
+        for temporary in temporaries:
+            _flush(temporary)
+        for temporary, target in zip(temporaries, targets, strict=True):
+            os.replace(temporary, target)
+        for folder in {target.parent for target in targets}:
+            _flush(folder)
+    finally:
+        for temporary in temporaries:
             temporary.unlink(missing_ok=True)
 
 

@@ -7,6 +7,7 @@ that an unchanged stage is skipped and a changed one is repeated.
 
 from __future__ import annotations
 
+import copy
 import datetime
 import hashlib
 import json
@@ -29,7 +30,7 @@ import colloidlab
 from colloidlab import tables
 from colloidlab.config import Config, to_toml_dict
 from colloidlab.errors import InputError
-from colloidlab.files import atomic_path, sha256
+from colloidlab.files import atomic_path, atomic_paths, sha256
 from colloidlab.units import Calibration
 
 CONTRACT = 1
@@ -192,19 +193,50 @@ class Run:
                 self._forget(dependent)
         self._write_record()
 
-    def amend(self, stage: str, facts: Mapping[str, Any]) -> None:
-        """Record that a person has changed products of a stage, which stays current: the same command keeps the change.
+    def amend(
+        self,
+        stage: str,
+        facts: Mapping[str, Any],
+        *,
+        changed: Mapping[str, pd.DataFrame] | None = None,
+        summary: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put what a person has changed in the place of a stage's own; it stays current: the same command keeps the change.
 
-        Stages that follow from it are forgotten.
+        Tables and record change together or not at all. Stages that follow from the stage are then forgotten.
+
+        Parameters
+        ----------
+        stage : str
+        facts : mapping
+            About the change.
+        changed : mapping of str to DataFrame, optional
+            Tables of the stage, by name without ending.
+        summary : mapping, optional
+            Headline numbers of the stage that are others now.
         """
-        before = self.output_hash(stage)
-        entry = self.record["stages"][stage]
+        products = {f"{name}.parquet": table for name, table in (changed or {}).items()}
+        record, numbers = copy.deepcopy(self.record), self.summary | dict(summary or {})
+        record["summary"][stage] = sorted({*record["summary"].get(stage, []), *(summary or {})})
+        entry = record["stages"][stage]
         entry["facts"] = {**entry.get("facts", {}), **facts}
-        entry["outputs"] = {n: sha256(self.path / n) for n in STAGES[stage] if (self.path / n).exists()}
-        if self.output_hash(stage) != before:
-            for dependent in DEPENDENTS[stage]:
-                self._forget(dependent)
-        self._write_record()
+        followed: list[str] = []
+        targets = [self.path / name for name in (*products, "summary.json", "run.toml")]
+        with atomic_paths(targets) as (*parts, numbers_part, record_part):
+            for (name, table), part in zip(products.items(), parts, strict=True):
+                self._write_parquet(part, table)
+                entry["outputs"][name] = sha256(part)
+            if entry["outputs"] != self.record["stages"][stage]["outputs"]:
+                followed = [other for other in _reached(stage) if other in record["stages"]]
+            for other in followed:
+                del record["stages"][other]
+                for key in record["summary"].pop(other, []):
+                    numbers.pop(key, None)
+            numbers_part.write_text(_as_json(numbers), encoding="utf-8")
+            record_part.write_text(tomli_w.dumps(_plain(record)), encoding="utf-8")
+        self.record = record
+        for other in followed:
+            self.remove(*STAGES[other])
 
     def keep_options(self, section: str, options: Mapping[str, Any] | None) -> None:
         """Record these options of a section as the run's own; none where it had none."""
@@ -239,13 +271,16 @@ class Run:
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write `name`.parquet atomically, with units, calibration and provenance in its metadata."""
+        with atomic_path(self.path / f"{name}.parquet") as temporary:
+            self._write_parquet(temporary, table)
+
+    def _write_parquet(self, path: Path, table: pd.DataFrame) -> None:
         provenance = {
             "colloidlab": colloidlab.__version__,
             "source": self.record["source"].get("path", ""),
             "sha256": self.record["source"].get("sha256", ""),
         }
-        with atomic_path(self.path / f"{name}.parquet") as temporary:
-            tables.write_parquet(temporary, table, calibration=self.calibration, provenance=provenance)
+        tables.write_parquet(path, table, calibration=self.calibration, provenance=provenance)
 
     def read_table(self, name: str) -> pd.DataFrame:
         return tables.read_parquet(self.path / f"{name}.parquet")
@@ -291,14 +326,24 @@ class Run:
         mine = self.record["summary"]
         kept = {k: v for k, v in self.summary.items() if k not in mine.get(stage, [])}
         mine[stage] = sorted(values)
-        self.write_text(
-            "summary.json", json.dumps(kept | dict(values), indent=2, allow_nan=False, default=float) + "\n"
-        )
+        self.write_text("summary.json", _as_json(kept | dict(values)))
 
     def stage_summary(self, stage: str) -> dict[str, Any]:
         """The headline numbers that a stage has put into `summary.json`."""
         mine = self.record["summary"].get(stage, [])
         return {k: v for k, v in self.summary.items() if k in mine}
+
+
+def _reached(stage: str) -> list[str]:
+    """All stages that follow from one, directly or not."""
+    found = list(DEPENDENTS[stage])
+    for dependent in DEPENDENTS[stage]:
+        found += [other for other in _reached(dependent) if other not in found]
+    return found
+
+
+def _as_json(numbers: Mapping[str, Any]) -> str:
+    return json.dumps(dict(numbers), indent=2, allow_nan=False, default=float) + "\n"
 
 
 def _plain(value: Any) -> Any:

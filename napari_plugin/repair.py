@@ -111,26 +111,32 @@ def save_repair(run: Run, edited: pd.DataFrame) -> Repair:
     Raises
     ------
     InputError
-        The run has no tracks; a particle is in one frame twice; no position is left.
+        The run has no tracks; a particle is in one frame twice; a position lies beyond the recording; none is left.
     """
     run.require("track")
-    before = run.read_table("tracks")
+    frames, before = run.read_table("frames"), run.read_table("tracks")
     before.attrs.clear()
+    if len(outside := np.setdiff1d(edited["frame"].astype(int), frames["frame"])):
+        raise InputError(
+            f"the recording has no {_ranges(set(outside))} (the slider may go on beyond it); remove what is there"
+        )
     table, repair = repaired(before, edited)
     if repair.is_empty:
         return repair
     from colloidlab.pipeline.track import calibrated  # brings torch along, which no reader needs
 
-    table = calibrated(table, run.read_table("frames"), run.calibration)[list(before.columns)]
+    table = calibrated(table, frames, run.calibration)[list(before.columns)]
     entry = {
         "who": WHO,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **vars(repair),
     }
-    run.write_table("tracks", table)
-    run.write_table("quality", track_quality(table))
-    run.summarise("track", run.stage_summary("track") | {"n_tracks": int(table["particle"].nunique())})
-    run.amend("track", {"repairs": [*run.facts("track").get("repairs", []), entry]})
+    run.amend(
+        "track",
+        {"repairs": [*run.facts("track").get("repairs", []), entry]},
+        changed={"tracks": table, "quality": track_quality(table)},
+        summary={"n_tracks": int(table["particle"].nunique())},
+    )
     return repair
 
 

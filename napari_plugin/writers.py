@@ -67,6 +67,8 @@ def _save(folder: Path, edited: pd.DataFrame, meta: dict[str, Any]) -> Repair:
             f"these are tracks of {ours['run']}; save them there, as {Path(ours['run']) / 'tracks.parquet'}"
         )
     run = Run(folder)
+    if not run.has("tracks.parquet"):
+        raise InputError(f"{folder} has no tracks any more; put it back where it was, and save again")
     if run.stage_key("track") != ours["track_key"]:
         raise InputError(
             f"{folder} was tracked again after it was opened; open it again and repeat the repair"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from commands import contents
 from napari.layers import Points, Tracks
 
+from colloidlab import tables
 from colloidlab.errors import InputError, UsageError
 from colloidlab.run import STAGES, Run
 from colloidlab.tracks import track_quality
@@ -255,3 +258,44 @@ def test_what_does_not_belong_to_the_run_is_refused_and_nothing_written(run: Run
     with pytest.raises(InputError, match="tracked again after it was opened"):
         save(layer, run.path / "tracks.parquet")
     assert contents(run.path) == old
+
+
+@pytest.mark.parametrize("beyond", [-2, 1])
+def test_what_lies_beyond_the_recording_is_refused(run: Run, beyond: int) -> None:
+    """A simulated future makes the slider longer than the recording."""
+    layer = layer_of(run, "particles")
+    frame = beyond if beyond < 0 else int(run.read_table("frames")["frame"].max()) + beyond
+    layer.add([frame, 10, 10])
+    old = contents(run.path)
+    with pytest.raises(InputError, match=f"the recording has no frame {frame} .*; remove what is there"):
+        save(layer, run.path / "tracks.parquet")
+    assert contents(run.path) == old
+
+
+def test_a_full_disk_is_no_repair_by_half(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = layer_of(run, "particles")
+    layer.selected_data = {3}
+    layer.remove_selected()
+    old, write = contents(run.path), tables.write_parquet
+
+    def only_tracks(path: Path, *arguments: Any, **more: Any) -> None:
+        if "quality" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, *arguments, **more)
+
+    monkeypatch.setattr(tables, "write_parquet", only_tracks)
+    with pytest.raises(OSError, match="No space"):
+        save(layer, run.path / "tracks.parquet")
+    assert contents(run.path) == old
+    monkeypatch.undo()
+    save(layer, run.path / "tracks.parquet")
+    assert Run(run.path).facts("track")["repairs"][0]["removed"] == 1
+
+
+def test_a_run_that_has_gone_is_said_to_be_gone(run: Run) -> None:
+    layer = layer_of(run, "particles")
+    moved = run.path.rename(run.path.with_name("elsewhere"))
+    with pytest.raises(InputError, match="has no tracks any more; put it back"):
+        save(layer, run.path / "tracks.parquet")
+    moved.rename(run.path)
+    save(layer, run.path / "tracks.parquet")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 
 from colloidlab import tables
 from colloidlab.config import Config, load_config
@@ -164,13 +167,42 @@ def test_a_repeated_stage_with_the_same_result_keeps_the_rest(full: Run) -> None
 
 
 def test_a_change_by_hand_keeps_the_stage_and_removes_what_followed_from_it(full: Run) -> None:
-    full.write_text("tracks.parquet", "repaired")
-    assert not full.is_current("track", "k")
-    full.amend("track", {"repairs": ["one"]})
-    again = Run(full.path)
-    assert again.is_current("track", "k") and list(again.record["stages"]) == ["track"]
-    assert again.facts("track") == {"said": "first", "repairs": ["one"]}
-    assert set(STAGES["track"]) < set(contents(full.path)) and not again.has("indicators.parquet")
+    repaired = pd.DataFrame({"frame": [0], "particle": [7]})
+    full.amend("track", {"repairs": ["one"]}, changed={"tracks": repaired}, summary={"n_tracks": 1})
+    for run in (full, Run(full.path)):
+        assert run.is_current("track", "k") and list(run.record["stages"]) == ["track"]
+        assert run.facts("track") == {"said": "first", "repairs": ["one"]}
+        assert run.stage_summary("track") == {"number_of_track": 5.0, "n_tracks": 1}
+        assert run.summary == run.stage_summary("track")
+    assert full.read_table("tracks")["particle"].tolist() == [7]
+    assert set(STAGES["track"]) < set(contents(full.path)) and not full.has("indicators.parquet")
+
+
+@pytest.mark.parametrize("full_at", ["quality", "run.toml"])
+def test_a_full_disk_leaves_a_change_by_hand_undone(
+    full: Run, full_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(full.path)
+    table = pd.DataFrame({"frame": [0], "particle": [7]})
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    written = []
+    if full_at == "quality":
+        write = tables.write_parquet
+        monkeypatch.setattr(
+            tables, "write_parquet", lambda *a, **k: no_space() if written else written.append(write(*a, **k))
+        )
+    else:
+        monkeypatch.setattr(tomli_w, "dumps", no_space)
+    with pytest.raises(OSError, match="No space"):
+        full.amend("track", {"repairs": ["one"]}, changed={"tracks": table, "quality": table})
+    assert contents(full.path) == before and not list(full.path.glob(".*.part"))
+    assert all(run.is_current(stage, "k") for run in (full, Run(full.path)) for stage in STAGES)
+    monkeypatch.undo()
+    full.amend("track", {"repairs": ["one"]}, changed={"tracks": table, "quality": table})
+    assert Run(full.path).facts("track")["repairs"] == ["one"]
 
 
 def test_words_about_a_stage_remove_nothing(full: Run) -> None:
