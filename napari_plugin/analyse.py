@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,11 +34,11 @@ from napari_plugin.form import Form
 from napari_plugin.job_bar import JobBar, explain
 from napari_plugin.jobs import Outcome
 from napari_plugin.labels import BAD, text_label
-from napari_plugin.layers import run_layers
+from napari_plugin.layers import member_layers, run_layers
 from napari_plugin.panels import Panels
 from napari_plugin.places import Places, is_there, place_of
-from napari_plugin.scene import LayerData
-from napari_plugin.showing import show_run, shows_run
+from napari_plugin.scene import NAMESPACE, LayerData
+from napari_plugin.showing import show_rollout, show_run, shows_run, unsaved_repair
 from napari_plugin.stages import REPORT, STAGES, Stage, Task, describe_result
 from napari_plugin.track_panel import TrackPanel
 
@@ -123,7 +123,12 @@ class Analyse(QWidget):
         """Say what is wrong, and let those buttons be pressed that can do something."""
         source, folder = self.places.paths()
         self._taken = other_recording(source, folder) if source and folder else ""
-        problem = self.form.problem or self._taken
+        self._absent = (
+            "" if source is None or is_there(source) else f"{source} does not exist; check the path"
+        )
+        # What a run holds can be worked with, wherever its recording is now.
+        is_run = folder is not None and is_there(folder / "run.toml")
+        problem = self.form.problem or self._taken or ("" if is_run else self._absent)
         self.problem.setText(problem)
         self.problem.setVisible(bool(problem))
         for stage in STAGES:
@@ -143,8 +148,8 @@ class Analyse(QWidget):
             return "Choose a recording"
         if folder is None:
             return "Choose a run folder"
-        if stage.takes_recording and self._taken:
-            return self._taken
+        if stage.takes_recording and (self._taken or self._absent):
+            return self._taken or self._absent
         if stage.needs and not is_there(folder / stage.needs):
             return f"Press {stage.after} first"
         return ""
@@ -168,6 +173,16 @@ class Analyse(QWidget):
                 self.places.set_folder(run)
             if path:
                 self.places.set_recording(path)
+            if not run:
+                self._take_scale(self._viewer.layers.selection.active)
+
+    def _take_scale(self, layer: Any) -> None:
+        """Take over what is known of the scale of a recording, but not from its file, where tracking finds it by itself."""
+        video = getattr(layer.data, "video", None)
+        for name in ("um_per_px", "fps"):
+            known = layer.metadata.get(NAMESPACE, {}).get("calibration", {}).get(name)
+            if video is not None and known is not None and getattr(video, name) is None:
+                self.form.sections["video"].fields[name].set_value(known)
 
     def _take_run(self) -> None:
         """Show options and recording of a run that is there already."""
@@ -232,6 +247,13 @@ class Analyse(QWidget):
 
     def _start(self, stage: Stage, checked: bool = False) -> None:
         task = self._task(stage)
+        if stage.renews_particles and unsaved_repair(self._viewer, task.folder):
+            self._say(
+                "changes of the layer particles are not saved, and would be lost: save them in Repair, or open the run "
+                "again to drop them",
+                error=True,
+            )
+            return
         if stage.takes_recording:
             self.trial.rest()
         with self._sentences():
@@ -256,29 +278,42 @@ class Analyse(QWidget):
             QDesktopServices.openUrl(QUrl.fromLocalFile(outcome.result["report"]))
         with self._sentences():
             run = Run(task.folder)
-            changed = run.record["stages"] != before or not shows_run(self._viewer, str(run.path.resolve()))
-            if changed and run.has("tracks.parquet"):
-                self.job.begin("layers", partial(_read_layers, task.folder), partial(self._show, ended))
+            stages, shown = run.record["stages"], shows_run(self._viewer, str(run.path.resolve()))
+            changed = {name for name in before.keys() | stages if before.get(name) != stages.get(name)}
+            if run.has("tracks.parquet") and (not shown or changed & {"track", "indicators", "fit"}):
+                self._read(run_layers, show_run, ended, run)
+            elif shown and "simulate" in changed and run.has("rollout.zarr"):
+                self._read(partial(member_layers, member=0), show_rollout, ended, run)
             else:
                 self.panels.layers_shown(ended)
 
-    def _show(self, ended: Stage | None, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self._fail(outcome.error)
-        else:
-            show_run(self._viewer, outcome.result)
-            self.panels.layers_shown(ended)
+    def _read(
+        self,
+        read: Callable[[Run], list[LayerData]],
+        show: Callable[[Any, list[LayerData]], None],
+        ended: Stage | None,
+        run: Run,
+    ) -> None:
+        """Read layers in the background, and show them."""
+
+        def work(monitor: Monitor) -> list[LayerData]:
+            monitor.update("layers", 0, 0)
+            return read(run)
+
+        def done(outcome: Outcome) -> None:
+            if outcome.error is not None:
+                self._fail(outcome.error)
+            else:
+                show(self._viewer, outcome.result)
+                self.panels.layers_shown(ended)
+
+        self.job.begin("layers", work, done)
 
     def _fail(self, error: Exception) -> None:
         """Say what went wrong; what no one foresaw also with its traceback."""
         self._say(explain(error), error=True)
         if not isinstance(error, ColloidlabError | OSError):
             notification_manager.receive_error(type(error), error, error.__traceback__)
-
-
-def _read_layers(folder: Path, monitor: Monitor) -> list[LayerData]:
-    monitor.update("layers", 0, 0)
-    return run_layers(Run(folder))
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

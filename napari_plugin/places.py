@@ -23,7 +23,7 @@ class Places(QWidget):
     changed : Signal
         Any of the two, at every key.
     folder_chosen : Signal
-        The run folder was entered or chosen.
+        Another run folder was entered, or one was chosen.
     """
 
     changed = Signal()
@@ -31,7 +31,7 @@ class Places(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._proposed = ""
+        self._proposed = self._entered = ""
         self.recording = _line("video, folder of images, or table of positions")
         self.folder = _line("made when it is not there")
         self.from_layer = QPushButton("From the selected image layer")
@@ -52,7 +52,7 @@ class Places(QWidget):
         self.recording.textChanged.connect(lambda _: self.changed.emit())
         self.folder.textChanged.connect(lambda _: self.changed.emit())
         self.recording.editingFinished.connect(self._propose_folder)
-        self.folder.editingFinished.connect(self.folder_chosen)
+        self.folder.editingFinished.connect(self._enter_folder)
 
     def set_recording(self, path: str) -> None:
         """Choose a recording, and a folder beside it where none was chosen by hand."""
@@ -62,7 +62,13 @@ class Places(QWidget):
     def set_folder(self, path: str) -> None:
         """Choose a run folder."""
         self.folder.setText(path)
+        self._entered = path
         self.folder_chosen.emit()
+
+    def _enter_folder(self) -> None:
+        """Only another folder is a choice: the line is also left by a click elsewhere."""
+        if self.folder.text() != self._entered:
+            self.set_folder(self.folder.text())
 
     def paths(self) -> tuple[Path | None, Path | None]:
         """Recording and run folder; None for an empty line."""

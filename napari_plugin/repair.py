@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from colloidlab.claim import alone
 from colloidlab.errors import InputError
 from colloidlab.run import Run
 from colloidlab.tracks import track_quality
@@ -96,6 +97,7 @@ def _ranges(frames: set[int]) -> str:
     return f"frame{'s' if len(ordered) > 1 else ''} {listed}"
 
 
+@alone
 def save_repair(run: Run, edited: pd.DataFrame) -> Repair:
     """Write repaired tracks into a run: its tracks and their quality; what was computed from them is forgotten.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Layer, Points
 from napari.utils.notifications import show_warning
 
 from napari_plugin.appearance import follow
 from napari_plugin.rollout_layers import ROLLOUT_KINDS
 from napari_plugin.scene import NAMESPACE, LayerData
 from napari_plugin.slider import current_frame, go_to_frame, slider_ends
+from napari_plugin.writers import unsaved
 
 
 def show_run(viewer: Any, layers: list[LayerData]) -> None:
@@ -26,7 +28,7 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
     frame = current_frame(viewer, n_space) if old else 0
     centre, zoom = camera.center, camera.zoom
     for layer in old:
-        viewer.layers.remove(layer)
+        _remove(viewer, layer)
     for data in layers:
         viewer.add_layer(Layer.create(*data))
         if note := data[1]["metadata"][NAMESPACE].get("note"):
@@ -45,7 +47,7 @@ def show_rollout(viewer: Any, layers: list[LayerData]) -> None:
     seen = {_kind(layer): layer.visible for layer in viewer.layers if _is_rollout(layer, run)}
     point = viewer.dims.point
     for layer in [layer for layer in viewer.layers if _is_rollout(layer, run)]:
-        viewer.layers.remove(layer)
+        _remove(viewer, layer)
     for data, arguments, kind in layers:
         visible = seen.get(arguments["metadata"][NAMESPACE]["kind"], arguments["visible"])
         viewer.add_layer(Layer.create(data, arguments | {"visible": visible}, kind))
@@ -61,6 +63,23 @@ def show_to_compare(viewer: Any, run: str, *, rollout: bool) -> None:
     for layer in viewer.layers:
         if layer.metadata.get(NAMESPACE, {}).get("run") == run:
             layer.visible = _kind(layer) in shown
+
+
+def unsaved_repair(viewer: Any, folder: Path) -> bool:
+    """Are there changes by hand of a run's particles that its folder does not have?"""
+    run = str(folder.resolve())
+    return any(
+        unsaved(layer)
+        for layer in viewer.layers
+        if _kind(layer) == "particles" and layer.metadata[NAMESPACE]["run"] == run
+    )
+
+
+def _remove(viewer: Any, layer: Any) -> None:
+    viewer.layers.remove(layer)
+    if isinstance(layer, Points):
+        # napari keeps removed layers alive, whose tables have some hundred MB.
+        layer.data = layer.data[:0]
 
 
 def _is_rollout(layer: Any, run: str) -> bool:

@@ -44,6 +44,11 @@ class Stage:
         """Does it begin with the recording, not with what a run holds?"""
         return not self.needs
 
+    @property
+    def renews_particles(self) -> bool:
+        """Are the particles of the run read again after it, with what it has found of them?"""
+        return self.takes_recording or self is FIT
+
 
 TRACK = Stage("Track", "track", ("video", "track", "indicators"))
 FIT = Stage("Fit", "fit", ("fit",), "tracks.parquet", "Track")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from colloidlab.errors import InputError, UsageError
 from colloidlab.run import Run
-from napari_plugin.coordinates import from_napari, tracks_from_napari
+from napari_plugin.coordinates import from_napari, to_napari, tracks_from_napari
 from napari_plugin.repair import Repair, save_repair
 from napari_plugin.scene import NAMESPACE
 
@@ -50,6 +51,16 @@ def save_points(folder: Path, data: Any, meta: dict[str, Any]) -> Repair:
             f"layer {meta.get('name')} has no feature 'particle'; save the layer 'particles' of a run"
         )
     return _save(folder, edited.assign(particle=features["particle"].to_numpy()), meta)
+
+
+def unsaved(layer: Any) -> bool:
+    """Is the layer "particles" of a run another than the tracks that it was read from, by whatever tool?"""
+    table = layer.metadata[NAMESPACE]["scene"].table
+    if len(layer.data) != len(table):
+        return True
+    places = [np.asarray(data, np.float32) for data in (layer.data, to_napari(table))]
+    particles = [features["particle"].to_numpy() for features in (layer.features, table)]
+    return not all(np.array_equal(*both) for both in (places, particles))
 
 
 def _folder(path: str) -> Path:

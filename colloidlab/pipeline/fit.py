@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from colloidlab.claim import alone
 from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
@@ -50,6 +51,7 @@ def fit_key(run: Run, config: Config) -> str:
     return digest({"tracks": tracks, "fit": config.fit.model_dump(exclude=_WITHOUT_EFFECT)})
 
 
+@alone
 def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Fit the dynamics of a tracked recording.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from colloidlab.claim import alone
 from colloidlab.config import QUANTITIES, Config
 from colloidlab.indicators import IndicatorResult, compute
 from colloidlab.indicators.stage import Parts, refuse_impossible
@@ -17,6 +18,7 @@ from colloidlab.run import Run, digest
 from colloidlab.units import Calibration
 
 
+@alone
 def run_indicators(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Measure what the options ask for; what else has been measured in the same tracks is kept as it is.
 

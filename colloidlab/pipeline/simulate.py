@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 import zarr
 
+from colloidlab.claim import alone
 from colloidlab.config import Config, SimulateConfig
 from colloidlab.dataset.recording import Recording
 from colloidlab.errors import FitRefused, RolloutStopped
@@ -60,6 +61,7 @@ def rollout_key(run: Run, config: Config) -> str:
     return digest({"fit": run.output_hash("fit"), "simulate": options, "drive": signal, "made": _MADE})
 
 
+@alone
 def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Roll out the fitted laws over the test block and compare.
 

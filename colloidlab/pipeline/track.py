@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from colloidlab import tracks
+from colloidlab.claim import alone
 from colloidlab.config import Config
 from colloidlab.errors import ColloidlabError, InputError, UsageError
 from colloidlab.files import sha256
@@ -30,6 +31,7 @@ _WITHOUT_EFFECT = {"threads"}
 _ONLY_LINKING = {"search_range_px", "memory", "prediction", "min_track_length"}
 
 
+@alone
 def run_track(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Track a recording into a run folder.
 

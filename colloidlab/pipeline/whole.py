@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from colloidlab.claim import alone
 from colloidlab.config import Config
 from colloidlab.errors import FitRefused, InputError, RolloutStopped
 from colloidlab.pipeline.fit import run_fit
@@ -15,6 +16,7 @@ from colloidlab.report import write_report
 from colloidlab.run import STAGES, Run, digest
 
 
+@alone
 def run_report(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Write report.html from what the run folder holds."""
     run.require("track")
@@ -29,6 +31,7 @@ def report_key(run: Run) -> str:
     return digest([run.record["source"], *((run.output_hash(s), run.facts(s)) for s in stages)])
 
 
+@alone
 def run_all(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, Any]:
     """Track, fit, simulate, report; a recording that the fit refuses still ends with a report.
 

@@ -22,6 +22,7 @@ FOUNDATION = (
     "option_sections",
     "config",
     "run",
+    "claim",
 )
 
 LAYERS = (

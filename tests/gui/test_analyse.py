@@ -24,11 +24,14 @@ from colloidlab.config import Config, load_config, to_toml_dict
 from colloidlab.errors import UsageError
 from colloidlab.pipeline import run_track
 from colloidlab.run import Run
+from colloidlab.units import Calibration
 from napari_plugin.analyse import Analyse
 from napari_plugin.fields import Field, label
 from napari_plugin.form import Form
+from napari_plugin.layers import run_layers, video_layers
 from napari_plugin.places import Places
 from napari_plugin.scene import NAMESPACE
+from napari_plugin.showing import show_run, unsaved_repair
 from napari_plugin.stages import EVERYTHING, FIT, SIMULATE, STAGES, TRACK, Task
 
 SHORT, LONG = 12, 120
@@ -201,6 +204,7 @@ def test_closing_the_window_stops_the_work(
 def test_an_invalid_field_disables_every_stage_and_says_why(
     window: Analyse, qtbot: QtBot, tmp_path: Path
 ) -> None:
+    (tmp_path / "any.tif").touch()
     enter(qtbot, window.places.recording, str(tmp_path / "any.tif"))
     line = option(window, "track", "diameter_px").widget
     assert window.buttons["Track"].isEnabled() and isinstance(line, QLineEdit)
@@ -217,20 +221,22 @@ def test_an_invalid_field_disables_every_stage_and_says_why(
     assert window.form.config.track.diameter_px == 5 and window.form.tabText(1) == "Track"
 
 
-@pytest.mark.parametrize("content", [None, b"no video at all"])
-def test_a_broken_path_is_a_sentence(
-    window: Analyse, qtbot: QtBot, tmp_path: Path, content: bytes | None
-) -> None:
+def test_a_recording_that_is_none_is_a_sentence(window: Analyse, qtbot: QtBot, tmp_path: Path) -> None:
     path = tmp_path / "broken.mp4"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(b"no video at all")
     enter(qtbot, window.places.recording, str(path))
     run_to_end(qtbot, window, "Track")
-    says = "does not exist; check the path" if content is None else "cannot be read as a video"
-    assert str(path) in window.message.text() and says in window.message.text()
+    assert str(path) in window.message.text() and "cannot be read as a video" in window.message.text()
     assert "Traceback" not in window.message.text()
     assert notification_manager.records[-1].message == window.message.text()
     assert window.buttons["Track"].isEnabled()
+    # What was said of one recording is not said of the next.
+    enter(qtbot, window.places.recording, str(tmp_path / "absent.mp4"))
+    assert (
+        not window.message.text()
+        and window.problem.text() == f"{tmp_path / 'absent.mp4'} does not exist; check the path"
+    )
+    assert not window.buttons["Track"].isEnabled() and not window.buttons["Everything"].isEnabled()
 
 
 def test_a_folder_of_images_can_be_chosen_too(
@@ -260,12 +266,16 @@ def test_another_recording_is_not_tracked_over_the_results_of_a_run(
     qtbot.addWidget(window)
     window.places.set_folder(str(run.path))
     source = Path(run.record["source"]["path"])
-    assert window.places.recording.text() == str(source) and window.buttons["Track"].isEnabled()
+    # What the run holds can be worked with, though its recording is not there.
+    assert window.places.recording.text() == str(source) and not window.problem.text()
+    assert "does not exist; check the path" in window.buttons["Track"].toolTip()
+    assert window.buttons["Fit"].isEnabled() and not window.buttons["Track"].isEnabled()
     window.places.set_recording(str(tmp_path / "other.mp4"))
     assert f"run holds the results of {source}, which would be lost" in window.problem.text()
     enabled = {title for title, button in window.buttons.items() if button.isEnabled()}
     assert enabled == {"Fit", "Simulate", "Report"} and "would be lost" in window.buttons["Track"].toolTip()
     # The same recording elsewhere, because it has moved, is no other one.
+    (tmp_path / source.name).write_bytes(b"moved")
     window.places.set_recording(str(tmp_path / source.name))
     assert not window.problem.text() and window.buttons["Track"].isEnabled()
     # One of the same name that has not moved is.
@@ -339,6 +349,49 @@ def test_a_run_folder_brings_its_options_and_its_recording(window: Analyse, qtbo
     enter(qtbot, window.places.folder, str(run.path))
     assert window.form.config == Config.model_validate(OTHER)
     assert window.places.recording.text() == run.record["source"]["path"]
+    # The line is entered and left without another folder in it.
+    option(window, "track", "diameter_px").set_value(17)
+    qtbot.keyClick(window.places.folder, Qt.Key.Key_Return)
+    assert window.form.config.track.diameter_px == 17
+
+
+def test_a_scale_that_the_file_does_not_state_comes_with_the_layer(
+    window: Analyse, qtbot: QtBot, films: dict[int, Path]
+) -> None:
+    viewer = window.viewer  # type: ignore[attr-defined]
+    for calibration, expected in (
+        (Calibration(0.2, 50, "file", "file"), (0.2, 50)),
+        (Calibration(), (0.2, 50)),
+    ):
+        [(data, arguments, _)] = video_layers(films[SHORT], calibration)
+        viewer.add_image(data, **arguments)
+        qtbot.mouseClick(window.places.from_layer, Qt.MouseButton.LeftButton)
+        video = window.form.config.video
+        assert (video.um_per_px, video.fps) == expected and window.places.recording.text() == str(
+            films[SHORT]
+        )
+
+
+def test_changes_by_hand_that_are_not_saved_are_not_lost(window: Analyse, qtbot: QtBot, run: Run) -> None:
+    viewer = window.viewer  # type: ignore[attr-defined]
+    show_run(viewer, run_layers(run))
+    particles = next(layer for layer in viewer.layers if layer.name == "particles")
+    window.places.set_folder(str(run.path))
+    window.places.set_recording(str(run.record["source"]["path"]))
+    for change in ("moved", "another number"):
+        if change == "moved":
+            particles.data = particles.data + [0, 0.5, 0]
+        else:
+            particles.features["particle"] = particles.features["particle"] + 1
+        click(qtbot, window, "Fit")
+        assert "are not saved, and would be lost: save them in Repair" in window.message.text(), change
+        assert not window.job.busy and unsaved_repair(viewer, run.path)
+        if change == "moved":
+            particles.data = particles.data - [0, 0.5, 0]
+            assert not unsaved_repair(viewer, run.path)
+    # A report is of what is saved, and takes nothing away.
+    run_to_end(qtbot, window, "Report")
+    assert particles in viewer.layers and unsaved_repair(viewer, run.path)
 
 
 @pytest.mark.parametrize("stage", [TRACK, FIT, SIMULATE, EVERYTHING], ids=lambda stage: stage.command)
@@ -372,6 +425,7 @@ def test_what_no_flag_can_say_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_is_put_on_the_clipboard(window: Analyse, qtbot: QtBot, tmp_path: Path) -> None:
+    (tmp_path / "film.tif").touch()
     enter(qtbot, window.places.recording, str(tmp_path / "film.tif"))
     option(window, "track", "diameter_px").set_value(11)
     window.menu.actions()[STAGES.index(TRACK)].trigger()

@@ -307,6 +307,7 @@ def test_fit_stopped_and_gone_on_then_simulate_to_its_end(
     viewer.dims.set_point(0, start)
     press(qtbot, simulate.from_current)
     assert window.form.config.simulate.from_frame == start and "has seen" not in simulate.start.text()
+    kept = of_kind(window, "particles")
     click(qtbot, window, "Simulate")
     qtbot.waitUntil(watched_to_the_end, timeout=WAIT_MS)
     assert window.message.text() == "Simulate is done." and simulate.live.layer is None
@@ -320,6 +321,7 @@ def test_fit_stopped_and_gone_on_then_simulate_to_its_end(
 
     rollout = of_kind(window, "rollout")
     assert rollout.visible and of_kind(window, "particles").visible
+    assert of_kind(window, "particles") is kept, "a simulation changes nothing of them"
     assert_shows_member(rollout, run, 0)
     members = [positions_in(rollout)]
     qtbot.keyClick(simulate.member, Qt.Key.Key_Up)
