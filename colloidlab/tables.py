@@ -153,6 +153,7 @@ COLUMNS: dict[str, Column] = {
     "particle_d": Column("", "the other one"),
     "persistence_frames": Column("", "frames that the new neighbours are known to have stayed"),
     "psi6": Column("", "modulus of the hexatic bond-order parameter, Delaunay neighbours"),
+    "psi6_error": Column("", "standard deviation of psi6 from localisation errors"),
     "psi6_angle_rad": Column("rad", "phase of the hexatic bond-order parameter divided by 6"),
     **{
         name: column
@@ -234,6 +235,9 @@ COLUMNS: dict[str, Column] = {
     "temperature_px2": Column("px^2/frame^2", "k_B T/m of the particle"),
     "sigma_ln_temperature": Column(
         "", "standard deviation of ln T as the filter states it; empty where an encoder states none"
+    ),
+    "sigma_entropy": Column(
+        "k_B", "standard deviation of entropy at the stated one of ln T: the heat capacity times it"
     ),
 }
 

@@ -320,6 +320,7 @@ def _state(layer: Layer, tracks: pd.DataFrame, rng: np.random.Generator) -> pd.D
     table["entropy"] = 40 * np.log1p(_hot(layer, table)) + rng.normal(0, 2, len(table))
     table["temperature_px2"] = 0.16 * (1 + 2 * _hot(layer, table)) * rng.lognormal(0, 0.05, len(table))
     table["sigma_ln_temperature"] = 0.2
+    table["sigma_entropy"] = 40 * table["sigma_ln_temperature"]
     edge = np.minimum(table["x"], layer.size_px - table["x"]) < 2.5 * SPACING_PX
     table["boundary"] = edge | (np.minimum(table["y"], layer.size_px - table["y"]) < 2.5 * SPACING_PX)
     return table

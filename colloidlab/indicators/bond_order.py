@@ -7,13 +7,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from colloidlab.errors import InputError
-from colloidlab.indicators.trajectories import Floats, snapshots
+from colloidlab.indicators.localisation import localisation_sigma
+from colloidlab.indicators.trajectories import Floats, by_frame, snapshots, sorted_rows
 from colloidlab.indicators.triangulation import Region, Triangulation, matching, triangulate
 from colloidlab.progress import SILENT, Monitor
 
-__all__ = ["PSI6_COLUMNS", "Region", "bond_order", "psi", "psi6", "psi6_table", "psi_table"]
+__all__ = [
+    "PSI6_COLUMNS",
+    "Region",
+    "bond_order",
+    "bond_order_error",
+    "psi",
+    "psi6",
+    "psi6_table",
+    "psi_table",
+]
 
-PSI6_COLUMNS = ("frame", "particle", "psi6", "psi6_angle_rad")
+PSI6_COLUMNS = ("frame", "particle", "psi6", "psi6_angle_rad", "psi6_error")
 
 
 def psi(
@@ -81,6 +91,43 @@ def bond_order(mesh: Triangulation, n: int = 6, *, weighted: bool = False) -> ND
     return np.where(mesh.certain, total / np.where(whole > 0, whole, 1), np.nan + 1j * np.nan)
 
 
+def bond_order_error(mesh: Triangulation, sigma: Floats, n: int = 6) -> Floats:
+    """Standard deviation of |ψn|, every neighbour counting alike, from localisation errors.
+
+    To first order in errors that are independent of each other, of the particle and of its neighbours, who stay the
+    same. With ψ = (1/N) Σ_j exp(i n θ_j) and φ = arg ψ a bond that turns by δθ_j changes |ψ| by a_j δθ_j,
+
+        a_j = −(n/N) sin(n θ_j − φ),    δθ_j = t_j · (δr_j − δr) / r_j,    t_j across the bond.
+
+    Near |ψ| = 0 and 1 the second order is larger: there it is a lower bound.
+
+    Parameters
+    ----------
+    mesh : Triangulation
+    sigma : float array, shape (mesh.n, 2), px
+        Localisation error per axis.
+    n : int
+        Fold of the order.
+
+    Returns
+    -------
+    error : float array, shape (mesh.n,)
+        NaN where ψ is, and where one of the errors that enter is.
+    """
+    order = bond_order(mesh, n)
+    count = np.bincount(mesh.edges.ravel(), minlength=mesh.n)
+    own, shared = np.zeros((mesh.n, 2)), np.zeros(mesh.n)
+    for (of, other), bond in ((mesh.edges.T, mesh.bonds), (mesh.edges.T[::-1], -mesh.bonds)):
+        angle = np.arctan2(bond[:, 1], bond[:, 0])
+        across = np.column_stack([-bond[:, 1], bond[:, 0]]) / (bond**2).sum(1, keepdims=True)
+        turned = -n / count[of] * np.sin(n * angle - np.angle(order[of]))
+        slope = turned[:, None] * across
+        shared += np.bincount(of, ((slope * sigma[other]) ** 2).sum(1), mesh.n)
+        for axis in range(2):
+            own[:, axis] += np.bincount(of, slope[:, axis], mesh.n)
+    return np.sqrt(shared + ((own * sigma) ** 2).sum(1))
+
+
 def psi6_table(
     tracks: pd.DataFrame,
     *,
@@ -124,14 +171,15 @@ def psi_table(
     Returns
     -------
     DataFrame
-        frame, particle, psi{n} (modulus), psi{n}_angle_rad (phase / n, between −π/n and π/n).
+        frame, particle, psi{n} (modulus), psi{n}_angle_rad (phase / n, between −π/n and π/n), and where every neighbour
+        counts alike psi{n}_error, see `bond_order_error`; empty where the tracks state no localisation error.
     """
     shots = snapshots(tracks)
     meshes = matching(shots, triangulations, region=region, box=box, monitor=monitor, label=f"psi{n}")
     values = np.concatenate(
         [np.zeros(0, complex), *(bond_order(mesh, n, weighted=weighted) for mesh in meshes)]
     )
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "frame": np.repeat(shots.frames, [mesh.n for mesh in meshes]).astype(np.int64),
             "particle": np.concatenate([np.zeros(0, np.int64), *shots.particles]),
@@ -139,3 +187,8 @@ def psi_table(
             f"psi{n}_angle_rad": np.angle(values) / n,
         }
     )
+    if weighted:
+        return table
+    sigma = by_frame(localisation_sigma(tracks)[sorted_rows(tracks, by=("frame", "particle"))], shots)
+    errors = [bond_order_error(mesh, of_frame, n) for mesh, of_frame in zip(meshes, sigma, strict=True)]
+    return table.assign(**{f"psi{n}_error": np.concatenate([np.zeros(0), *errors])})

@@ -11,7 +11,7 @@ from colloidlab.indicators.affine_fit import NonAffine, fit_affine, same_particl
 from colloidlab.indicators.frame_pairs import frame_pairs
 from colloidlab.indicators.localisation import localisation_sigma
 from colloidlab.indicators.nonaffine_noise import NonAffineNoise, nonaffine_noise
-from colloidlab.indicators.trajectories import Floats, Integers, Snapshots, snapshots, sorted_rows
+from colloidlab.indicators.trajectories import Floats, Integers, by_frame, snapshots, sorted_rows
 from colloidlab.progress import SILENT, Monitor
 
 __all__ = ["NonAffine", "d2min", "d2min_table", "fit_affine"]
@@ -130,7 +130,7 @@ def d2min_table(
         raise InputError(f"the false-positive rate is {false_positive_rate}; it lies between 0 and 1")
     shots = snapshots(tracks)
     sides = None if box is None else np.asarray(box, dtype=np.float64)
-    sigma = _by_frame(
+    sigma = by_frame(
         localisation_sigma(tracks, sigma_px)[sorted_rows(tracks, by=("frame", "particle"))], shots
     )
     parts = []
@@ -170,10 +170,6 @@ def d2min_table(
     judged[chance.isna().to_numpy()] = pd.NA
     table.insert(names.index("chance"), "rearranged", judged)
     return table
-
-
-def _by_frame(rows: Floats, shots: Snapshots) -> list[Floats]:
-    return np.split(rows, np.cumsum([p.shape[0] for p in shots.positions])[:-1])
 
 
 def _names(n_dim: int) -> list[str]:

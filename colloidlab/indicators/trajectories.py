@@ -160,3 +160,10 @@ def _columns(tracks: pd.DataFrame) -> tuple[Integers, Integers, Floats]:
             f"particle {particle[k]} is in frame {frame[k]} twice; a track has one position a frame"
         )
     return particle, frame, np.ascontiguousarray(positions[whole])
+
+
+def by_frame(rows: Floats, shots: Snapshots) -> list[Floats]:
+    """What belongs to the rows of a table, sorted by frame and particle, frame by frame."""
+    if not shots.positions:
+        return []
+    return np.split(rows, np.cumsum([p.shape[0] for p in shots.positions])[:-1])

@@ -113,6 +113,9 @@ def _state_rows(
     m = window.present[k].cpu().numpy()
     s = result.filtered
     r, v = numbers(s.r), numbers(s.v)
+    sigma = np.sqrt(numbers(s.variance))
+    # An isothermal law has no heat capacity, and nothing is known of its entropy.
+    inverse = numbers(result.evaluation.thermo.inv_c)
     axes = "xyz"[: r.shape[1]]
     return pd.DataFrame(
         {
@@ -122,7 +125,8 @@ def _state_rows(
             **{f"v{axis}_px": v[:, k] for k, axis in enumerate(axes)},
             "entropy": numbers(s.S),
             "temperature_px2": numbers(result.evaluation.thermo.T),
-            "sigma_ln_temperature": np.sqrt(numbers(s.variance)),
+            "sigma_entropy": np.where(inverse > 0, sigma / np.where(inverse > 0, inverse, 1), np.nan),
+            "sigma_ln_temperature": sigma,
             "boundary": ~numbers(window.interior[k]),
         }
     )

@@ -33,7 +33,9 @@ _TITLES = {
     "temperature_px2": "temperature",
     "d2min_px2": "D²min",
     "psi6": "ψ6",
+    "psi6_error": "error of ψ6",
     "sigma_ln_temperature": "σ of ln T",
+    "sigma_entropy": "σ of entropy",
     "d2min_error_px2": "error of D²min",
     "hop_px2": "p_hop",
     "voronoi_area_px2": "Voronoi area",
@@ -41,6 +43,8 @@ _TITLES = {
 }
 _UNCERTAINTY = {
     "temperature_px2": "sigma_ln_temperature",
+    "entropy": "sigma_entropy",
+    "psi6": "psi6_error",
     "d2min_px2": "d2min_error_px2",
     "strain_xx": "strain_xx_error",
     "strain_xy": "strain_xy_error",
@@ -51,6 +55,7 @@ _LEARNED = {
     "entropy",
     "temperature_px2",
     "sigma_ln_temperature",
+    "sigma_entropy",
     "temperature_low_px2",
     "temperature_high_px2",
 }

@@ -53,7 +53,7 @@ def test_everything_is_there_and_one_coloured_layer_is_seen(run: Run) -> None:
     }
     four = {"temperature_px2", "entropy", "d2min_px2", "psi6"}
     assert set(by_kind(layers, "coloured")) == four
-    assert set(by_kind(layers, "map")) == four | {"sigma_ln_temperature"}
+    assert set(by_kind(layers, "map")) == four | {"sigma_ln_temperature", "sigma_entropy"}
     seen = [layer[1]["metadata"]["colloidlab"] for layer in layers if layer[1].get("visible", True)]
     assert [(about["kind"], about.get("quantity")) for about in seen] == [
         ("preview", None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import freud
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from scipy.spatial import Delaunay
 from simulated_tracks import relaxed, table, triangular
 
 from colloidlab.indicators import psi, psi6, psi6_table, psi_table
+from colloidlab.indicators.bond_order import PSI6_COLUMNS, bond_order, bond_order_error
+from colloidlab.indicators.triangulation import triangulate
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.2, 0.5])
@@ -84,5 +88,37 @@ def test_table_has_every_row_with_modulus_and_direction() -> None:
     found = psi6_table(tracks)
     assert len(found) == 200
     assert found.psi6.max() == pytest.approx(1.0)
-    directions = found.dropna().groupby("frame").psi6_angle_rad.mean()
+    directions = found.dropna(subset="psi6").groupby("frame").psi6_angle_rad.mean()
     assert directions.tolist() == pytest.approx([0.0, 0.1], abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [6, 5])
+def test_localisation_errors_scatter_the_modulus_as_stated(n: int) -> None:
+    rng = np.random.default_rng(5)
+    points = relaxed(rng, 200, 30.0, 1.9)
+    sigma = rng.uniform(0.002, 0.008, points.shape)
+    mesh = triangulate(points)
+    stated = bond_order_error(mesh, sigma, n)
+    i, j = mesh.edges.T
+    trials = []
+    for _ in range(400):
+        moved = points + sigma * rng.normal(size=points.shape)
+        trials.append(np.abs(bond_order(replace(mesh, bonds=moved[j] - moved[i]), n)))
+    found, order = np.std(trials, axis=0), np.abs(bond_order(mesh, n))
+    first_order = mesh.certain & (order > 4 * stated) & (order < 1 - 4 * stated)
+    assert first_order.sum() > 80
+    # 400 trials know a standard deviation to 3.5 %.
+    deviation = (found / stated - 1)[first_order] / 0.035
+    assert abs(deviation.mean()) < 0.5 and 0.8 < deviation.std() < 1.4
+    assert np.isnan(stated[~mesh.certain]).all() and np.isfinite(stated[mesh.certain]).all()
+
+
+def test_the_error_is_in_the_table_where_the_tracks_state_theirs() -> None:
+    points = relaxed(np.random.default_rng(3), 120, 22.0, 1.9)
+    tracks = table(np.stack([points, points + 0.1]))
+    assert psi6_table(tracks)["psi6_error"].isna().all()
+    known = tracks.assign(sigma_x_px=0.02, sigma_y_px=0.03).sample(frac=1, random_state=1)
+    found = psi6_table(known)
+    expected = bond_order_error(triangulate(points), np.full((120, 2), (0.02, 0.03)))
+    np.testing.assert_allclose(found["psi6_error"][:120], expected, rtol=1e-6)
+    assert tuple(found.columns) == PSI6_COLUMNS

@@ -44,7 +44,9 @@ def held_elsewhere(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_folder_in_which_another_process_works_is_refused(tmp_path: Path) -> None:
     with held_elsewhere(tmp_path / "run"):
-        with pytest.raises(UsageError, match=r"another colloidlab is working in .*run; wait until it is done"):
+        with pytest.raises(
+            UsageError, match=r"another colloidlab is working in .*run; wait until it is done"
+        ):
             run_report(Run(tmp_path / "run"), Config())
         with claim(tmp_path / "other"):
             pass
@@ -76,7 +78,9 @@ def test_processes_of_one_training_work_together(tmp_path: Path, monkeypatch: py
         pass
 
 
-def test_without_a_place_for_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_place_for_locks_nobody_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with claim(tmp_path):
