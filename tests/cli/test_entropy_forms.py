@@ -42,7 +42,7 @@ def test_each_form_is_fitted_saved_and_rolled_out(command: Command, copy_of_run:
     else:
         assert models == [*baselines, "encoder"]
         assert state["temperature_px2"].nunique() > 100
-        assert state["sigma_ln_temperature"].isna().all()
+        assert state[["sigma_ln_temperature", "sigma_entropy"]].isna().all(axis=None)
         assert {*gains, "loglik_encoder"} <= set(summary)
     phases = set(pd.read_parquet(copy_of_run / "training.parquet")["phase"])
     assert ("encoder" in phases) == (form == "encoder")
@@ -54,3 +54,13 @@ def test_an_unknown_form_is_refused(command: Command, complete_run: Path) -> Non
     done = command("fit", complete_run, "--entropy", "teacher")
     assert done.code == 2
     assert "entropy" in done.err and "encoder" in done.err
+
+
+def test_the_errors_of_entropy_and_temperature_are_one_error(complete_run: Path) -> None:
+    _, thermal, _ = load_fit(complete_run / "model")
+    state = pd.read_parquet(complete_run / "state.parquet")
+    heat_capacity = state["sigma_entropy"] / state["sigma_ln_temperature"]
+    # That of a sum of terms lies between those of its terms.
+    of_terms = (-thermal.laws.energy.log_alpha.detach()).exp().numpy()
+    assert heat_capacity.notna().all()
+    assert heat_capacity.between(of_terms.min() * (1 - 1e-9), of_terms.max() * (1 + 1e-9)).all()
