@@ -29,6 +29,7 @@ from colloidlab.files import atomic_path
 from colloidlab.pipeline.track import other_recording
 from colloidlab.progress import Monitor
 from colloidlab.report.source import find_source
+from colloidlab.report.words import capital
 from colloidlab.run import Run
 from napari_plugin.form import Form
 from napari_plugin.job_bar import JobBar, explain
@@ -155,7 +156,7 @@ class Analyse(QWidget):
         return ""
 
     def _say(self, sentence: str, *, error: bool = False) -> None:
-        sentence = sentence[:1].upper() + sentence[1:]
+        sentence = capital(sentence)
         self.message.setText(sentence)
         self.message.setStyleSheet(BAD if error else "")
         self.message.setVisible(bool(sentence))

@@ -32,6 +32,7 @@ from colloidlab.errors import Cancelled, ColloidlabError
 from colloidlab.progress import Monitor
 from colloidlab.report.film import write_export, write_png
 from colloidlab.report.film_data import why_no_rollout
+from colloidlab.report.words import capital
 from colloidlab.run import Run
 from napari_plugin.form import SectionForm
 from napari_plugin.job_bar import JobBar, explain
@@ -155,7 +156,7 @@ class Export(QWidget):
     def _refresh(self) -> None:
         why = self._why_not()
         no_run = self._no_run()
-        self.problem.setText(_capital(why))
+        self.problem.setText(capital(why))
         self.problem.setVisible(bool(why))
         for title in (_FILM, _FRAME):
             self.buttons[title].setEnabled(not why and not self.job.busy)
@@ -193,7 +194,7 @@ class Export(QWidget):
         return ExportConfig.model_validate(self.form.values())
 
     def _say(self, sentence: str, *, error: bool = False) -> None:
-        self.message.setText(_capital(sentence))
+        self.message.setText(capital(sentence))
         self.message.setStyleSheet(BAD if error else "")
         self.message.setVisible(bool(sentence))
         if error:
@@ -358,7 +359,3 @@ def _no_rollout(folder: Path) -> str:
 
 def _export(folder: Path, path: Path, options: ExportConfig, monitor: Monitor) -> dict[str, Any]:
     return write_export(Run(folder), path, options, monitor)
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

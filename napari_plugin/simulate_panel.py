@@ -224,6 +224,8 @@ class SimulatePanel(QWidget):
     def _show_member(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self.failed.emit(outcome.error)
+            # The one that is seen, without asking for it again.
+            self._offer_members(self.member.maximum())
         elif outcome.result[0] == self.member.value():
             # Whoever clicks fast sees the last one only.
             show_rollout(self._viewer, outcome.result[1])

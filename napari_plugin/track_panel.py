@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from colloidlab.config import Config
 from colloidlab.errors import ColloidlabError
+from colloidlab.report.words import capital
 from napari_plugin.appearance import follow
 from napari_plugin.form import Form
 from napari_plugin.histograms import Histograms
@@ -202,7 +203,7 @@ class TrackPanel(QWidget):
         self.histograms.hide()
         self.sentence.setStyleSheet("" if plain else _RED)
         self.sentence.setToolTip("")
-        _say(self.sentence, sentence[:1].upper() + sentence[1:])
+        _say(self.sentence, capital(sentence))
         _say(self.hint, "")
 
     def _fail(self, error: Exception) -> None:
@@ -295,7 +296,7 @@ def _resolved(parameters: LocateParameters) -> str:
 
 def _first_reason(parameters: LocateParameters) -> str:
     reason = parameters.reasons.get("method", "")
-    return f"{reason[:1].upper()}{reason[1:]}."
+    return f"{capital(reason)}."
 
 
 def _reasons(parameters: LocateParameters) -> str:

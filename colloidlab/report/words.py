@@ -60,6 +60,16 @@ def label(name: str, unit: str) -> str:
     return name if unit in {"", "1"} else f"{name} ({pretty_unit(unit)})"
 
 
+def capital(text: str) -> str:
+    """Text with a capital at its beginning, unless it begins with the name of a file or an option.
+
+    >>> capital("too few frames"), capital("film_2.tif is empty")
+    ('Too few frames', 'film_2.tif is empty')
+    """
+    first = text.partition(" ")[0].rstrip(".,:;")
+    return text if set(first) & set("./\\_") else text[:1].upper() + text[1:]
+
+
 def sentence(text: str) -> str:
     """Text with a capital at its beginning and a full stop at its end.
 
@@ -67,7 +77,7 @@ def sentence(text: str) -> str:
     'Too few frames.'
     """
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    return capital(text) + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,11 @@ MANIFEST = ROOT / "napari_plugin" / "napari.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what opens a window where none can be opened."""
+    """Skip what opens a window where none can be opened; where all is to be tested that is a failure."""
     if not WHY_NO_WINDOW:
         return
+    if os.environ.get("CI"):
+        raise pytest.UsageError(f"no window can be opened for the tests of the plugin: {WHY_NO_WINDOW}")
     for item in items:
         if {"make_napari_viewer", "qtbot", "qapp"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason=WHY_NO_WINDOW))

@@ -166,6 +166,13 @@ def test_a_finished_run_is_shown_as_soon_as_its_folder_is_chosen(
     qtbot.waitUntil(lambda: of_kind(window, "rollout").name.startswith("rollout 2 of 2"), timeout=WAIT_MS)
     assert_shows_member(of_kind(window, "rollout"), run, 1)
     assert of_kind(window, "rollout").visible and len(viewer.layers) == n_layers
+    # One that cannot be read leaves what is seen, and says what is seen.
+    aside = (run.path / "rollout.zarr").rename(run.path / "aside")
+    qtbot.keyClick(simulate.member, Qt.Key.Key_Down)
+    assert simulate.member.value() == 1
+    qtbot.waitUntil(lambda: simulate.member.value() == 2, timeout=WAIT_MS)
+    assert "rollout" in window.message.text() and of_kind(window, "rollout").name.startswith("rollout 2 of 2")
+    aside.rename(run.path / "rollout.zarr")
 
     # The frame of the slider as the start, where it can be one.
     last = int(run.read_table("state")["frame"].max())
