@@ -13,6 +13,7 @@ from napari_plugin.particles import NEW
 from napari_plugin.quantities import (
     LineColormap,
     Quantity,
+    bright_colormap,
     colourable,
     describe,
     limits,
@@ -143,24 +144,49 @@ def _map(scene: Scene, shown: Quantity, what: str, of: Quantity) -> LayerData:
 
 
 def arrows(scene: Scene) -> LayerData | None:
-    """Displacement of every particle over the lag: from where it was to where it is."""
+    """Displacement of every particle over the lag: from where it was towards where it is.
+
+    Drawn longer by a round factor where true lengths would be dots; data and features are the true ones.
+    """
     moved = displacements(scene.table, scene.lag)
     if moved.empty:
         return None
     quantity = describe("displacement_px")
-    name = f"displacement, {scene.lag} frame{'s' if scene.lag > 1 else ''} (px)"
-    arguments = scene.arguments(name, "displacement", lag=scene.lag, **scene.about(quantity))
+    diameter = float(np.median(diameters(scene.table)))
+    length = _magnification(moved[quantity.column].to_numpy(), diameter)
+    name = arrows_title(scene.lag, length)
+    about = {"lag": scene.lag, "length": length, **scene.about(quantity)}
+    arguments = scene.arguments(name, "displacement", **about)
     steps = moved[[c for c in ("dx_px", "dy_px", "dz_px") if c in moved]]
     arguments |= {
         "features": moved[["particle", *steps.columns, quantity.column]],
         "edge_color": quantity.column,
-        "edge_colormap": quantity.colormap,
+        "edge_colormap": bright_colormap(quantity),
         "edge_contrast_limits": limits(moved[quantity.column], quantity),
-        "edge_width": 0.08 * float(np.median(diameters(scene.table))),
+        "edge_width": 0.1 * diameter,
+        "length": length,
         "vector_style": "arrow",
         "opacity": 1.0,
     }
     return arrows_to_napari(moved, steps.to_numpy()), arguments, "vectors"
+
+
+def arrows_title(lag: int, length: float) -> str:
+    """Name of the arrows: over how many frames, how many times as long as they are, and the unit.
+
+    >>> arrows_title(5, 10.0)
+    'displacement, 5 frames, drawn 10 times as long (px)'
+    """
+    drawn = "" if length == 1 else f", drawn {length:g} times as long"
+    return f"displacement, {lag} frame{'s' if lag > 1 else ''}{drawn} (px)"
+
+
+def _magnification(lengths: np.ndarray, diameter: float) -> float:
+    """1, 2, 5, 10, ...: the largest by which nine of ten arrows stay within a diameter."""
+    usual = float(np.percentile(lengths, 90))
+    room = diameter / usual if usual > 0 else 1.0
+    steps = [step * 10.0**power for power in range(4) for step in (1, 2, 5)]
+    return max((step for step in steps if step <= room), default=1.0)
 
 
 def displacements(table: pd.DataFrame, lag: int) -> pd.DataFrame:

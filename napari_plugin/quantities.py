@@ -14,6 +14,7 @@ __all__ = [
     "DERIVED",
     "LineColormap",
     "Quantity",
+    "bright_colormap",
     "colormap",
     "colourable",
     "describe",
@@ -52,20 +53,30 @@ def colormap(name: str) -> Colormap:
     return Colormap(_ramp(name, 0, 1), name=name, nan_color=(0, 0, 0, 0))
 
 
-def line_colormap(quantity: Quantity, span: tuple[float, float]) -> LineColormap:
+def bright_colormap(quantity: Quantity) -> Colormap:
     """Colours of lines, which must be seen on black and on grey: bright ones, where a quantity's own begin dark.
 
     Those that are signed or cyclic keep their own. Values that are not finite are grey: a line cannot be empty.
     """
     own = quantity.signed or quantity.period is not None
     name, first, last = (quantity.colours, 0.0, 1.0) if own else _BRIGHT
-    return LineColormap(_ramp(name, first, last), name=name, nan_color=_NOT_KNOWN, span=span)
+    return Colormap(_ramp(name, first, last), name=name, nan_color=_NOT_KNOWN)
+
+
+def line_colormap(quantity: Quantity, span: tuple[float, float]) -> LineColormap:
+    """`bright_colormap` over `span`."""
+    found = bright_colormap(quantity)
+    return LineColormap(found.colors, name=found.name, nan_color=found.nan_color, span=span)
 
 
 class LineColormap(Colormap):
     """A colour map over `span` in place of 0 to 1, for layers without limits of their own (Tracks)."""
 
     span: tuple[float, float]
+
+    def without_span(self) -> Colormap:
+        """The same colours over 0 to 1."""
+        return Colormap(self.colors, name=self.name, nan_color=self.nan_color)
 
     def map(self, values: np.ndarray) -> np.ndarray:
         low, high = self.span
