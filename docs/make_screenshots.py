@@ -135,7 +135,6 @@ def temperature_map(stage: Stage) -> np.ndarray:
 
 def tracks(stage: Stage) -> np.ndarray:
     stage.show("tracks")
-    stage.viewer.layers[0].visible = False
     stage.viewer.layers["tracks"].tail_length = 40
     return stage.canvas()
 

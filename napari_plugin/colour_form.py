@@ -56,7 +56,7 @@ class ColourForm(QWidget):
             self.colours.addItem(_swatch(name), name)
         self.low, self.high = QLineEdit(), QLineEdit()
         self.reset = QPushButton("Reset")
-        self.reset.setToolTip("From the 1st to the 99th percentile of all frames")
+        self.reset.setToolTip("From the 1st to the 99th percentile of all frames; of an angle, one period")
         self.smooth = QCheckBox("smooth map")
         self.smooth.setToolTip("Show the quantity also as a smooth map under the particles")
         self.problem = ""

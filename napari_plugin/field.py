@@ -22,6 +22,7 @@ class SmoothField(Images):
 
     The kernel is a Gaussian whose standard deviation is the mean distance of the particles
     (Nadaraya and Watson's estimate), on cells of half that distance. A frame is computed when it is asked for.
+    Angles are averaged on the circle: of a small one and of almost a full turn the average is small.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ class SmoothField(Images):
     shape : (int, int)
         Height and width of the image, px.
     n_frames : int
+    period : float, optional
+        Of an angle; the map then lies between -period/2 and period/2.
 
     Attributes
     ----------
@@ -42,11 +45,20 @@ class SmoothField(Images):
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, table: pd.DataFrame, column: str, shape: tuple[int, int], n_frames: int) -> None:
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        column: str,
+        shape: tuple[int, int],
+        n_frames: int,
+        *,
+        period: float | None = None,
+    ) -> None:
         known = table[np.isfinite(table[column].to_numpy(dtype=np.float64))]
         known = known.sort_values("frame", kind="stable")
         self._positions = known[["x", "y"]].to_numpy(dtype=np.float64)
         self._values = known[column].to_numpy(dtype=np.float64)
+        self._turn = None if period is None else period / (2 * np.pi)
         self._offsets = np.searchsorted(known["frame"].to_numpy(), np.arange(n_frames + 1))
         height, width = shape
         used = max(1, int(np.count_nonzero(np.diff(self._offsets))))
@@ -73,9 +85,13 @@ class SmoothField(Images):
         rows = slice(self._offsets[index], self._offsets[index + 1])
         # A cell's centre lies at whole cells from here; the first begins at the corner of the first pixel.
         places = (self._positions[rows] + 0.5) / self.cell_px - 0.5
-        weights, sums = (self._spread(places, v) for v in (None, self._values[rows]))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = sums / weights
+        weights, values = self._spread(places, None), self._values[rows]
+        if self._turn is None:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                mean = self._spread(places, values) / weights
+        else:
+            phase = values / self._turn
+            mean = self._turn * np.arctan2(*(self._spread(places, part(phase)) for part in (np.sin, np.cos)))
         mean[weights < LEAST_COVER * self._usual] = np.nan
         return mean.astype(np.float32)
 

@@ -27,15 +27,17 @@ def video_layer(recording: Recording, calibration: Calibration, name: str = "", 
     `metadata["colloidlab"]["health"]` maps a frame to (status, reason) where that is not "ok": those of the
     run where `more` has them, else those that were seen so far.
     """
+    name = name or recording.video.path.stem
     metadata = {
         "kind": "video",
+        "name": name,
         "path": str(recording.video.path),
         "calibration": vars(calibration),
         "health": recording.health,
         **more,
     }
     arguments = {
-        "name": name or recording.video.path.stem,
+        "name": name,
         "rgb": False,
         "colormap": "gray",
         "contrast_limits": grey_limits(recording.first_image()),
@@ -129,14 +131,16 @@ def _background(
     if image is None:
         raise InputError(f"{run.path / 'preview.png'} is damaged; remove it, or track again")
     frame = int(run.facts("track").get("preview_frame", 0))
+    name = f"preview (only frame {frame}; the recording is not there)"
     metadata = {
         "kind": "preview",
+        "name": name,
         "calibration": vars(scene.calibration),
         "health": recorded_health(run),
         **more,
     }
     arguments = {
-        "name": f"preview (only frame {frame}; the recording is not there)",
+        "name": name,
         "rgb": False,
         "colormap": "gray",
         "metadata": {NAMESPACE: metadata},

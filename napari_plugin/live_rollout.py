@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from colloidlab.news import RolloutPart
 from colloidlab.run import Run
-from napari_plugin.appearance import follow
+from napari_plugin.appearance import expect
 from napari_plugin.coordinates import place, to_napari
 from napari_plugin.particle_layers import diameters
 from napari_plugin.rollout_layers import FUTURE, RIM_ROLLOUT
@@ -131,8 +131,9 @@ class LiveRollout(QObject):
         table = self.table()
         arguments = self._looks(table)
         if self.layer is None or self.layer not in self._viewer.layers:
-            follow(self._viewer)
-            self.layer = self._viewer.add_layer(Points(to_napari(table), **arguments, **self._fixed()))
+            fixed = self._fixed()
+            expect(self._viewer, [fixed])
+            self.layer = self._viewer.add_layer(Points(to_napari(table), **arguments, **fixed))
             self._frame_shown = current_frame(self._viewer)
         else:
             self.layer.data = to_napari(table)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from napari.layers import Layer
 
+from napari_plugin.appearance import expect
 from napari_plugin.coordinates import arrows_to_napari, from_napari, to_napari
 from napari_plugin.particle_layers import diameters
 from napari_plugin.scene import NAMESPACE, LayerData, Scene
@@ -128,6 +129,7 @@ def _show_mark(viewer: Any, shown: ShownRun, mark: LayerData, looks: tuple[str, 
     old = [x for x in viewer.layers if x in shown.of(arguments["metadata"][NAMESPACE]["kind"])]
     if not old and len(data):
         active = viewer.layers.selection.active
+        expect(viewer, [arguments])
         viewer.add_layer(Layer.create(data, arguments, kind))
         viewer.layers.selection.active = active
     for layer in old:

@@ -10,7 +10,15 @@ import pandas as pd
 from napari_plugin.coordinates import arrows_to_napari, place, to_napari, tracks_to_napari
 from napari_plugin.field import SmoothField
 from napari_plugin.particles import NEW
-from napari_plugin.quantities import Quantity, colormap, colourable, describe, limits
+from napari_plugin.quantities import (
+    LineColormap,
+    Quantity,
+    bright_colormap,
+    colourable,
+    describe,
+    limits,
+    line_colormap,
+)
 from napari_plugin.scene import LayerData, Scene
 
 SHOWN = ("temperature_px2", "entropy", "d2min_px2", "psi6")
@@ -19,7 +27,15 @@ SHOWN = ("temperature_px2", "entropy", "d2min_px2", "psi6")
 OUTLINE = "#ffd400"
 RIM = "#8a9099"
 EVENT = "#ff5ad2"
-TAIL_FRAMES = 20
+TAILS: dict[str, Any] = {
+    "tail_length": 20,
+    "tail_width": 3,
+    # Added to a bright particle, every colour would become white.
+    "blending": "translucent",
+    "hide_completed_tracks": True,
+    "colormap": "hsv",
+}
+"""How every Tracks layer looks; the map is for tracks that each have their own colour."""
 
 _USUAL_DIAMETER_PX = 8.0
 
@@ -45,22 +61,27 @@ def outlines(scene: Scene, *, visible: bool, **more: Any) -> LayerData:
 
 
 def tracks(scene: Scene, quantity: Quantity | None, *, visible: bool) -> LayerData:
-    """Trajectories with tails, coloured by a quantity, or each in its own colour where there is none."""
+    """Trajectories with tails, coloured by a quantity, or each in its own colour where there is none.
+
+    Colours for every other column are there too: napari's own would be none at all where a value is not known.
+    """
     table = scene.table.sort_values(["particle", "frame"], kind="stable").reset_index(drop=True)
     columns = colourable(table)
-    arguments = scene.arguments("tracks", "tracks", visible=visible, track_key=scene.track_key)
-    arguments |= {
+    about = {"track_key": scene.track_key, "identified": scene.identified}
+    arguments = scene.arguments("tracks", "tracks", visible=visible, **about)
+    arguments |= TAILS | {
         "features": table[["frame", "particle", *columns]],
-        "tail_length": TAIL_FRAMES,
-        "tail_width": 2,
-        # Added to a bright particle, every colour would become white.
-        "blending": "translucent",
-        "hide_completed_tracks": True,
+        "colormaps_dict": line_colours(table, columns),
     }
     if quantity is not None:
-        maps = {c: _spanned(table, describe(c)) for c in columns}
-        arguments |= {"color_by": quantity.column, "colormaps_dict": maps}
+        arguments["color_by"] = quantity.column
     return tracks_to_napari(table), arguments, "tracks"
+
+
+def line_colours(table: pd.DataFrame, columns: list[str]) -> dict[str, LineColormap]:
+    """Colour maps of a Tracks layer, for every column by which it may be coloured."""
+    found = {c: describe(c) for c in columns}
+    return {c: line_colormap(quantity, limits(table[c], quantity)) for c, quantity in found.items()}
 
 
 def coloured(scene: Scene, quantity: Quantity, *, visible: bool) -> LayerData:
@@ -106,7 +127,7 @@ def uncertainty_map(scene: Scene, quantity: Quantity) -> LayerData | None:
 
 
 def _map(scene: Scene, shown: Quantity, what: str, of: Quantity) -> LayerData:
-    field = SmoothField(scene.table, shown.column, scene.shape, scene.n_frames)
+    field = SmoothField(scene.table, shown.column, scene.shape, scene.n_frames, period=shown.period)
     about = scene.about(shown) | {"of": of.column, "kernel_px": field.kernel_px, "cell_px": field.cell_px}
     arguments = scene.arguments(scene.title(shown, what), "map", **about)
     arguments |= place(scene.calibration, cell_px=field.cell_px).arguments()
@@ -116,30 +137,56 @@ def _map(scene: Scene, shown: Quantity, what: str, of: Quantity) -> LayerData:
         "contrast_limits": limits(scene.table[shown.column], shown),
         "opacity": 0.6,
         "blending": "translucent_no_depth",
-        "interpolation2d": "linear",
+        # Between the two ends of a period, which mean the same, a straight line would pass through all others.
+        "interpolation2d": "linear" if shown.period is None else "nearest",
     }
     return field, arguments, "image"
 
 
 def arrows(scene: Scene) -> LayerData | None:
-    """Displacement of every particle over the lag: from where it was to where it is."""
+    """Displacement of every particle over the lag: from where it was towards where it is.
+
+    Drawn longer by a round factor where true lengths would be dots; data and features are the true ones.
+    """
     moved = displacements(scene.table, scene.lag)
     if moved.empty:
         return None
     quantity = describe("displacement_px")
-    name = f"displacement, {scene.lag} frame{'s' if scene.lag > 1 else ''} (px)"
-    arguments = scene.arguments(name, "displacement", lag=scene.lag, **scene.about(quantity))
+    diameter = float(np.median(diameters(scene.table)))
+    length = _magnification(moved[quantity.column].to_numpy(), diameter)
+    name = arrows_title(scene.lag, length)
+    about = {"lag": scene.lag, "length": length, **scene.about(quantity)}
+    arguments = scene.arguments(name, "displacement", **about)
     steps = moved[[c for c in ("dx_px", "dy_px", "dz_px") if c in moved]]
     arguments |= {
         "features": moved[["particle", *steps.columns, quantity.column]],
         "edge_color": quantity.column,
-        "edge_colormap": quantity.colormap,
+        "edge_colormap": bright_colormap(quantity),
         "edge_contrast_limits": limits(moved[quantity.column], quantity),
-        "edge_width": 0.08 * float(np.median(diameters(scene.table))),
+        "edge_width": 0.1 * diameter,
+        "length": length,
         "vector_style": "arrow",
         "opacity": 1.0,
     }
     return arrows_to_napari(moved, steps.to_numpy()), arguments, "vectors"
+
+
+def arrows_title(lag: int, length: float) -> str:
+    """Name of the arrows: over how many frames, how many times as long as they are, and the unit.
+
+    >>> arrows_title(5, 10.0)
+    'displacement, 5 frames, drawn 10 times as long (px)'
+    """
+    drawn = "" if length == 1 else f", drawn {length:g} times as long"
+    return f"displacement, {lag} frame{'s' if lag > 1 else ''}{drawn} (px)"
+
+
+def _magnification(lengths: np.ndarray, diameter: float) -> float:
+    """1, 2, 5, 10, ...: the largest by which nine of ten arrows stay within a diameter."""
+    usual = float(np.percentile(lengths, 90))
+    room = diameter / usual if usual > 0 else 1.0
+    steps = [step * 10.0**power for power in range(4) for step in (1, 2, 5)]
+    return max((step for step in steps if step <= room), default=1.0)
 
 
 def displacements(table: pd.DataFrame, lag: int) -> pd.DataFrame:
@@ -184,7 +231,3 @@ def _interval(quantity: Quantity) -> tuple[str, ...]:
     if quantity.column == "temperature_px2":
         return ("temperature_low_px2", "temperature_high_px2")
     return ()
-
-
-def _spanned(table: pd.DataFrame, quantity: Quantity) -> Any:
-    return colormap(quantity.colours, limits(table[quantity.column], quantity))

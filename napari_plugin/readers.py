@@ -11,7 +11,7 @@ from napari.utils.notifications import show_warning
 from colloidlab.run import Run
 from colloidlab.video.images import IMAGE_SUFFIXES
 from colloidlab.video.open import READERS
-from napari_plugin.appearance import follow_current
+from napari_plugin.appearance import expect_current
 from napari_plugin.layers import run_layers, video_layers
 from napari_plugin.scene import NAMESPACE, LayerData
 
@@ -41,8 +41,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 def read_run(path: str | list[str]) -> list[LayerData]:
     """Layers of a run folder; a warning where its recording has moved. The open viewer explains their colours."""
-    follow_current()
     layers = run_layers(Run(_folder(_one(path))))
+    expect_current([arguments for _, arguments, _ in layers])
     for _, arguments, _ in layers:
         if note := arguments["metadata"][NAMESPACE].get("note"):
             show_warning(note)
@@ -51,8 +51,9 @@ def read_run(path: str | list[str]) -> list[LayerData]:
 
 def read_video(path: str | list[str]) -> list[LayerData]:
     """Layer of a recording. The open viewer marks its damaged frames."""
-    follow_current()
-    return video_layers(_one(path))
+    layers = video_layers(_one(path))
+    expect_current([arguments for _, arguments, _ in layers])
+    return layers
 
 
 def is_run(path: Path) -> bool:

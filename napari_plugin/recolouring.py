@@ -10,6 +10,7 @@ import pandas as pd
 from napari.layers import Layer
 
 from napari_plugin import particle_layers as drawn
+from napari_plugin.appearance import expect
 from napari_plugin.quantities import Quantity, colormap, colourable, describe, limits
 from napari_plugin.scene import NOT_IDENTIFIED
 from napari_plugin.shown_runs import ShownRun, about
@@ -202,6 +203,7 @@ def _rollout(shown: ShownRun, choice: Choice) -> Any:
 def _insert(viewer: Any, shown: ShownRun, layer: Any, below: tuple[str, ...]) -> Any:
     """Put a layer on top of those of some kinds."""
     places = [viewer.layers.index(other) for other in shown.of(*below) if other in viewer.layers]
+    expect(viewer, [layer])
     viewer.layers.insert(max(places, default=-1) + 1, layer)
     return layer
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from napari.utils.colormaps import Colormap
 
 from colloidlab.report.rollouts import Rollout
 from napari_plugin.coordinates import to_napari, tracks_to_napari
-from napari_plugin.particle_layers import TAIL_FRAMES, colouring, diameters
-from napari_plugin.quantities import describe, limits
+from napari_plugin.particle_layers import TAILS, colouring, diameters, line_colours
+from napari_plugin.quantities import colourable, describe, limits, line_colormap
 from napari_plugin.scene import LayerData, Scene
 
 FUTURE = "#ff7a1a"
@@ -41,16 +42,19 @@ def rollout_layers(scene: Scene, rollout: Rollout) -> list[LayerData]:
         shown = table[recorded].reset_index(drop=True)
         name = f"rollout {which}, error (px)"
         layers.append(_points(scene, shown, name, "rollout", more, colouring(error, span)))
-        layers.append(
-            _tracks(scene, shown, f"rollout {which}, tracks", "rollout tracks", more, error.colormap)
-        )
+        maps = line_colours(shown, colourable(shown)) | {_ERROR: line_colormap(error, span)}
+        colours = {"colormaps_dict": maps, "color_by": _ERROR}
+        layers.append(_tracks(scene, shown, f"rollout {which}, tracks", "rollout tracks", more, colours))
     if not recorded.all():
         beyond = table[~recorded].reset_index(drop=True)
         layers.append(_points(scene, beyond, f"future {which}", "future", more, {"face_color": FUTURE}))
         # The line to the future begins where the recording ends.
         last = table.loc[recorded, "frame"].max() if recorded.any() else -1
         line = table[~recorded | (table["frame"] == last)].reset_index(drop=True)
-        layers.append(_tracks(scene, line, f"future {which}, tracks", "future tracks", more, None))
+        # Of the future no error is known: one colour, that of its points.
+        maps = line_colours(line, colourable(line)) | {"track_id": Colormap([FUTURE, FUTURE])}
+        colours = {"colormaps_dict": maps}
+        layers.append(_tracks(scene, line, f"future {which}, tracks", "future tracks", more, colours))
     return layers
 
 
@@ -71,18 +75,11 @@ def _points(
 
 
 def _tracks(
-    scene: Scene, table: pd.DataFrame, name: str, kind: str, more: dict[str, Any], colours: Any
+    scene: Scene, table: pd.DataFrame, name: str, kind: str, more: dict[str, Any], colours: dict[str, Any]
 ) -> LayerData:
     table = table.sort_values(["particle", "frame"], kind="stable").reset_index(drop=True)
-    arguments = scene.arguments(name, kind, **more)
-    arguments |= {
-        "features": table.drop(columns=["x", "y"]),
-        "tail_length": TAIL_FRAMES,
-        "tail_width": 2,
-        "blending": "translucent",
-        "hide_completed_tracks": True,
-        "colormap": "hsv" if colours is None else "turbo",
-    }
+    arguments = scene.arguments(name, kind, identified=scene.identified, **more)
+    arguments |= TAILS | {"features": table.drop(columns=["x", "y"]), **colours}
     return tracks_to_napari(table), arguments, "tracks"
 
 

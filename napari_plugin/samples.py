@@ -10,7 +10,7 @@ import platformdirs
 import colloidlab
 from colloidlab.synthetic.sample import write_sample
 from colloidlab.units import Calibration
-from napari_plugin.appearance import follow_current
+from napari_plugin.appearance import expect_current
 from napari_plugin.layers import video_layers
 from napari_plugin.progress import progress_bar
 from napari_plugin.scene import LayerData
@@ -46,9 +46,10 @@ def sample_video(name: str, cache: Path | None = None) -> Path:
 
 
 def _sample(name: str) -> list[LayerData]:
-    follow_current()
     video = sample_video(name)
     parameters = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))["parameters"]
     scale, fps = parameters.get("um_per_px"), parameters.get("fps")
     calibration = Calibration(scale, fps, "file" if scale else "none", "file" if fps else "none")
-    return video_layers(video, calibration)
+    layers = video_layers(video, calibration)
+    expect_current([arguments for _, arguments, _ in layers])
+    return layers

@@ -59,14 +59,12 @@ class Scene:
 
     def title(self, quantity: Quantity, what: str = "") -> str:
         """Name of a layer: title, whether it can be believed, and unit."""
-        title = quantity.title + (f" {what}" if what else "")
-        if quantity.learned and not self.identified:
-            title += f", {NOT_IDENTIFIED}"
-        return title + quantity.label.removeprefix(quantity.title)
+        return titled(quantity, what, identified=self.identified)
 
     def arguments(self, name: str, kind: str, *, visible: bool = False, **more: Any) -> dict[str, Any]:
         """Keyword arguments that all layers share; `more` goes into `metadata["colloidlab"]`."""
-        metadata = {"kind": kind, "run": self.path, "calibration": vars(self.calibration), **more}
+        known = {"run": self.path, "calibration": vars(self.calibration)}
+        metadata = {"kind": kind, "name": name, **known, **more}
         return {
             "name": name,
             "visible": visible,
@@ -85,6 +83,14 @@ class Scene:
         if quantity.learned:
             found["identified"] = self.identified
         return found
+
+
+def titled(quantity: Quantity, what: str = "", *, identified: bool) -> str:
+    """Title of a quantity, what of it, whether it can be believed, and unit."""
+    title = quantity.title + (f" {what}" if what else "")
+    if quantity.learned and not identified:
+        title += f", {NOT_IDENTIFIED}"
+    return title + quantity.label.removeprefix(quantity.title)
 
 
 def set_scene(

@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Layer, Points
 from napari.utils.notifications import show_warning
 
-from napari_plugin.appearance import follow
+from napari_plugin.appearance import expect
 from napari_plugin.rollout_layers import ROLLOUT_KINDS
 from napari_plugin.scene import NAMESPACE, LayerData
 from napari_plugin.slider import current_frame, go_to_frame, slider_ends
@@ -20,7 +20,6 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
 
     Frame, zoom and centre stay where there was something to look at.
     """
-    follow(viewer)
     run = layers[0][1]["metadata"][NAMESPACE]["run"]
     recordings = {found["path"] for _, more, _ in layers if "path" in (found := more["metadata"][NAMESPACE])}
     old = [layer for layer in viewer.layers if _makes_room(layer, run, recordings)]
@@ -29,6 +28,7 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
     centre, zoom = camera.center, camera.zoom
     for layer in old:
         _remove(viewer, layer)
+    expect(viewer, [arguments for _, arguments, _ in layers])
     for data in layers:
         viewer.add_layer(Layer.create(*data))
         if note := data[1]["metadata"][NAMESPACE].get("note"):
@@ -42,12 +42,12 @@ def show_run(viewer: Any, layers: list[LayerData]) -> None:
 
 def show_rollout(viewer: Any, layers: list[LayerData]) -> None:
     """Show these layers of a rollout in place of those that there are of the same run; what is seen stays seen."""
-    follow(viewer)
     run = layers[0][1]["metadata"][NAMESPACE]["run"]
     seen = {_kind(layer): layer.visible for layer in viewer.layers if _is_rollout(layer, run)}
     point = viewer.dims.point
     for layer in [layer for layer in viewer.layers if _is_rollout(layer, run)]:
         _remove(viewer, layer)
+    expect(viewer, [arguments for _, arguments, _ in layers])
     for data, arguments, kind in layers:
         visible = seen.get(arguments["metadata"][NAMESPACE]["kind"], arguments["visible"])
         viewer.add_layer(Layer.create(data, arguments | {"visible": visible}, kind))

@@ -10,8 +10,7 @@ import pandas as pd
 
 from colloidlab.config import Config, VideoConfig
 from colloidlab.progress import Monitor
-from colloidlab.units import Calibration
-from napari_plugin.coordinates import place, to_napari
+from napari_plugin.coordinates import to_napari
 from napari_plugin.particle_layers import OUTLINE, diameters
 from napari_plugin.scene import NAMESPACE
 
@@ -108,11 +107,12 @@ def show_trial(viewer: Any, where: Place, table: pd.DataFrame) -> None:
         return
     layer = trial_layer(viewer)
     about = where.layer.metadata[NAMESPACE]
-    there = place(Calibration(**about["calibration"])).arguments()
-    if layer is None or tuple(layer.scale) != there["scale"]:
+    there = {name: getattr(where.layer, name) for name in ("scale", "translate", "units", "axis_labels")}
+    if layer is None or tuple(layer.scale) != tuple(there["scale"]):
         hide_trial(viewer)
         active = viewer.layers.selection.active
-        metadata = {NAMESPACE: {"kind": KIND, "path": about["path"]}}
+        kept = {key: about[key] for key in ("path", "calibration", "in_px") if key in about}
+        metadata = {NAMESPACE: {"kind": KIND, **kept}}
         layer = viewer.add_points(
             ndim=3,
             name=NAME,

@@ -59,7 +59,7 @@ _LEARNED = {
     "temperature_low_px2",
     "temperature_high_px2",
 }
-_SIGNED = ("strain_x", "strain_y", "strain_z", "psi6_angle", "cage_d", "flow_residual_d", "vx_", "vy_")
+_SIGNED = ("strain_x", "strain_y", "strain_z", "cage_d", "flow_residual_d", "vx_", "vy_")
 _MAPS = {
     "d2min": "d2min",
     "hop": "d2min",
@@ -86,6 +86,9 @@ class Quantity:
         Name of a matplotlib colour map.
     signed : bool
         Limits are symmetric about zero.
+    period : float or None
+        Of an angle: values that differ by it mean the same, so that they are averaged on the circle and have
+        the same colour.
     uncertainty : str or None
         Column with its standard deviation, where there is one.
     learned : bool
@@ -100,6 +103,7 @@ class Quantity:
     signed: bool
     uncertainty: str | None
     learned: bool
+    period: float | None = None
 
     @property
     def label(self) -> str:
@@ -118,16 +122,19 @@ def describe(column: str) -> Quantity:
     known = COLUMNS.get(column)
     title, unit = DERIVED.get(column, ("", known.unit if known else ""))
     signed = column.startswith(_SIGNED) and not column.endswith("_error")
+    period = _period(column)
     kind = next((kind for stem, kind in _MAPS.items() if column.startswith(stem)), "")
+    colours = MAPS["strain"] if signed else MAPS.get(kind, MAPS["speed"])
     return Quantity(
         column=column,
         title=_TITLES.get(column) or title or re.sub(r"_(px2?|rad)$", "", column).replace("_", " "),
         unit=unit,
         meaning=known.meaning if known else title,
-        colours=MAPS["strain"] if signed else MAPS.get(kind, MAPS["speed"]),
+        colours=colours if period is None else MAPS["angle"],
         signed=signed,
         uncertainty=_UNCERTAINTY.get(column),
         learned=column in _LEARNED,
+        period=period,
     )
 
 
@@ -144,11 +151,20 @@ def colourable(table: pd.DataFrame) -> list[str]:
 def limits(values: Any, quantity: Quantity) -> tuple[float, float]:
     """Colour limits from the 1st to the 99th percentile; symmetric about zero for signed quantities.
 
-    (0, 1) where no value is known.
+    The whole period for an angle, so that both ends of a cyclic colour map mean the same; (0, 1) where no value
+    is known.
     """
+    if quantity.period is not None:
+        return -quantity.period / 2, quantity.period / 2
     scale = signed_scale if quantity.signed else linear_scale
     try:
         norm = scale(np.asarray(values, dtype=np.float64), quantity.title)
     except InputError:
         return 0.0, 1.0
     return float(norm.vmin or 0.0), float(norm.vmax or 0.0)
+
+
+def _period(column: str) -> float | None:
+    """Full turn of an angle, rad: an n-fold bond order is the same after 1/n of a turn."""
+    fold = re.fullmatch(r"psi(\d+)_angle_rad", column)
+    return 2 * np.pi / int(fold[1]) if fold else None

@@ -33,6 +33,7 @@ MAPS = {
     "d2min": "magma",
     "strain": "RdBu_r",
     "psi6": "viridis",
+    "angle": "twilight",
     "temperature": "cividis",
     "entropy": "viridis",
     "speed": "viridis",

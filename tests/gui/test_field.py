@@ -51,6 +51,21 @@ def test_it_is_the_kernel_average(table: pd.DataFrame) -> None:
     assert np.sqrt(np.mean(error**2)) < 0.02 * exact.std()
 
 
+def test_an_angle_is_averaged_on_the_circle(table: pd.DataFrame) -> None:
+    turn = np.pi / 3
+    rng = np.random.default_rng(1)
+    # Directions around half a turn, where the numbers jump from one end to the other.
+    angle = (turn / 2 + rng.normal(0, 0.02, len(table)) + turn / 2) % turn - turn / 2
+    assert angle.max() > 0.5 and angle.min() < -0.5
+    found = SmoothField(table.assign(value=angle), "value", SHAPE, 2, period=turn)
+    assert np.abs(found[0]).min() > 0.5 and np.abs(found[0]).max() <= turn / 2 + 1e-6
+    # Far from the jump it is the usual average.
+    near = table.assign(value=rng.normal(0, 0.02, len(table)))
+    usual = SmoothField(near, "value", SHAPE, 2)
+    np.testing.assert_allclose(SmoothField(near, "value", SHAPE, 2, period=turn)[0], usual[0], atol=2e-4)
+    assert np.isnan(SmoothField(near, "value", SHAPE, 2, period=turn)[1]).any()
+
+
 def test_a_slope_keeps_its_direction_and_size(table: pd.DataFrame) -> None:
     field = SmoothField(table.assign(value=2 * table["x"] - table["y"]), "value", SHAPE, 2)
     x, y = centres(field)

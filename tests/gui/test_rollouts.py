@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from matplotlib import colormaps
+from matplotlib.colors import to_rgba
 from napari.components import ViewerModel
 from napari.layers import Layer
 
@@ -16,6 +18,7 @@ from colloidlab.report.rollouts import read_rollout
 from colloidlab.run import Run
 from napari_plugin.coordinates import from_napari
 from napari_plugin.layers import run_layers
+from napari_plugin.rollout_layers import FUTURE
 
 OFFSETS = np.array([[3.0, 4.0], [-3.0, 0.0], [0.0, 2.0]])
 """By which the members are off, px."""
@@ -90,6 +93,29 @@ def test_features_colour_the_rollout_and_prescribed_particles_stay_empty(foretol
     assert set(np.asarray(layer.symbol)[prescribed].astype(str)) != set(
         np.asarray(layer.symbol)[~prescribed].astype(str)
     )
+
+
+def test_tracks_of_the_rollout_have_the_colours_of_its_errors(foretold: Run) -> None:
+    group = zarr.open_group(foretold.path / "rollout.zarr", mode="a")
+    further = np.asarray(group["positions"])
+    further[..., 0] += np.arange(20) / 4  # each particle is off by another distance
+    group["positions"][:] = further
+    layers = {k["metadata"]["colloidlab"]["kind"]: Layer.create(d, k, t) for d, k, t in run_layers(foretold)}
+    tracks, discs = layers["rollout tracks"], layers["rollout"]
+    assert tracks.color_by == "error_px"
+    error = tracks.features["error_px"].to_numpy()
+    low, high = discs.face_contrast_limits
+    expected = colormaps["turbo"](0.12 + 0.8 * np.clip((error - low) / (high - low), 0, 1))
+    known = np.isfinite(error)
+    np.testing.assert_allclose(tracks.track_colors[known], expected[known], atol=0.02)
+    assert len(np.unique(tracks.track_colors[known].round(3), axis=0)) > 10
+    # Those that are prescribed have no error, and are seen all the same.
+    assert not known.all() and (tracks.track_colors[~known] == tracks.track_colors[~known][0]).all()
+    assert (tracks.track_colors[:, 3] == 1).all()
+    tracks.color_by = "spread_px"
+    assert (tracks.track_colors[:, 3] == 1).all()
+    future = layers["future tracks"]
+    np.testing.assert_allclose(future.track_colors, np.tile(to_rgba(FUTURE), (len(future.data), 1)))
 
 
 def test_an_older_rollout_does_not_say_what_is_recorded(foretold: Run) -> None:

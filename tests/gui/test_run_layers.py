@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gui.conftest import number_in
+from matplotlib import colormaps
 from napari.components import ViewerModel
 from napari.layers import Layer
 from report_fixture import CALIBRATED, make_run
@@ -20,9 +21,9 @@ from colloidlab.run import Run
 from colloidlab.units import Calibration
 from napari_plugin.coordinates import from_napari, tracks_from_napari
 from napari_plugin.layers import run_layers
-from napari_plugin.particle_layers import displacements
+from napari_plugin.particle_layers import coloured, displacements, smooth_map
 from napari_plugin.particles import particle_table
-from napari_plugin.quantities import colormap, colourable, describe, limits
+from napari_plugin.quantities import colourable, describe, limits
 from napari_plugin.scene import LayerData
 
 
@@ -95,8 +96,6 @@ def test_colours_follow_the_values_within_robust_limits(run: Run) -> None:
     value = layer.features["temperature_px2"].to_numpy()
     low, high = np.percentile(value, (1, 99))
     np.testing.assert_allclose(layer.face_contrast_limits, (low, high))
-    from matplotlib import colormaps
-
     expected = colormaps["cividis"](np.clip((value - low) / (high - low), 0, 1))
     np.testing.assert_allclose(layer.face_color, expected, atol=0.02)
 
@@ -197,11 +196,46 @@ def test_tracks_hold_every_position_with_its_features(run: Run) -> None:
     )
     layer = Layer.create(data, arguments, "tracks")
     assert layer.color_by == "temperature_px2"
-    # The same colours as the discs: limits are those of the quantity, not of this layer's extremes.
+    # The limits are those of the discs, not this layer's extremes; the colours are bright on black and on grey.
     value = layer.features["temperature_px2"].to_numpy()
     span = limits(value, describe("temperature_px2"))
-    expected = colormap("cividis").map(np.interp(value, span, (0, 1)))
-    np.testing.assert_allclose(layer.track_colors, expected, atol=1e-6)
+    expected = colormaps["turbo"](np.interp(value, span, (0.12, 0.92)))
+    np.testing.assert_allclose(layer.track_colors, expected, atol=0.02)
+    assert layer.track_colors[:, :3].max(axis=1).min() > 0.7
+
+
+def test_tracks_can_be_coloured_by_what_is_not_known_of_all(run: Run, tmp_path: Path) -> None:
+    bare = make_run(tmp_path / "bare", "track")
+    bare.remove("indicators.parquet", "events.parquet")
+    tracks = bare.read_table("tracks")
+    tracks.loc[tracks.index[::3], "mass"] = np.nan
+    bare.write_table("tracks", tracks)
+    for shown, column in ((run, "d2min_px2"), (bare, "mass")):
+        layer = Layer.create(*by_kind(run_layers(shown), "tracks")[""])
+        layer.color_by = column
+        known = np.isfinite(layer.features[column].to_numpy())
+        assert known.any() and not known.all()
+        assert len(np.unique(layer.track_colors[known].round(2), axis=0)) > 10
+        assert (layer.track_colors[:, 3] == 1).all()
+
+
+def test_angles_that_mean_the_same_have_the_same_colour(run: Run) -> None:
+    table = run.read_table("indicators")
+    angle = np.resize([-np.pi / 6, np.pi / 6, 0.0], len(table))
+    run.write_table("indicators", table.assign(psi6_angle_rad=angle, psi4_angle_rad=1.5 * angle))
+    scene = by_kind(run_layers(run), "particles")[""][1]["metadata"]["colloidlab"]["scene"]
+    for column, turn in (("psi6_angle_rad", np.pi / 3), ("psi4_angle_rad", np.pi / 2)):
+        quantity = describe(column)
+        assert limits(scene.table[column], quantity) == pytest.approx((-turn / 2, turn / 2))
+        layer = Layer.create(*coloured(scene, quantity, visible=True))
+        value = layer.features[column].to_numpy()
+        first, second, other = (layer.face_color[np.isclose(value, v)][0] for v in (-turn / 2, turn / 2, 0.0))
+        np.testing.assert_allclose(first, second, atol=0.02)
+        assert np.abs(first - other).max() > 0.5
+        field, arguments, _ = smooth_map(scene, quantity)
+        # Two of three lie at the ends of the period: so does their average, which is not zero.
+        assert np.nanmedian(np.abs(field[20])) > 0.4 * turn
+        assert arguments["interpolation2d"] == "nearest"
 
 
 def test_arrows_end_on_their_particles(run: Run) -> None:
