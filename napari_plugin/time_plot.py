@@ -54,7 +54,7 @@ class TimePlot(FigureCanvasQTAgg):
         self._figure = Figure()
         super().__init__(self._figure)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(190)
         self.setToolTip("Click: go to this frame. Wheel: stretch time. Double click: all frames.")
         self._axes = self._figure.add_subplot()
         self._frame = 0

@@ -49,6 +49,8 @@ def test_all_docks_are_tabs_of_one_place_and_the_window_does_not_grow(
     qtbot.wait(50)
     assert docks[1] not in window.tabifiedDockWidgets(docks[0])
     assert (window.width(), window.height()) == SIZE
+    plot, values = panels[1].plot, panels[1].values
+    assert values.height() >= values.heightForWidth(values.width()) and plot.geometry().bottom() < values.y()
     for panel, last in ((panels[0], panels[0].job), (panels[1], panels[1].events.view)):
         area = panel.findChild(QScrollArea)
         area.ensureWidgetVisible(last)
