@@ -33,7 +33,7 @@ FILTERS = (ALL, IN_PLOT, IN_FRAME, OF_SELECTED)
 _FOUR = ("particle_a", "particle_b", "particle_c", "particle_d")
 _LEAST_WIDTH = 44
 """Of a column, px."""
-_SORT_MARK, _ROOM = 22, 10
+_SORT_MARK, _ROOM = 20, 9
 """Beside a heading, and beside a number, px."""
 _SORT = Qt.ItemDataRole.UserRole
 
