@@ -186,7 +186,7 @@ def preview(stage: Stage) -> np.ndarray:
 
 
 def explore(stage: Stage) -> np.ndarray:
-    """The whole window: D²min, three particles against time, and the events."""
+    """The whole window: D²min, a T1 event of this frame that was clicked on, and its four particles against time."""
     stage.show("temperature (")
     widget = Explore(stage.viewer)
     dock = stage.viewer.window.add_dock_widget(widget, name="Explore", area="right")
@@ -194,9 +194,22 @@ def explore(stage: Stage) -> np.ndarray:
     box = widget.colours.quantity
     box.setCurrentIndex(next(k for k in range(box.count()) if box.itemText(k).startswith("D²min")))
     box.activated.emit(box.currentIndex())
-    layer = stage.viewer.layers["particles"]
-    here = layer.features[layer.features["frame"] == FRAME]
-    widget.select(here.nlargest(3, "d2min_px2")["particle"].astype(int).tolist())
+    assert widget.shown is not None
+    events = widget.shown.events()
+    assert events is not None
+    here = events[(events["frame"] - FRAME).abs() == (events["frame"] - FRAME).abs().min()]
+    middle = stage.viewer.layers["particles"].features[["x", "y"]].median()
+    near = int(np.square(here[["x", "y"]] - middle).sum(axis=1).idxmin())
+    view = widget.events.view
+    model = view.model()
+    row = next(k for k in range(model.rowCount()) if model.mapToSource(model.index(k, 0)).row() == near)
+    view.selectRow(row)
+    view.clicked.emit(model.index(row, 0))
+    # The layer that is seen is the one that is selected.
+    stage.viewer.layers.selection.active = next(
+        x for x in widget.shown.of("coloured") if x.visible and x.name.startswith("D²min")
+    )
+    view.scrollTo(model.index(row, 0), view.ScrollHint.PositionAtCenter)
     picture = stage.window(WITH_DOCK)
     stage.viewer.window.remove_dock_widget(dock)
     return picture

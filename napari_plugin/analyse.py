@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,6 +30,7 @@ from colloidlab.progress import Monitor
 from colloidlab.report.source import find_source
 from colloidlab.report.words import capital
 from colloidlab.run import Run
+from napari_plugin.docks import dock_column
 from napari_plugin.form import Form
 from napari_plugin.job_bar import JobBar, explain
 from napari_plugin.jobs import Outcome
@@ -89,7 +89,7 @@ class Analyse(QWidget):
     # ---- the window -------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        column = QVBoxLayout(self)
+        column = dock_column(self)
         column.addWidget(self.places)
         column.addWidget(self.form, 1)
         column.addWidget(self.problem)

@@ -31,6 +31,10 @@ ALL, IN_PLOT, IN_FRAME, OF_SELECTED = (
 FILTERS = (ALL, IN_PLOT, IN_FRAME, OF_SELECTED)
 
 _FOUR = ("particle_a", "particle_b", "particle_c", "particle_d")
+_LEAST_WIDTH = 44
+"""Of a column, px."""
+_SORT_MARK, _ROOM = 20, 9
+"""Beside a heading, and beside a number, px."""
 _SORT = Qt.ItemDataRole.UserRole
 
 
@@ -75,6 +79,11 @@ class EventTable(QAbstractTableModel):
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
             return self._tips[section]
         return None
+
+    def widest(self) -> list[tuple[str, str]]:
+        """Heading and longest text of every column."""
+        texts = (text for text, _ in self._cells)
+        return [(h, max(t, key=len, default="")) for h, t in zip(self._headings, texts, strict=True)]
 
 
 class _Chosen(QSortFilterProxyModel):
@@ -146,7 +155,7 @@ class EventList(QWidget):
             self._proxy.want(np.ones(len(table), dtype=bool))
             self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
             # Once, for all events: fitting columns to what a filter lets through would cost at every step of the slider.
-            self.view.resizeColumnsToContents()
+            self._fit_columns()
         self.note.setText(note)
         self.note.setVisible(bool(note))
         for widget in (self.view, self.filter, self.count, self.plot_four):
@@ -177,6 +186,15 @@ class EventList(QWidget):
         total = len(events)
         self.count.setText(f"{self._proxy.rowCount()} of {total}" if total else "")
 
+    def _fit_columns(self) -> None:
+        """As wide as headings and numbers are; Qt looks at the rows in view only, and keeps more room for its mark."""
+        letters = self.view.fontMetrics()
+        for column, (heading, longest) in enumerate(self._model.widest()):
+            width = max(
+                letters.horizontalAdvance(heading) + _SORT_MARK, letters.horizontalAdvance(longest) + _ROOM
+            )
+            self.view.setColumnWidth(column, width)
+
     def event_at(self, row: int) -> pd.Series:
         """One of the events, by its row."""
         found: pd.Series = self._model.events.iloc[row]
@@ -202,7 +220,7 @@ def _columns(events: pd.DataFrame, calibration: Calibration) -> dict[str, tuple[
     for name, pair in (("parted", _FOUR[:2]), ("met", _FOUR[2:])):
         if set(pair) <= set(events):
             one, other = (events[c].to_numpy() for c in pair)
-            found[name] = ([f"{a:.0f} – {b:.0f}" for a, b in zip(one, other, strict=True)], one)
+            found[name] = ([f"{a:.0f}, {b:.0f}" for a, b in zip(one, other, strict=True)], one)
     if "persistence_frames" in events:
         values = events["persistence_frames"].to_numpy()
         found["kept"] = ([f"{v:.0f}" for v in values], values)
@@ -235,5 +253,9 @@ def _view(model: QSortFilterProxyModel) -> QTableView:
         rows.hide()
         rows.setDefaultSectionSize(22)
     if (columns := view.horizontalHeader()) is not None:
+        # The last column fills what is left; it must not begin as wide as Qt makes one.
         columns.setStretchLastSection(True)
+        columns.setMinimumSectionSize(_LEAST_WIDTH)
+        columns.setDefaultSectionSize(_LEAST_WIDTH)
+        columns.setStyleSheet("QHeaderView::section { padding: 2px 0px; }")
     return view

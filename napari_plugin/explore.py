@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSplitter, QVBoxLayout, QWi
 from napari_plugin import marks
 from napari_plugin.appearance import follow
 from napari_plugin.colour_form import ColourForm
+from napari_plugin.docks import dock_column
 from napari_plugin.event_list import IN_FRAME, EventList, takes_part
 from napari_plugin.labels import text_label
 from napari_plugin.listening import Listening, on_click
@@ -128,7 +129,7 @@ class Explore(QWidget):
         self.body.setStretchFactor(0, 3)
         self.body.setStretchFactor(1, 2)
         self.body.setChildrenCollapsible(False)
-        column = QVBoxLayout(self)
+        column = dock_column(self)
         column.addWidget(self.note, 0, Qt.AlignmentFlag.AlignTop)
         column.addWidget(self.body, 1)
         self.clear.setToolTip("Plot the median of all particles again")

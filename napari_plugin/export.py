@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSpinBox,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -34,6 +33,7 @@ from colloidlab.report.film import write_export, write_png
 from colloidlab.report.film_data import why_no_rollout
 from colloidlab.report.words import capital
 from colloidlab.run import Run
+from napari_plugin.docks import dock_column
 from napari_plugin.form import SectionForm
 from napari_plugin.job_bar import JobBar, explain
 from napari_plugin.jobs import Outcome
@@ -92,7 +92,7 @@ class Export(QWidget):
     # ---- the window -------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        column = QVBoxLayout(self)
+        column = dock_column(self)
         top = QHBoxLayout()
         for widget in (QLabel("run folder"), self.folder, self.choose, self.from_layer):
             top.addWidget(widget)

@@ -144,6 +144,15 @@ class Line(Field):
         self._line.setText("" if value is None else str(value))
 
 
+class Number(Line):
+    """A real number, which may have been typed with a decimal comma."""
+
+    def value(self) -> str | None:
+        text = super().value()
+        # Of several commas some would stand for thousands: let pydantic refuse those.
+        return text.replace(",", ".") if text and text.count(",") == 1 and "." not in text else text
+
+
 class File(Line):
     """The path of a file, with a button that opens a dialogue."""
 
@@ -177,6 +186,8 @@ def make_field(info: FieldInfo, parent: QObject) -> Field:
         return File(info, description, parent)
     if info.annotation is int:
         return Whole(info, description, parent)
+    if kinds == [float]:
+        return Number(info, description, parent)
     return Line(info, description, parent)
 
 

@@ -11,6 +11,9 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QScrollArea, QTabWidget,
 from colloidlab.config import Config, Section, describe
 from napari_plugin.fields import Field, label, make_field
 
+_LEAST_HEIGHT = 160
+"""Some options, px."""
+
 
 class SectionForm(QScrollArea):
     """The options of one section below each other.
@@ -43,6 +46,7 @@ class SectionForm(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumHeight(_LEAST_HEIGHT)
 
     def add_panel(self, panel: QWidget, *, above: bool = False, after: int = 0) -> None:
         """Put something that belongs to this section below its fields, or above them, where it may follow some."""

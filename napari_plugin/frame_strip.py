@@ -39,7 +39,6 @@ def attach_strip(viewer: Any) -> FrameStrip | None:
         if inside is None:
             return None
         _STRIPS[viewer] = strip = FrameStrip(viewer, inside.dims)
-        inside.dims.parentWidget().layout().addWidget(strip)
         strip.look()
     return _STRIPS[viewer]
 
@@ -83,10 +82,21 @@ class FrameStrip(QWidget):
         """Read what is known of the frames of the recording that is looked at; again, as long as not all is."""
         viewer = self._viewer()
         self.health = None if viewer is None else health_of(viewer)
+        self._stand()
         self.setVisible(self.health is not None)
         self.update()
         if self.health is not None and not self.health.tracked and UNSEEN in self.health.counts():
             self._timer.start(_LOOK_MS)
+
+    def _stand(self) -> None:
+        """Directly beneath the slider that counts the frames: the lowest one, but beside a run of three dimensions."""
+        viewer, sliders = self._viewer(), self._dims.layout()
+        if viewer is None or (axis := frame_axis(viewer, self._n_space)) < 0:
+            return
+        slider = self._dims.slider_widgets[axis]
+        if sliders.indexOf(self) != sliders.indexOf(slider) + 1:
+            sliders.removeWidget(self)
+            sliders.insertWidget(sliders.indexOf(slider) + 1, self)
 
     def place_of(self, frame: int) -> int:
         """Where a frame is drawn, px from the left."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
@@ -9,9 +11,26 @@ GOOD, BAD = "color: #7bd88f", "color: #ff7b6b"
 """Styles of a sentence that is good news, or bad."""
 
 
+class _Words(QLabel):
+    """Keeps room for all its lines: a column that is squeezed takes it from what is wrapped, and lays others over it."""
+
+    def setText(self, words: str | None) -> None:
+        super().setText(words)
+        self._make_room()
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        height = self.heightForWidth(self.width())
+        if height >= 0 and height != self.minimumHeight():
+            self.setMinimumHeight(height)
+
+
 def text_label() -> QLabel:
     """An empty label for sentences, which can be copied; it is hidden as long as it is empty."""
-    label = QLabel()
+    label = _Words()
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.hide()

@@ -50,7 +50,7 @@ def outlines(scene: Scene, *, visible: bool, **more: Any) -> LayerData:
         "particles", "particles", visible=visible, track_key=scene.track_key, scene=scene, **more
     )
     arguments |= {
-        "features": table,
+        "features": _that_may_be_unknown(table),
         "feature_defaults": defaults(table),
         "size": diameters(table),
         "face_color": "transparent",
@@ -225,6 +225,12 @@ def diameters(table: pd.DataFrame) -> np.ndarray:
 def defaults(table: pd.DataFrame) -> dict[str, Any]:
     """Features of a position that somebody adds: nothing is known of it."""
     return {c: {"particle": NEW, "frame": NEW}.get(c, np.nan) for c in table.columns}
+
+
+def _that_may_be_unknown(table: pd.DataFrame) -> pd.DataFrame:
+    """Counts as floats: napari duplicates no layer of whose features an integer is NaN by default."""
+    counts = [c for c in table.select_dtypes("integer").columns if c not in ("particle", "frame")]
+    return table.astype(dict.fromkeys(counts, np.float64))
 
 
 def _interval(quantity: Quantity) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ os.environ.setdefault("QT_API", API_NAME)
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
 _SMALL, _NORMAL = 7.5, 8.0
-_LINE = 26
+_LINE = 24
 """Letters of a vertical label beside an axis; what is longer takes two lines."""
 
 
@@ -75,7 +75,7 @@ def dress(figure: Figure, ink: str, ground: str) -> None:
         title = ax.get_title() or ax.get_title("left")
         ax.set_title("")
         ax.set_title(title, loc="left", fontsize=_NORMAL, color=ink)
-        ax.yaxis.label.set_text(textwrap.fill(ax.get_ylabel(), _LINE, break_long_words=False))
+        ax.yaxis.label.set_text(in_lines(ax.get_ylabel()))
         for label in (ax.xaxis.label, ax.yaxis.label):
             label.set(fontsize=_NORMAL, color=ink)
     for legend in figure.findobj(Legend):
@@ -84,6 +84,11 @@ def dress(figure: Figure, ink: str, ground: str) -> None:
             text.set(fontsize=_SMALL, color=ink)
     for artist in figure.findobj():
         _recolour(artist, ink)
+
+
+def in_lines(label: str) -> str:
+    """The label of a vertical axis, in as many lines as it takes beside a low plot."""
+    return textwrap.fill(label, _LINE, break_long_words=False)
 
 
 def _recolour(artist: Artist, ink: str) -> None:

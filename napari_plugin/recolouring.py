@@ -13,9 +13,12 @@ from napari_plugin import particle_layers as drawn
 from napari_plugin.appearance import expect
 from napari_plugin.quantities import Quantity, colormap, colourable, describe, limits
 from napari_plugin.scene import NOT_IDENTIFIED
-from napari_plugin.shown_runs import ShownRun, about
+from napari_plugin.shown_runs import ShownRun, about, tell
 
 PARTICLES, ROLLOUT = "particles", "rollout"
+
+_COLOURED = ("coloured", "map", "rollout")
+"""Kinds of layers of which one choice is seen at a time."""
 
 _NO_QUANTITY = {"simulated", "radius_px"}
 """Columns of a rollout that are given, not found."""
@@ -131,7 +134,8 @@ def show_choice(viewer: Any, shown: ShownRun, choice: Choice, look: Look, *, smo
         field.colormap = colormap(look.colours)
         field.contrast_limits = (look.low, look.high)
         seen.append(field)
-    for other in {*shown.of("coloured", "map", "rollout"), *seen}:
+    older = [x for x in shown.older if about(x)["kind"] in _COLOURED]
+    for other in {*shown.of(*_COLOURED), *older, *seen}:
         # Being told twice costs napari as much as a change.
         if other.visible != (other in seen):
             other.visible = other in seen
@@ -166,7 +170,7 @@ def _discs(viewer: Any, shown: ShownRun, choice: Choice) -> Any:
     shared = [layer for layer in shown.of("coloured") if about(layer).get("shared")]
     if not shared:
         layer = Layer.create(data, {**arguments, "features": features}, kind)
-        about(layer)["shared"] = True
+        tell(layer, shared=True)
         return _insert(viewer, shown, layer, ("coloured", "map"))
     [layer] = shared
     before = about(layer)["quantity"]
@@ -174,7 +178,7 @@ def _discs(viewer: Any, shown: ShownRun, choice: Choice) -> Any:
     layer.features = features.assign(**{before: layer.features[before]})
     layer.face_color = choice.column
     layer.features = features
-    about(layer).update(scene.about(quantity))
+    tell(layer, **scene.about(quantity))
     layer.name = arguments["name"]
     return layer
 
@@ -188,13 +192,13 @@ def _map(viewer: Any, shown: ShownRun, choice: Choice) -> Any:
         if about(layer).get("shared"):
             viewer.layers.remove(layer)
     layer = Layer.create(*drawn.smooth_map(shown.scene, choice.quantity))
-    about(layer)["shared"] = True
+    tell(layer, shared=True)
     return _insert(viewer, shown, layer, ("map", "video", "preview"))
 
 
 def _rollout(shown: ShownRun, choice: Choice) -> Any:
     layer = shown.rollout_layer()
-    about(layer)["quantity"] = choice.column
+    tell(layer, quantity=choice.column)
     which = f"rollout {about(layer)['member'] + 1} of {about(layer)['n_members']}"
     layer.name = f"{which}, {shown.scene.title(choice.quantity)}"
     return layer

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from colloidlab.errors import ColloidlabError
 from colloidlab.progress import Monitor
@@ -18,6 +18,7 @@ from colloidlab.report.words import sentence
 from colloidlab.run import Run
 from napari_plugin.appearance import follow
 from napari_plugin.corrections import Corrections, show_in_tracks
+from napari_plugin.docks import dock_column
 from napari_plugin.job_bar import JobBar, explain
 from napari_plugin.jobs import Outcome
 from napari_plugin.labels import BAD, GOOD, say, text_label
@@ -97,7 +98,7 @@ class RepairTracks(QWidget):
     # ---- the window -------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        column = QVBoxLayout(self)
+        column = dock_column(self)
         for label in (self.about, self.how, self.selection):
             column.addWidget(label)
         grid = QGridLayout()

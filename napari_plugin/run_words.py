@@ -86,14 +86,18 @@ def _entry(curve: Curve, k: int, frame: int, what: str) -> str:
     mark = f'<span style="color:{COLOURS[k % len(COLOURS)]}">■</span>'
     name = curve.name if curve.particle is None else str(curve.particle)
     text = f"{value:.3g}" if np.isfinite(value) else "not known"
+    limits = ""
     if np.isfinite(low) and np.isfinite(high):
         if curve.particle is None:
-            text += f" (10 % to 90 %: {low:.3g} to {high:.3g})"
+            limits = f"(10 % to 90 %: {low:.3g} to {high:.3g})"
         elif what == "± σ":
             text += f" ± {(high - low) / 2:.2g}"
         else:
-            text += f" ({what}: {low:.3g} to {high:.3g})"
-    return f"<span style='white-space:nowrap'>{mark} {name}: {text}</span>"
+            limits = f"({what}: {low:.3g} to {high:.3g})"
+    # Lines break between the two, where they are too long for one.
+    return " ".join(
+        f"<span style='white-space:nowrap'>{x}</span>" for x in (f"{mark} {name}: {text}", limits) if x
+    )
 
 
 def _refusal(shown: ShownRun) -> str:

@@ -22,12 +22,15 @@ class ShownRun:
         The run folder, absolute.
     scene : Scene
     layers : tuple of napari.layers.Layer
-        All that belong to the run, from the bottom up.
+        Those that belong to the run, from the bottom up; of each thing that is drawn one layer.
+    older : tuple of napari.layers.Layer
+        Those of the same things from an earlier opening of the run.
     """
 
     path: str
     scene: Scene
     layers: tuple[Any, ...]
+    older: tuple[Any, ...] = ()
 
     def of(self, *kinds: str) -> list[Any]:
         """Layers of some kinds, from the bottom up."""
@@ -62,6 +65,11 @@ def about(layer: Any) -> dict[str, Any]:
     return found
 
 
+def tell(layer: Any, **more: Any) -> None:
+    """Have a layer say more of itself; a duplicate, to which napari has given the same dictionary, goes on as it was."""
+    layer.metadata[NAMESPACE] = {**about(layer), **more}
+
+
 def without_particles(viewer: Any) -> str:
     """Path of a run that has layers, but whose `particles` were removed; that of the selected layer, if it is one."""
     known, active = shown_runs(viewer), viewer.layers.selection.active
@@ -70,17 +78,37 @@ def without_particles(viewer: Any) -> str:
 
 
 def shown_runs(viewer: Any) -> dict[str, ShownRun]:
-    """Runs of a viewer by their path, in the order of their layers; without those whose `particles` were removed."""
+    """Runs of a viewer by their path, in the order of their layers; without those whose `particles` were removed.
+
+    Duplicates that somebody has made of layers are theirs, and belong to no run.
+    """
     layers: dict[str, list[Any]] = {}
     for layer in viewer.layers:
-        if "run" in about(layer):
+        if "run" in about(layer) and not _is_duplicate(layer, viewer):
             layers.setdefault(about(layer)["run"], []).append(layer)
     runs = {}
     for path, own in layers.items():
-        scenes = [about(layer)["scene"] for layer in own if "scene" in about(layer)]
+        newest = {_what(layer): layer for layer in own}
+        scenes = [about(layer)["scene"] for layer in newest.values() if "scene" in about(layer)]
         if scenes:
-            runs[path] = ShownRun(path, scenes[-1], tuple(own))
+            current = tuple(layer for layer in own if layer is newest[_what(layer)])
+            older = tuple(layer for layer in own if layer not in current)
+            runs[path] = ShownRun(path, scenes[-1], current, older)
     return runs
+
+
+def _is_duplicate(layer: Any, viewer: Any) -> bool:
+    """Was it duplicated in napari from one that is still there? Else it takes the place of that one."""
+    parent = layer.source.parent
+    return parent is not None and parent() in viewer.layers
+
+
+def _what(layer: Any) -> tuple[Any, ...]:
+    """What a layer of a run draws, the same in every opening of the run."""
+    ours = about(layer)
+    if ours["kind"] in ("coloured", "map"):
+        return ours["kind"], "shared" if ours.get("shared") else ours.get("quantity")
+    return ours["kind"], ours.get("member")
 
 
 def followed_run(viewer: Any, last: str) -> ShownRun | None:

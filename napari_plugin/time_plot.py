@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QSizePolicy
 
 from colloidlab.units import Calibration
 from napari_plugin.marks import COLOURS
+from napari_plugin.plots import in_lines
 from napari_plugin.series import Curve
 
 _BAND_ALPHA = (0.3, 0.15)
@@ -25,6 +26,8 @@ _LEAST_FRAMES = 4
 _EVENT = "#ff5ad2"
 _LEFT, _RIGHT, _BOTTOM, _TOP, _TOP_WITH_TIME = 62, 12, 42, 12, 42
 """Margins around the axes, points of the screen: fixed, so that the plot does not jump with its numbers."""
+_LINE_HEIGHT = 13
+"""Of further lines of the vertical label, for which the margin on the left is wider."""
 
 
 class TimePlot(FigureCanvasQTAgg):
@@ -51,7 +54,7 @@ class TimePlot(FigureCanvasQTAgg):
         self._figure = Figure()
         super().__init__(self._figure)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(190)
         self.setToolTip("Click: go to this frame. Wheel: stretch time. Double click: all frames.")
         self._axes = self._figure.add_subplot()
         self._frame = 0
@@ -108,7 +111,7 @@ class TimePlot(FigureCanvasQTAgg):
         if span:
             self._rescale()
         axes.set_xlabel("frame")
-        axes.set_ylabel(label)
+        axes.set_ylabel(in_lines(label))
         axes.ticklabel_format(axis="y", scilimits=(-3, 4))
         if len(events):
             axes.plot(
@@ -161,8 +164,9 @@ class TimePlot(FigureCanvasQTAgg):
     def _margins(self) -> None:
         wide, high = max(self.width(), 120), max(self.height(), 120)
         top = _TOP_WITH_TIME if self._axes.child_axes else _TOP
+        left = _LEFT + _LINE_HEIGHT * self._axes.get_ylabel().count("\n")
         self._figure.subplots_adjust(
-            left=_LEFT / wide, right=1 - _RIGHT / wide, bottom=_BOTTOM / high, top=1 - top / high
+            left=left / wide, right=1 - _RIGHT / wide, bottom=_BOTTOM / high, top=1 - top / high
         )
 
     def sizeHint(self) -> QSize:

@@ -298,6 +298,14 @@ def test_a_layer_without_a_file_is_a_sentence(window: Analyse, qtbot: QtBot) -> 
 # ---- options --------------------------------------------------------------------------------
 
 
+def test_a_decimal_comma_is_understood(window: Analyse, qtbot: QtBot) -> None:
+    field = window.form.sections["video"].fields["um_per_px"].widget
+    qtbot.keyClicks(field, "0,2")
+    assert window.form.config.video.um_per_px == 0.2 and not window.form.problem
+    qtbot.keyClicks(field, ",5")
+    assert window.form.problem, "0,2,5 is no number"
+
+
 def test_every_option_has_an_editor_of_its_kind(qtbot: QtBot) -> None:
     form = Form(Config())
     qtbot.addWidget(form)

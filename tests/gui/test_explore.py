@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import colormaps
 from napari import Viewer
@@ -279,6 +280,42 @@ def test_the_list_of_events_leads_to_frame_and_place(viewer: Any, qtbot: QtBot, 
     assert 9 < low < 21 and high > 25 and sorted(listed(widget)) == [21, 25]
     qtbot.mouseDClick(widget.plot, LEFT, pos=at_frame(widget, 22))
     assert sorted(listed(widget)) == [4, 9, 21, 25]
+
+
+def test_nothing_is_cut_off_at_the_width_of_a_dock(window: Any, qtbot: QtBot, run: Run) -> None:
+    events = run.read_table("events")
+    numbers = {f"particle_{p}": 990 + 111 * (k % 2) for k, p in enumerate("abcd")}
+    wide = events.assign(**numbers, x=123.4, y=123.4, frame=299, persistence_frames=999)
+    # The widest row is not among those in view.
+    narrow = [events.assign(**dict.fromkeys(numbers, k), frame=k) for k in range(20)]
+    run.write_table("events", pd.concat([*narrow, wide], ignore_index=True))
+    widget = explore(window, qtbot, run)
+    widget.setFixedWidth(410)  # napari makes it 430 px wide
+    qtbot.wait(50)
+    # The last column of the events.
+    view = widget.events.view
+    header, model = view.horizontalHeader(), view.model()
+    assert header is not None and model is not None
+    headings = [model.headerData(k, Qt.Orientation.Horizontal) for k in range(header.count())]
+    assert headings[-1] == "kept" and header.length() <= view.viewport().width()
+    view.scrollToBottom()
+    for k in range(header.count()):
+        assert view.sizeHintForColumn(k) <= header.sectionSize(k), headings[k]
+    # The median and its limits: neither is broken, and there is a place to break between them.
+    words = widget.values.text()
+    assert "</span> <span style='white-space:nowrap'>(10 % to 90 %" in words
+    # The label of the vertical axis, of a low plot too.
+    enter(qtbot, widget.colours.quantity.line, "mean to the experiment")
+    plot = widget.plot
+    plot.setFixedHeight(plot.minimumHeight())
+    qtbot.wait(50)
+    plot.draw()
+    box = plot._axes.yaxis.label.get_window_extent()
+    inside = plot._figure.bbox
+    assert (
+        plot._axes.get_ylabel().replace("\n", " ") == "distance of the ensemble's mean to the experiment (px)"
+    )
+    assert inside.x0 <= box.x0 and inside.y0 <= box.y0 and box.y1 <= inside.y1
 
 
 def test_it_says_what_to_open_and_follows_the_selected_layers_run(

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib import colormaps
 from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.layers._layer_actions import _duplicate_layer
 from report_fixture import Layer as Invented
 from report_fixture import make_run
 
@@ -143,6 +145,44 @@ def test_choices_are_all_columns_once_and_learned_ones_say_when_they_are_not_ide
         assert ("not identified" in title(unsure, choice)) == choice.quantity.learned
         assert bool(doubt(unsure, choice)) == choice.quantity.learned
     assert not any(doubt(sure, choice) for choice in found)
+
+
+def test_duplicates_stay_as_they_are_and_the_run_is_coloured_all_the_same(run: Run) -> None:
+    viewer = ViewerModel()
+    shown = shown_in(viewer, run)
+    choose(viewer, shown, Choice("mass"))
+    [name] = seen(viewer)
+    copies = []
+    for original in (viewer.layers[name], viewer.layers["particles"]):
+        viewer.layers.selection = {original}
+        _duplicate_layer(viewer.layers)
+        copies.append(viewer.layers[f"{original.name} copy"])
+    colours = copies[0].face_color.copy()
+    shown = shown_runs(viewer)[shown.path]
+    assert not set(copies) & set(shown.layers) and len(shown.of("particles")) == 1
+    choose(viewer, shown, Choice("ecc"))
+    assert seen(viewer) == ["ecc", f"{name} copy"] and "mass" in copies[0].features
+    assert about(copies[0])["quantity"] == "mass" and about(viewer.layers["ecc"])["quantity"] == "ecc"
+    np.testing.assert_array_equal(copies[0].face_color, colours)
+    # A duplicate whose original is gone is what the run has left.
+    viewer.layers.remove(viewer.layers["particles"])
+    assert shown_runs(viewer)[shown.path].of("particles") == copies[1:]
+
+
+def test_of_a_run_that_was_opened_twice_the_newer_layers_count(run: Run) -> None:
+    viewer = ViewerModel()
+    first = shown_in(viewer, run)
+    choose(viewer, first, Choice("mass"))
+    for layer in run_layers(run):
+        viewer.add_layer(Layer.create(*layer))
+    choose(viewer, shown_runs(viewer)[first.path], Choice("ecc"))
+    shown = shown_runs(viewer)[first.path]
+    kinds = [(about(x)["kind"], about(x).get("quantity")) for x in shown.layers]
+    assert len(set(kinds)) == len(kinds) and not set(shown.layers) & set(shown.older)
+    assert shown.scene is about(shown.of("particles")[0])["scene"] is not first.scene
+    assert len(shown.older) == len(first.layers) and seen(viewer) == ["ecc"]
+    choose(viewer, shown, Choice("psi6"))
+    assert seen(viewer) == ["ψ6 [1]"] and viewer.layers["ψ6 [1]"] in shown.layers
 
 
 # ---- curves -----------------------------------------------------------------------------------

@@ -234,7 +234,15 @@ def test_a_run_without_images_has_a_strip_of_its_own(
     viewer.dims.set_point(1, 3)
     qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(strip.place_of(20), 4))
     assert viewer.dims.point[0] == 20 and viewer.dims.point[1] == 3, "the other slider has not moved"
-    viewer.layers.selection.active = plane
+    sliders = viewer.window._qt_viewer.dims.slider_widgets
+    for layer, axis in ((deep, 0), (plane, 1), (deep, 0), (plane, 1)):
+        viewer.layers.selection.active = layer
+        qtbot.wait(50)
+        above = [
+            x for x in sliders if x.isVisible() and x.y() < strip.mapTo(x.parentWidget(), QPoint(0, 0)).y()
+        ]
+        assert max(above, key=lambda x: x.y()) is sliders[axis], "it lies under the slider that it follows"
+        assert strip.height() >= 10 and min(x.height() for x in sliders[:2]) >= 16
     assert "frame 10: damaged" in strip.health.tell(10) and "frame 4: ok" in strip.health.tell(4)
     # Without what is known of its frames there is no strip, rather than another run's.
     del deep.metadata[NAMESPACE]["health"]
