@@ -98,11 +98,19 @@ class _Appearance:
         self._turn(layer)
 
     def _turn(self, layer: Any) -> None:
-        """Show a run of three dimensions as a whole, once: a plane through it meets few of its particles."""
+        """Show a run of three dimensions as a whole, once: a plane through it meets few of its particles.
+
+        Not beside one of two dimensions, whose frames would lie behind each other in space.
+        """
         viewer, run = self._viewer(), run_of(layer)
-        if viewer is not None and run and layer.ndim == 4 and run not in self._turned:
+        if viewer is None:
+            return
+        if layer.ndim == 4 and run and run not in self._turned:
             self._turned.add(run)
-            viewer.dims.ndisplay = 3
+            if all(other.ndim == 4 or run_of(other) == run for other in self._ours()):
+                viewer.dims.ndisplay = 3
+        elif layer.ndim == 3 and self._turned and run not in self._turned:
+            viewer.dims.ndisplay = 2
 
     def refresh(self, event: Any = None) -> None:
         """Say what there is to say of the layers."""

@@ -160,5 +160,12 @@ def test_a_run_of_three_dimensions_is_seen_as_a_whole_and_only_turned_once(run: 
     show_run(viewer, run_layers(run))
     assert viewer.dims.ndisplay == 2
     flat = ViewerModel()
-    show_run(flat, run_layers(make_run(run.path.parent / "flat", "track")))
+    plane = run_layers(make_run(run.path.parent / "flat", "track"))
+    show_run(flat, plane)
     assert flat.dims.ndisplay == 2
+    # The frames of a run in the plane are no depth, whichever comes first.
+    for layers in ((plane, run_layers(run)), (run_layers(run), plane)):
+        both = ViewerModel()
+        for each in layers:
+            show_run(both, each)
+        assert both.dims.ndisplay == 2
