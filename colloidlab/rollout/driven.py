@@ -23,6 +23,7 @@ from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
 from colloidlab.rollout.free_motion import FreeMotion
 from colloidlab.rollout.integrators import Integrator
+from colloidlab.rollout.integrators.conserving import NoDraw
 from colloidlab.rollout.motion import Fields, Motion
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
@@ -246,7 +247,11 @@ class _Simulation:
     def advance(self, k: int, n: int) -> None:
         """Step n of frame k by the laws, then the prescribed particles go where they belong."""
         steps = self._steps
-        free = self.motion.step(self._dt, k * steps + n)
+        try:
+            free = self.motion.step(self._dt, k * steps + n)
+        except NoDraw as error:
+            what = "found no draw of the noise that leaves everybody a temperature"
+            raise self._stopped(error.failed, what if error.finite else "became non-finite", k, n) from None
 
         def go_on() -> tuple[Tensor, Fields]:
             self._check(free.state, k, n)
@@ -262,17 +267,19 @@ class _Simulation:
         self.state = held
 
     def _check(self, free: State, k: int, n: int) -> None:
-        laws, dt = self.laws, self._dt
-        bad = self.prescription.simulated & lost(laws, free, dt)
-        if sure(~bad.any()):
-            return
-        before = self.state
+        bad = self.prescription.simulated & lost(self.laws, free, self._dt)
+        if not sure(~bad.any()):
+            what = "became non-finite" if bool(non_finite(free)[bad].any()) else "ran away"
+            raise self._stopped(bad, what, k, n)
+
+    def _stopped(self, bad: Tensor, what: str, k: int, n: int) -> RolloutStopped:
+        """The error of a step after which these are of no use."""
+        laws, dt, before = self.laws, self._dt, self.state
         ev = brackets.evaluate(laws, self.neighbours.pairs(before.r, self._time(k, n)), before.S)
         first = culprit(laws, before, ev, bad, dt)
-        what = "became non-finite" if bool(non_finite(free)[bad].any()) else "ran away"
         plan = self.prescription.plan
         member, row = divmod(first, len(plan.particles))
-        raise RolloutStopped(
+        return RolloutStopped(
             f"the rollout {what} in step {n + 1} of {self._steps} before frame {plan.first + k + 1}: member {member}, "
             f"particle {plan.particles[row]}; {likely_cause(laws, before, ev, first, dt)}"
         )

@@ -168,6 +168,11 @@ class CompiledStep:
         Returns
         -------
         Given
+
+        Raises
+        ------
+        NoDraw
+            As `conserving.step` does.
         """
         dim, dtype = self._dim, self.state.r.numpy().dtype
         self._t = self._neighbours.end_of_step(self._t, dt, index)
@@ -351,9 +356,9 @@ class CompiledStep:
             if fallen:
                 np.logical_or.at(chosen, self._member, (failed > 0) & self._watched)
             if not chosen.any():
-                break
+                return done
             attempt = attempt + chosen[self._member]
-        return done
+        raise conserving.NoDraw(torch.from_numpy((failed > 0) & self._watched), torch.from_numpy(v))
 
     def _exchange(
         self, v: Array, S: Array, time: Array, attempt: Array, index: int, part: int
