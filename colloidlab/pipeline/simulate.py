@@ -28,6 +28,7 @@ from colloidlab.pipeline.training import choose_device
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.belief import draw_starts
 from colloidlab.rollout.boundary import Plan, Starts, check_start, plan_rollout
+from colloidlab.rollout.boundary_speed import CANNOT_FOLLOW, jump_of_boundary
 from colloidlab.rollout.compare import Setting, compare
 from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import follow, read_drive
@@ -93,7 +94,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     integrator = options.integrator
     needed = options.steps_per_frame or needed_steps_per_frame(laws, plan, integrator=integrator)
     steps = options.steps_per_frame or min(needed, MOST_STEPS)
-    notes = _notes(needed, steps, facts)
+    notes = _notes(needed, steps, facts, jump_of_boundary(plan, steps))
     for note in notes:
         _log.warning("%s", note)
     with run.stage("simulate", key, config, options.model_dump()) as record:
@@ -263,9 +264,14 @@ def _unjudged(first: int, last: int, options: SimulateConfig, facts: dict[str, A
     )
 
 
-def _notes(needed: int, steps: int, facts: dict[str, Any]) -> list[str]:
-    """What a reader must know of the choices that were made, sentences."""
+def _notes(needed: int, steps: int, facts: dict[str, Any], jump: float = 0.0) -> list[str]:
+    """What a reader must know of the choices that were made, sentences; `jump` is that of the boundary in a step."""
     notes = []
+    if jump > CANNOT_FOLLOW:
+        notes.append(
+            f"the boundary moves by up to {jump:.3g} times the distance of neighbours in a step, which no particle can "
+            "follow: drive it more slowly, or give more steps_per_frame"
+        )
     if steps < needed:
         notes.append(
             f"the rollouts take {steps} integrator steps a frame, where stability asks for {needed}: give steps_per_frame, "

@@ -18,6 +18,7 @@ from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
 from colloidlab.rollout.boundary import Plan, Starts
+from colloidlab.rollout.boundary_speed import SHARE_A_STEP, jump_of_boundary, speed_near
 from colloidlab.rollout.compiled import CompiledMotion, can_compile, in_tables
 from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
@@ -90,10 +91,11 @@ def stable_steps_per_frame(
     phase: float = _PHASE,
     decay: float | None = None,
 ) -> int:
-    """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start.
+    """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start, and the boundary.
 
     A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay` [what
-    suits the integrator]. No more than `MOST_STEPS`, which `needed_steps_per_frame` may be.
+    suits the integrator]; no prescribed particle moves by more than a tenth of the distance of neighbours past others. No
+    more than `MOST_STEPS`, which `needed_steps_per_frame` may be.
     """
     needed = needed_steps_per_frame(laws, plan, integrator=integrator, phase=phase, decay=decay)
     return min(needed, MOST_STEPS)
@@ -118,7 +120,8 @@ def needed_steps_per_frame(
         stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
         friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
-    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, _LEAST_STEPS)
+    passed = jump_of_boundary(plan, 1) / SHARE_A_STEP
+    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, passed, _LEAST_STEPS)
     return math.ceil(needed)
 
 
@@ -279,9 +282,11 @@ class _Simulation:
         first = culprit(laws, before, ev, bad, dt)
         plan = self.prescription.plan
         member, row = divmod(first, len(plan.particles))
+        here = before.r[first].to(torch.float64).cpu().numpy()
+        wall = speed_near(plan, k, here, 2 * laws.cutoff)
         return RolloutStopped(
             f"the rollout {what} in step {n + 1} of {self._steps} before frame {plan.first + k + 1}: member {member}, "
-            f"particle {plan.particles[row]}; {likely_cause(laws, before, ev, first, dt)}"
+            f"particle {plan.particles[row]}; {likely_cause(laws, before, ev, first, dt, wall)}"
         )
 
     def frame(self) -> RolloutFrame:
