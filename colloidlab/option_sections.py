@@ -343,6 +343,12 @@ class SimulateConfig(Section):
         """A run keeps its options: the word goes back to the default."""
         return None if isinstance(value, str | Path) and str(value) in ("none", "", ".") else value
 
+    @field_validator("drive")
+    @classmethod
+    def _wherever_it_is_read(cls, path: Path | None) -> Path | None:
+        """A run keeps its options, and may be taken up from another folder."""
+        return None if path is None else path.absolute()
+
     @field_validator("body_force")
     @classmethod
     def _body_force(cls, text: str | None) -> str | None:

@@ -15,7 +15,7 @@ import zarr
 
 from colloidlab.config import Config, SimulateConfig
 from colloidlab.dataset.recording import Recording
-from colloidlab.errors import FitRefused, RolloutStopped
+from colloidlab.errors import FitRefused, InputError, RolloutStopped
 from colloidlab.files import sha256
 from colloidlab.indicators.camera_noise import localisation_noise
 from colloidlab.model.laws import Laws
@@ -31,7 +31,7 @@ from colloidlab.rollout.boundary import Plan, Starts, check_start, plan_rollout
 from colloidlab.rollout.boundary_speed import CANNOT_FOLLOW, jump_of_boundary
 from colloidlab.rollout.compare import Setting, compare
 from colloidlab.rollout.continuation import prolong
-from colloidlab.rollout.drive import follow, read_drive
+from colloidlab.rollout.drive import Drive, follow, read_drive
 from colloidlab.rollout.driven import MOST_STEPS, needed_steps_per_frame, roll_out, uses_tables
 from colloidlab.rollout.forcing import UniformForce
 from colloidlab.rollout.noise import member_seeds
@@ -234,7 +234,7 @@ def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any
     first = options.from_frame if options.from_frame is not None else int(facts["test"][0])
     last = int(state["frame"].max())
     check_start(state, first)
-    drive = None if options.drive is None else read_drive(options.drive, run.calibration)
+    drive = None if options.drive is None else _signal(run, options.drive)
     length = options.rollout_frames or (last - first + 1 if drive is None else drive.n_frames)
     n_recorded = min(length, last - first + 1)
     plan = plan_rollout(recording, state, first, n_recorded)
@@ -247,6 +247,20 @@ def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any
         plan, continuation = prolong(plan, state, length, float(facts["cutoff_px"]))
         sentence += f"; from there to frame {first + length - 1} it is extrapolated, to {continuation}"
     return _Course(plan, n_recorded, sentence, unjudged)
+
+
+def _signal(run: Run, path: Path) -> Drive:
+    """The drive signal; where it is gone, the sentence says if nobody but the run's record has named it."""
+    try:
+        return read_drive(path, run.calibration)
+    except InputError as error:
+        recorded = run.record["config"].get("simulate", {}).get("drive")
+        if path.exists() or recorded is None or Path(recorded).absolute() != path:
+            raise
+        raise InputError(
+            f"{error}: the run's record names it, from an earlier simulate; say where it is now with --drive, or follow the "
+            "recording again with --drive none"
+        ) from None
 
 
 def _unjudged(first: int, last: int, options: SimulateConfig, facts: dict[str, Any]) -> str:

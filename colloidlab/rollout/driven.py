@@ -253,8 +253,13 @@ class _Simulation:
         try:
             free = self.motion.step(self._dt, k * steps + n)
         except NoDraw as error:
-            what = "found no draw of the noise that leaves everybody a temperature"
-            raise self._stopped(error.failed, what if error.finite else "became non-finite", k, n) from None
+            what = "became non-finite"
+            if error.finite:
+                fast = bool(lost(self.laws, self.state, self._dt)[error.failed].any())
+                what = (
+                    "ran away" if fast else "found no draw of the noise that leaves everybody a temperature"
+                )
+            raise self._stopped(error.failed, what, k, n) from None
 
         def go_on() -> tuple[Tensor, Fields]:
             self._check(free.state, k, n)

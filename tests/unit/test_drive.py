@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from colloidlab.config import Config, SimulateConfig, to_toml_dict
 from colloidlab.errors import InputError, UsageError
+from colloidlab.pipeline.simulate import _signal
 from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.drive import follow, read_drive
 from colloidlab.units import Calibration
@@ -65,6 +69,32 @@ def test_a_bad_file_is_refused_in_one_sentence(
     with pytest.raises(InputError) as error:
         read_drive(written(tmp_path / "a.csv", text), calibration)
     assert named in str(error.value) and "a.csv" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_relative_path_means_the_same_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = to_toml_dict(Config(simulate=SimulateConfig(drive=Path("a.csv"))))["simulate"]["drive"]
+    assert kept == str(tmp_path / "a.csv")
+    assert SimulateConfig.model_validate({"drive": "none"}).drive is None
+
+
+@pytest.mark.parametrize("recorded", ["gone.csv", None])
+def test_a_path_from_the_record_of_the_run_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = {} if recorded is None else {"drive": recorded}
+    run: Any = SimpleNamespace(record={"config": {"simulate": options}}, calibration=Calibration())
+    with pytest.raises(InputError, match="does not exist") as error:
+        _signal(run, tmp_path / "gone.csv")
+    assert ("--drive none" in str(error.value)) == (recorded is not None)
+    # What is there and no signal has nothing to do with that.
+    written(tmp_path / "gone.csv", "frame\n0\n")
+    with pytest.raises(InputError, match="lacks") as error:
+        _signal(run, tmp_path / "gone.csv")
+    assert "--drive none" not in str(error.value)
 
 
 def test_an_absent_file_and_a_folder(tmp_path: Path) -> None:

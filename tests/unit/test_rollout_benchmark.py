@@ -188,11 +188,18 @@ def test_a_blow_up_is_that_of_the_simulated_particles(tmp_path: Path) -> None:
     assert hot["run: <v_x^2> of the simulated particles, first 20 frames"].value == pytest.approx(
         0.16, rel=0.03
     )
-    length = "run: length of the rollouts / of the test block, for these to hold"
-    assert (
-        steady[length].holds
-        and of_run(OneRun(tmp_path, dict(SUMMARY), 1.0, n_test=20))[length].holds is False
-    )
+    assert steady["run: length of the rollouts / of the test block, for these to hold"].holds
+
+
+def test_a_short_rollout_is_not_held_to_bars_that_it_cannot_show(tmp_path: Path) -> None:
+    """As after a plain command; the row of its length says how to get them."""
+    rows = of_run(OneRun(tmp_path, dict(SUMMARY), 1.5, n_test=20))
+    for name in ("<v_x^2>", "temperature"):
+        row = rows[f"run: {name} of the simulated particles, largest of any 20 frames / first"]
+        assert not row.bar and row.holds is None and row.value == pytest.approx(1.5, rel=0.03)
+    length = [row for name, row in rows.items() if "length of the rollouts" in name]
+    assert len(length) == 1 and "simulate --frames 95" in length[0].name
+    assert length[0].value == pytest.approx(40 / 19) and length[0].holds is None
 
 
 def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
