@@ -326,7 +326,7 @@ class SimulateConfig(Section):
     forecast_frames: int = Field(10, ge=1, description="Length of a short prediction, frames")
     tables: bool = Field(
         True,
-        description="Put laws in tables and run compiled, on processors and with the conserving integrator; outside of the "
+        description="Put laws of fluids in tables, with the conserving integrator; compiled on processors; outside of the "
         "tables the laws themselves are asked, which is counted",
     )
     rollout_device: Literal["auto", "cpu", "cuda"] = Field(

@@ -30,6 +30,7 @@ from colloidlab.rollout.belief import draw_starts
 from colloidlab.rollout.boundary import Plan, Starts, check_start, plan_rollout
 from colloidlab.rollout.boundary_speed import CANNOT_FOLLOW, jump_of_boundary
 from colloidlab.rollout.compare import Setting, compare
+from colloidlab.rollout.compiled import can_compile
 from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import Drive, follow, read_drive
 from colloidlab.rollout.driven import MOST_STEPS, needed_steps_per_frame, roll_out, uses_tables
@@ -111,7 +112,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         )
         moved = copy.deepcopy(laws).to(device=device, dtype=_DTYPES[options.rollout_dtype])
         tabulated = uses_tables(moved, integrator, options.tables)
-        record["step"] = "tables, compiled" if tabulated else f"laws themselves, in torch on {device.type}"
+        record["step"] = _step_in_words(moved, device.type, tabulated=tabulated)
         beliefs = believe(filter_, recording, course.followed, options, monitor)
         starts = draw_starts(plan, beliefs[plan.first], _seeds(options))
         record["rollouts"] = made = rollout_key(run, config)
@@ -147,6 +148,12 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         run.remove(*STOPPED)
         run.summarise("simulate", summary)
     return summary | {"skipped": False}
+
+
+def _step_in_words(laws: Laws, device: str, *, tabulated: bool) -> str:
+    if tabulated and can_compile(laws):
+        return "tables, compiled"
+    return f"{'tables' if tabulated else 'laws themselves'}, in torch on {device}"
 
 
 def _seeds(options: SimulateConfig) -> list[int]:

@@ -126,8 +126,8 @@ def needed_steps_per_frame(
 
 
 def uses_tables(laws: Laws, integrator: Integrator, tables: bool) -> bool:
-    """Do these laws roll out in tables, compiled? Otherwise they answer themselves, in torch."""
-    return tables and integrator == "conserving" and can_compile(laws)
+    """Do these laws, of a fluid, roll out in tables: compiled on processors, else in torch? Otherwise they answer."""
+    return tables and integrator == "conserving" and laws.shear is None
 
 
 def roll_out(
@@ -164,7 +164,7 @@ def roll_out(
         Yield the frames after this one. The bits are those of a rollout that was never interrupted, if it is the last
         frame of a stretch (on a GPU, where sums have no fixed order, they agree to round-off).
     tables : bool
-        Where it can be done, put the laws in tables and run compiled: on processors, fluids, the conserving integrator.
+        Put the laws of fluids in tables, with the conserving integrator: compiled on processors, in torch elsewhere.
 
     Raises
     ------
@@ -224,7 +224,10 @@ class _Simulation:
         make: type[FreeMotion | CompiledMotion] = FreeMotion
         if uses_tables(laws, integrator, tables):
             self.laws = in_tables(laws, self.prescription.start(), self.neighbours)
-            make = CompiledMotion
+            if can_compile(laws):
+                make = CompiledMotion
+            else:
+                self.laws = self.laws.to(device=like.device, dtype=like.dtype)
         self.motion: Motion = make(
             self.laws, self.neighbours, noise, integrator, member=member, simulated=simulated, forcing=forcing
         )

@@ -11,7 +11,7 @@ import pytest
 import torch
 import zarr
 
-from colloidlab.benchmarks import rollout, rollout_run
+from colloidlab.benchmarks import rollout, rollout_run, rollout_speed
 from colloidlab.benchmarks.rollout import Rollouts, benchmark_rollout
 from colloidlab.benchmarks.rollout_conservation import (
     agreement_rows,
@@ -19,7 +19,7 @@ from colloidlab.benchmarks.rollout_conservation import (
     equilibrium_rows,
     table_rows,
 )
-from colloidlab.benchmarks.rollout_speed import measure_speed, scaling_rows
+from colloidlab.benchmarks.rollout_speed import measure_speed, measure_speed_in_torch, scaling_rows
 from colloidlab.benchmarks.rollout_systems import System, gas_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
@@ -95,6 +95,27 @@ def test_the_speed_is_drawn(tmp_path: Path) -> None:
         9.36, rel=0.2
     )
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_gpu_is_measured_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step in torch with tables, here on a processor that passes for one."""
+    monkeypatch.setattr(rollout_speed, "in_fresh_process", lambda measure, *arguments: measure(*arguments))
+    assert not [name for name in named(scaling_rows(200, [1])) if "thread" not in name]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    asked: list[tuple[int, str]] = []
+
+    def measured(n: int, device: torch.device) -> rollout_speed.Speed:
+        asked.append((n, device.type))
+        return measure_speed_in_torch(n, torch.device("cpu"))
+
+    monkeypatch.setattr(rollout_speed, "measure_speed_in_torch", measured)
+    rows = named(scaling_rows(1200, [1]))
+    assert asked == [(1000, "cuda"), (1200, "cuda")]
+    small, large = (rows[f"{n} particles, Some GPU: speed, searches included"] for n in (1000, 1200))
+    assert small.value > 0 and small.holds is None
+    # No processor takes so many steps.
+    assert large.value > 0 and large.holds is False and "5e+07" in large.bar
 
 
 def test_searches_are_as_many_as_are_made() -> None:
