@@ -165,14 +165,9 @@ class CompiledStep:
         held : bool array, shape (n,), optional
             Both as in `conserving.step`.
 
-        Returns
-        -------
-        Given
-
         Raises
         ------
         NoDraw
-            As `conserving.step` does.
         """
         dim, dtype = self._dim, self.state.r.numpy().dtype
         self._t = self._neighbours.end_of_step(self._t, dt, index)
