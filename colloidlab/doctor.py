@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from colloidlab.memory import memory_gib
+
 DISTRIBUTION = "colloidlab"
 
 LEAST_MEMORY_GIB = 4.0
@@ -129,25 +131,12 @@ def _processor() -> Check:
 
 
 def _memory() -> Check:
-    gib = _memory_gib()
+    gib = memory_gib()
     if gib is None:
         return Check("memory", None, "size not known on this system")
     ok = gib >= LEAST_MEMORY_GIB
     fix = "" if ok else "close other programs, or work with a region of interest"
     return Check("memory", ok, f"{gib:.1f} GiB", fix)
-
-
-def _memory_gib() -> float | None:
-    """Memory of the machine, or the container's limit where that is lower."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (AttributeError, ValueError, OSError):
-        return None
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-    except OSError:
-        return total
-    return min(total, int(limit) / 2**30) if limit.isdigit() else total
 
 
 def _disk() -> Check:

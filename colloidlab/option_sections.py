@@ -326,7 +326,7 @@ class SimulateConfig(Section):
     forecast_frames: int = Field(10, ge=1, description="Length of a short prediction, frames")
     tables: bool = Field(
         True,
-        description="Put laws in tables and run compiled, on processors and with the conserving integrator; outside of the "
+        description="Put laws of fluids in tables, with the conserving integrator; compiled on processors; outside of the "
         "tables the laws themselves are asked, which is counted",
     )
     rollout_device: Literal["auto", "cpu", "cuda"] = Field(
@@ -342,6 +342,12 @@ class SimulateConfig(Section):
     def _none(cls, value: object) -> object:
         """A run keeps its options: the word goes back to the default."""
         return None if isinstance(value, str | Path) and str(value) in ("none", "", ".") else value
+
+    @field_validator("drive")
+    @classmethod
+    def _wherever_it_is_read(cls, path: Path | None) -> Path | None:
+        """A run keeps its options, and may be taken up from another folder."""
+        return None if path is None else path.absolute()
 
     @field_validator("body_force")
     @classmethod

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,17 @@ from colloidlab.files import atomic_path
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.report.style import BLUE, ORANGE, new_figure
 from colloidlab.rollout.compiled import CompiledStep
+from colloidlab.rollout.free_motion import FreeMotion
+from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.noise import CounterNoise
+from colloidlab.rollout.state import State
 
 _REPEATS = 7
 _STEPS_A_TURN = {"tables": {1000: 10, 8000: 3}, "networks": {1000: 2}}
 """So that turns take about as long as a step of the published code; one step where nothing is said."""
 _LARGE_MB = 12 * 1024.0
+_GPU_SPEED = 5e7
+"""Particle-steps a second that a GPU should take."""
 FEWEST = 100
 """Particles: the periodic box of fewer than 36 is shorter than two cutoffs."""
 _DPI = 110
@@ -156,8 +163,26 @@ def scaling_rows(
         if n == sizes[-1]:
             yield at_most(f"{which}: memory of the process", found.memory_mb, _LARGE_MB, "MB")
     monitor.update("numbers of particles", len(measured), len(measured))
+    if torch.cuda.is_available():
+        yield from gpu_rows(sizes, torch.device("cuda"), monitor)
     if picture is not None:
         _draw(sizes, speeds, picture)
+
+
+def gpu_rows(sizes: Sequence[int], device: torch.device, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """The same by the step in torch, with tables, on a device; the largest of the sizes has a bar."""
+    whose = torch.cuda.get_device_name(device)
+    for k, n in enumerate(sizes):
+        monitor.update(f"steps on {whose}", k, len(sizes))
+        found, which = measure_speed_in_torch(n, device), f"{n} particles, {whose}"
+        name = f"{which}: speed, searches included"
+        if n == sizes[-1]:
+            yield at_least(name, found.speed, _GPU_SPEED, "particle-steps/s")
+        else:
+            yield Row(name, found.speed, "particle-steps/s")
+        yield Row(f"{which}: share of searches in the time", found.share_of_searches)
+        yield Row(f"{which}: steps from a search to the next", float(found.between))
+    monitor.update(f"steps on {whose}", len(sizes), len(sizes))
 
 
 def _in_words(threads: int) -> str:
@@ -211,20 +236,48 @@ def measure_speed(n: int, threads: int) -> Speed:
     neighbours = system.neighbours()
     moving = CompiledStep(system.tables, system.state, neighbours, system.noise(1), threads=threads)
     moving.step(system.dt, 0)
+    return _timed(system, neighbours, lambda k: moving.step(system.dt, k), lambda: moving.n_pairs)
+
+
+def measure_speed_in_torch(n: int, device: torch.device) -> Speed:
+    """Time steps of a gas of n in tables by the step in torch, in single precision, on a device."""
+    system = gas_system(n, settle=2)
+    dtype = torch.float32
+    laws = copy.deepcopy(system.tables).to(device=device, dtype=dtype)
+    r, v, S = (x.to(device=device, dtype=dtype) for x in (system.state.r, system.state.v, system.state.S))
+    neighbours = Neighbours(laws.cutoff, torch.ones_like(S), box=system.box)
+    one = torch.zeros(n, dtype=torch.int64, device=device)
+    noise = CounterNoise(torch.arange(n, device=device), one + 1)
+    moving = FreeMotion(laws, neighbours, noise, "conserving", member=one, simulated=one == 0)
+    moving.place(State(r, v, S), 0.0)
+
+    def step(k: int) -> None:
+        moving.step(system.dt, k)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    step(0)
+    return _timed(system, neighbours, step, lambda: float("nan"))
+
+
+def _timed(
+    system: System, neighbours: Neighbours, step: Callable[[int], object], pairs: Callable[[], float]
+) -> Speed:
+    """Times of steps that search and of those that do not, of something that has taken its first one."""
     times: dict[bool, list[float]] = {True: [], False: []}
     neighbours.invalidate()
-    for k in range(1 + max(3, min(50, 2 * 10**6 // n))):
+    for k in range(1 + max(3, min(50, 2 * 10**6 // system.n))):
         started, before = time.perf_counter(), neighbours.n_searches
-        moving.step(system.dt, 1 + k)
+        step(1 + k)
         times[neighbours.n_searches > before].append(time.perf_counter() - started)
     fastest = float(system.state.v.square().sum(1).max().sqrt())
     reach = 0.5 * neighbours.skin * neighbours.cutoff
     return Speed(
-        n=n,
+        n=system.n,
         plain=float(np.mean(times[False])),
         searching=float(np.mean(times[True])),
         between=1 + int(reach / (fastest * system.dt)),
-        pairs=moving.n_pairs / n,
+        pairs=pairs() / system.n,
         memory_mb=peak_mb(),
     )
 

@@ -7,6 +7,7 @@ needs to go on. What belongs to other options, another fit or another version of
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.driven import Resume, RolloutFrame
 from colloidlab.run import UNFINISHED, Run
 from colloidlab.tables import read_parquet, write_parquet
+
+_log = logging.getLogger(__name__)
 
 FOLDER = UNFINISHED["simulate"]
 
@@ -120,6 +123,12 @@ class RolloutStore:
     def _parts(self) -> list[Path]:
         return sorted(self._folder.glob("*.budget.parquet"))
 
+    def _frames_there(self) -> int:
+        """Frames of any simulation that the folder holds; nobody needs those whose books are damaged."""
+        with suppress(InputError, KeyError, ValueError, OSError):
+            return sum(int(read_parquet(part)["frame"].nunique()) for part in self._parts)
+        return 0
+
     def _whole_stretches(self) -> int:
         """Frames that are there; what a stopped rollout has written of a stretch is left out."""
         n = 0
@@ -164,8 +173,9 @@ class RolloutStore:
             As the frames do; those before are written.
         """
         waiting: list[RolloutFrame] = []
-        if self.n_done:
-            monitor.tell(self._part(0, np.asarray(self._group["positions"][:, : self.n_done])))
+        for k in range(0, self.n_done, driven.FRAMES_A_STRETCH):
+            stop = min(k + driven.FRAMES_A_STRETCH, self.n_done)
+            monitor.tell(self._part(k, np.asarray(self._group["positions"][:, k:stop])))
         try:
             for frame in frames:
                 monitor.tell(self._part(self.n_done + len(waiting), frame.r[:, None]))
@@ -230,8 +240,12 @@ class RolloutStore:
         return RolloutStopped(f"{error}; the {n} frames before are in {run.path / STOPPED[0]}")
 
     def remove(self) -> None:
-        """Delete the folder."""
+        """Delete the folder; frames in it that nobody has kept are logged."""
         if self._folder.exists():
+            if self.path.exists() and (dropped := self._frames_there()):
+                _log.warning(
+                    "the %d frames of an interrupted simulation with other options are dropped", dropped
+                )
             # Without its key the rest counts for nothing, also when the removal is cut short.
             (self._folder / "key").unlink(missing_ok=True)
             shutil.rmtree(self._folder, ignore_errors=True)

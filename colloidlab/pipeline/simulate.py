@@ -16,7 +16,7 @@ import zarr
 from colloidlab.claim import alone
 from colloidlab.config import Config, SimulateConfig
 from colloidlab.dataset.recording import Recording
-from colloidlab.errors import FitRefused, RolloutStopped
+from colloidlab.errors import FitRefused, InputError, RolloutStopped
 from colloidlab.files import sha256
 from colloidlab.indicators.camera_noise import localisation_noise
 from colloidlab.model.laws import Laws
@@ -29,9 +29,11 @@ from colloidlab.pipeline.training import choose_device
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.belief import draw_starts
 from colloidlab.rollout.boundary import Plan, Starts, check_start, plan_rollout
+from colloidlab.rollout.boundary_speed import CANNOT_FOLLOW, jump_of_boundary
 from colloidlab.rollout.compare import Setting, compare
+from colloidlab.rollout.compiled import can_compile
 from colloidlab.rollout.continuation import prolong
-from colloidlab.rollout.drive import follow, read_drive
+from colloidlab.rollout.drive import Drive, follow, read_drive
 from colloidlab.rollout.driven import MOST_STEPS, needed_steps_per_frame, roll_out, uses_tables
 from colloidlab.rollout.forcing import UniformForce
 from colloidlab.rollout.noise import member_seeds
@@ -95,7 +97,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     integrator = options.integrator
     needed = options.steps_per_frame or needed_steps_per_frame(laws, plan, integrator=integrator)
     steps = options.steps_per_frame or min(needed, MOST_STEPS)
-    notes = _notes(needed, steps, facts)
+    notes = _notes(needed, steps, facts, jump_of_boundary(plan, steps))
     for note in notes:
         _log.warning("%s", note)
     with run.stage("simulate", key, config, options.model_dump()) as record:
@@ -112,7 +114,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         )
         moved = copy.deepcopy(laws).to(device=device, dtype=_DTYPES[options.rollout_dtype])
         tabulated = uses_tables(moved, integrator, options.tables)
-        record["step"] = "tables, compiled" if tabulated else f"laws themselves, in torch on {device.type}"
+        record["step"] = _step_in_words(moved, device.type, tabulated=tabulated)
         beliefs = believe(filter_, recording, course.followed, options, monitor)
         starts = draw_starts(plan, beliefs[plan.first], _seeds(options))
         record["rollouts"] = made = rollout_key(run, config)
@@ -148,6 +150,12 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         run.remove(*STOPPED)
         run.summarise("simulate", summary)
     return summary | {"skipped": False}
+
+
+def _step_in_words(laws: Laws, device: str, *, tabulated: bool) -> str:
+    if tabulated and can_compile(laws):
+        return "tables, compiled"
+    return f"{'tables' if tabulated else 'laws themselves'}, in torch on {device}"
 
 
 def _seeds(options: SimulateConfig) -> list[int]:
@@ -235,7 +243,7 @@ def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any
     first = options.from_frame if options.from_frame is not None else int(facts["test"][0])
     last = int(state["frame"].max())
     check_start(state, first)
-    drive = None if options.drive is None else read_drive(options.drive, run.calibration)
+    drive = None if options.drive is None else _signal(run, options.drive)
     length = options.rollout_frames or (last - first + 1 if drive is None else drive.n_frames)
     n_recorded = min(length, last - first + 1)
     plan = plan_rollout(recording, state, first, n_recorded)
@@ -248,6 +256,20 @@ def _course(run: Run, recording: Recording, config: Config, facts: dict[str, Any
         plan, continuation = prolong(plan, state, length, float(facts["cutoff_px"]))
         sentence += f"; from there to frame {first + length - 1} it is extrapolated, to {continuation}"
     return _Course(plan, n_recorded, sentence, unjudged)
+
+
+def _signal(run: Run, path: Path) -> Drive:
+    """The drive signal; where it is gone, the sentence says if nobody but the run's record has named it."""
+    try:
+        return read_drive(path, run.calibration)
+    except InputError as error:
+        recorded = run.record["config"].get("simulate", {}).get("drive")
+        if path.exists() or recorded is None or Path(recorded).absolute() != path:
+            raise
+        raise InputError(
+            f"{error}: the run's record names it, from an earlier simulate; say where it is now with --drive, or follow the "
+            "recording again with --drive none"
+        ) from None
 
 
 def _unjudged(first: int, last: int, options: SimulateConfig, facts: dict[str, Any]) -> str:
@@ -265,9 +287,14 @@ def _unjudged(first: int, last: int, options: SimulateConfig, facts: dict[str, A
     )
 
 
-def _notes(needed: int, steps: int, facts: dict[str, Any]) -> list[str]:
-    """What a reader must know of the choices that were made, sentences."""
+def _notes(needed: int, steps: int, facts: dict[str, Any], jump: float = 0.0) -> list[str]:
+    """What a reader must know of the choices that were made, sentences; `jump` is that of the boundary in a step."""
     notes = []
+    if jump > CANNOT_FOLLOW:
+        notes.append(
+            f"the boundary moves by up to {jump:.3g} times the distance of neighbours in a step, which no particle can "
+            "follow: drive it more slowly, or give more steps_per_frame"
+        )
     if steps < needed:
         notes.append(
             f"the rollouts take {steps} integrator steps a frame, where stability asks for {needed}: give steps_per_frame, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -11,9 +11,17 @@ from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.errors import InputError, UsageError
+from colloidlab.memory import memory_gib
 from colloidlab.rollout.box import ShearBox
 
 Array = TypeVar("Array", np.ndarray, Tensor)
+
+
+STRETCH = 256
+"""Frames of a boundary's motion that are worked out at once."""
+
+_SHARE_OF_MEMORY, _UNKNOWN_MEMORY_GIB = 0.25, 8.0
+"""That a plan may take; of a machine that does not say how much it has."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,33 @@ class Starts:
     r: np.ndarray
     v: np.ndarray
     S: np.ndarray
+
+
+def lengthened(plan: Plan, n_frames: int) -> Plan:
+    """A plan of more frames, or of fewer; NaN in the new ones.
+
+    Raises
+    ------
+    UsageError
+        So many would not fit into the memory of this machine.
+    """
+    n = len(plan.particles)
+    gib = memory_gib() or _UNKNOWN_MEMORY_GIB
+    most = int(_SHARE_OF_MEMORY * gib * 2**30 / (8 * max(n, 1) * (2 * plan.r.shape[2] + 1)))
+    if n_frames > most:
+        needed = n_frames / most * gib * _SHARE_OF_MEMORY
+        raise UsageError(
+            f"a rollout of {n_frames:.12g} frames would keep the motion of {n} particles in {needed:.3g} GiB of memory, and "
+            f"this machine has {gib:.3g}: ask for at most {most} --frames"
+        )
+    common = min(n_frames, plan.n_frames)
+
+    def longer(values: np.ndarray) -> np.ndarray:
+        found = np.full((n_frames, *values.shape[1:]), np.nan)
+        found[:common] = values[:common]
+        return found
+
+    return replace(plan, r=longer(plan.r), v=longer(plan.v), S=longer(plan.S))
 
 
 def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames: int) -> Plan:

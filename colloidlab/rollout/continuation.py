@@ -16,7 +16,8 @@ exchange with their neighbours keep the ratio of their temperature, whatever the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,10 @@ from scipy.linalg import expm
 from scipy.spatial import cKDTree
 
 from colloidlab.indicators.period import Period, find_period, red_noise, waves
-from colloidlab.rollout.boundary import Plan
+from colloidlab.rollout.boundary import STRETCH, Plan, lengthened
+
+Motion = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Displacements and velocities, shape (n_times, n, 2), at no more than `STRETCH` successive frames after the recording."""
 
 _WIDTH = 0.35
 """Standard deviation of the weights over the cutoff: some half of the distance of neighbours."""
@@ -96,25 +100,26 @@ def prolong(plan: Plan, state: pd.DataFrame, n_frames: int, cutoff: float) -> tu
         Of the longer plan.
     cutoff : float, px
         Range of the interactions.
+
+    Raises
+    ------
+    UsageError
+        So many frames do not fit into memory.
     """
+    longer = lengthened(plan, n_frames)
     continuation = continue_boundary(state)
-    n_new, last = n_frames - plan.n_frames, plan.first + plan.n_frames - 1
+    n_old, last = plan.n_frames, plan.first + plan.n_frames - 1
     held = ~plan.simulated & np.isfinite(plan.S[-1])
-    times = np.arange(1, n_new + 1)
-    r = np.full((n_new, *plan.r.shape[1:]), np.nan)
-    v = np.full_like(r, np.nan)
-    S = np.full((n_new, plan.S.shape[1]), np.nan)
-    path, speed = _steady_path(continuation, plan.r[-1, held], times)
+    start = plan.r[-1, held]
+    motions = [_steady_motion(continuation, start)]
     if continuation.period is not None:
-        shift, rate = _repeated(continuation.period, state, plan.r[-1, held], last, times, _WIDTH * cutoff)
-        path, speed = path + shift, speed + rate
-    r[:, held], v[:, held], S[:, held] = path, speed, plan.S[-1, held]
-    longer = replace(
-        plan,
-        r=np.concatenate([plan.r, r]),
-        v=np.concatenate([plan.v, v]),
-        S=np.concatenate([plan.S, S]),
-    )
+        motions.append(_repeated(continuation.period, state, start, last, _WIDTH * cutoff))
+    for k in range(n_old, n_frames, STRETCH):
+        stop = min(k + STRETCH, n_frames)
+        parts = [motion(np.arange(k, stop) - (n_old - 1)) for motion in motions]
+        longer.r[k:stop, held] = start + sum(shift for shift, _ in parts)
+        longer.v[k:stop, held] = sum(speed for _, speed in parts)
+    longer.S[n_old:, held] = plan.S[-1, held]
     return longer, continuation
 
 
@@ -157,19 +162,23 @@ def _common_motion(part: pd.DataFrame, centre: np.ndarray) -> tuple[np.ndarray, 
     return frames, np.array(rows).reshape(-1, 6), size
 
 
-def _steady_path(c: Continuation, start: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and velocities, shape (n_times, n, 2), in the flow velocity + gradient (r - centre)."""
+def _steady_motion(c: Continuation, start: np.ndarray) -> Motion:
+    """In the flow velocity + gradient (r - centre)."""
     flow = np.zeros((3, 3))
     flow[:2, :2], flow[:2, 2] = c.gradient, c.velocity
     offset = np.column_stack([start - c.centre, np.ones(len(start))])
-    moved = np.stack([offset @ expm(flow * t).T for t in times])
-    return start + (moved - offset)[..., :2], (moved @ flow.T)[..., :2]
+    within = np.stack([expm(flow * t) for t in range(STRETCH)])
+
+    def motion(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        propagator = within[times - times[0]] @ expm(flow * times[0])
+        moved = offset @ propagator.transpose(0, 2, 1)
+        return (moved - offset)[..., :2], (moved @ flow.T)[..., :2]
+
+    return motion
 
 
-def _repeated(
-    period: Period, state: pd.DataFrame, start: np.ndarray, last: int, times: np.ndarray, width: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Displacement since the frame `last` and velocity, shape (n_times, n, 2), of the local periodic motion."""
+def _repeated(period: Period, state: pd.DataFrame, start: np.ndarray, last: int, width: float) -> Motion:
+    """The local periodic motion."""
     frequencies = [k / period.frames for k in period.harmonics]
     whole = math.floor((last + 1 - state["frame"].min()) / period.frames) * period.frames
     rows = state[state["frame"] > last - whole]
@@ -183,14 +192,19 @@ def _repeated(
         weight = np.exp(-0.25 * ((place[near] - here) ** 2).sum(axis=1) / reach**2)[:, None]
         amplitude[p] = np.linalg.lstsq(weight * basis[near], weight * velocity[near], rcond=None)[0][1:]
     rate = 2 * math.pi * np.array(frequencies)
-    now, then = waves(np.array([last]), frequencies), waves(last + times, frequencies)
 
     def integral(wave: np.ndarray) -> np.ndarray:
         cosine, sine = np.split(wave, 2, axis=1)
         return np.concatenate([sine / rate, -cosine / rate], axis=1)
 
-    shift = np.einsum("tk,pkd->tpd", integral(then) - integral(now), amplitude)
-    return shift, np.einsum("tk,pkd->tpd", then, amplitude)
+    begin = integral(waves(np.array([last]), frequencies))
+
+    def motion(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        then = waves(last + times, frequencies)
+        shift = np.einsum("tk,pkd->tpd", integral(then) - begin, amplitude)
+        return shift, np.einsum("tk,pkd->tpd", then, amplitude)
+
+    return motion
 
 
 def _near(tree: cKDTree, here: np.ndarray, width: float, least: int) -> tuple[np.ndarray, float]:

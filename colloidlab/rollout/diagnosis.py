@@ -9,6 +9,7 @@ from torch import Tensor
 
 from colloidlab.model import brackets, response
 from colloidlab.model.laws import Laws
+from colloidlab.rollout.boundary_speed import TOO_FAST
 from colloidlab.rollout.state import State
 
 _FAST_TURN, _STRONG_DRAG = 1.0, 1.0
@@ -58,7 +59,9 @@ def _rates(laws: Laws, ev: brackets.Evaluation) -> tuple[Tensor, Tensor]:
     return torch.nan_to_num(stiffness, nan=torch.inf).sqrt(), torch.nan_to_num(drag, nan=torch.inf)
 
 
-def likely_cause(laws: Laws, state: State, ev: brackets.Evaluation, particle: int, dt: float) -> str:
+def likely_cause(
+    laws: Laws, state: State, ev: brackets.Evaluation, particle: int, dt: float, wall: float = 0.0
+) -> str:
     """What is wrong with a particle that was lost in the next step, and what to do, as the end of a sentence.
 
     Parameters
@@ -71,11 +74,19 @@ def likely_cause(laws: Laws, state: State, ev: brackets.Evaluation, particle: in
     particle : int
         Row in the state.
     dt : float
+    wall : float
+        Largest speed of a prescribed particle near by.
     """
     if bool(non_finite(state)[particle]):
         return "it was not finite from the start; look at it in state.parquet, or choose another from_frame"
     turn, drag = (float(rate[particle]) * dt for rate in _rates(laws, ev))
     nearest, usual = _nearest(ev, particle)
+    if wall * dt > TOO_FAST * usual:
+        # First of all: what it drives into others overlaps, is stiff and becomes hot.
+        return (
+            f"the boundary near it moves by up to {wall * dt:.3g} px a step ({usual:.3g} px is the distance of neighbours), "
+            "faster than others make way; raise steps_per_frame, or drive it more slowly"
+        )
     overlap = f"it overlaps with another ({nearest:.3g} px apart, {usual:.3g} px is usual)"
     crowded = nearest < _OVERLAP * usual
     if turn > _FAST_TURN or drag > _STRONG_DRAG:

@@ -16,12 +16,14 @@ import pandas as pd
 from scipy.interpolate import PchipInterpolator
 
 from colloidlab.errors import InputError
-from colloidlab.rollout.boundary import Plan
+from colloidlab.rollout.boundary import STRETCH, Plan, lengthened
 from colloidlab.units import Calibration
 
 _LENGTHS = ("dx_px", "dy_px", "dx_um", "dy_um")
 _GRADIENTS = ("gradient_xx", "gradient_xy", "gradient_yx", "gradient_yy")
 _LARGEST_GRADIENT = 5.0
+_LOOKS = 8
+"""From a row of the file to the next, for deformations that are none."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Drive:
     def n_frames(self) -> int:
         """Of the longest rollout that it drives."""
         return int(np.floor(self.frame[-1] + 1e-9)) + 1
+
+    def signal(self) -> PchipInterpolator:
+        """Displacement and gradient, six numbers, at any time."""
+        flat = np.concatenate([self.displacement, self.gradient.reshape(-1, 4)], axis=1)
+        return PchipInterpolator(self.frame, flat, axis=0)
 
 
 def read_drive(path: Path, calibration: Calibration) -> Drive:
@@ -82,7 +89,9 @@ def read_drive(path: Path, calibration: Calibration) -> Drive:
             f"the drive signal {path}: column {when} must ascend, and reach from 0, the start of the rollout, over a frame "
             "at least"
         )
-    return Drive(frame, _displacement(table, calibration), _gradient(table, path))
+    drive = Drive(frame, _displacement(table, calibration), _gradient(table, path))
+    _check_orientation(drive, path)
+    return drive
 
 
 def _check_columns(table: pd.DataFrame, path: Path) -> None:
@@ -128,6 +137,25 @@ def _gradient(table: pd.DataFrame, path: Path) -> np.ndarray:
     return found.reshape(-1, 2, 2)
 
 
+def _check_orientation(drive: Drive, path: Path) -> None:
+    """No deformation may squeeze the boundary to nothing or turn it inside out, at the rows of the file or between."""
+    between = np.arange(_LOOKS) / _LOOKS
+    times = np.append(
+        (drive.frame[:-1, None] + np.diff(drive.frame)[:, None] * between).ravel(), drive.frame[-1]
+    )
+    signal = drive.signal()
+    gradient = (signal(times) - signal(0.0))[:, 2:].reshape(-1, 2, 2)
+    area = np.linalg.det(np.eye(2) + gradient)
+    if area.min() <= 0:
+        k = int(np.argmax(area <= 0))
+        row, off = divmod(k, _LOOKS)
+        where = f"between rows {row + 1} and {row + 2}" if off else f"in row {row + 1}"
+        raise InputError(
+            f"the drive signal {path} turns the boundary inside out {where} (frame {times[k]:.6g}): there "
+            f"det(1 + gradient) is {area[k]:.3g}, and must stay above zero; a gradient_xx of -0.5 halves all lengths along x"
+        )
+
+
 def follow(plan: Plan, drive: Drive, n_frames: int) -> Plan:
     """A plan whose prescribed particles move by the signal from where they start; nobody enters or leaves.
 
@@ -138,38 +166,31 @@ def follow(plan: Plan, drive: Drive, n_frames: int) -> Plan:
     ------
     InputError
         The signal is shorter than the rollout.
+    UsageError
+        So many frames do not fit into memory.
     """
     if n_frames > drive.n_frames:
         raise InputError(
             f"a rollout of {n_frames} frames needs a drive signal up to frame {n_frames - 1}, but it ends at "
             f"{drive.frame[-1]:.6g}; make it longer, or ask for fewer --frames"
         )
-    flat = np.concatenate([drive.displacement, drive.gradient.reshape(-1, 4)], axis=1)
-    signal = PchipInterpolator(drive.frame, flat, axis=0)
-    times = np.arange(n_frames)
-    moved, rate = signal(times) - signal(0.0), signal.derivative()(times)
     held = ~plan.simulated & np.isfinite(plan.S[0])
-    offset = plan.r[0, held] - plan.r[0, held].mean(axis=0) if held.any() else plan.r[0, held]
+    # Who was to enter later never does.
+    there = plan.simulated | held
+    parts = {name: getattr(plan, name)[:1, there] for name in ("r", "v", "S")}
+    of_each = {name: getattr(plan, name)[there] for name in ("particles", "simulated", "scale")}
+    driven, held = lengthened(replace(plan, **parts, **of_each), n_frames), held[there]
+    signal = drive.signal()
+    rate, start = signal.derivative(), driven.r[0, held]
+    offset = start - start.mean(axis=0) if held.any() else start
 
     def applied(values: np.ndarray) -> np.ndarray:
         gradient = values[:, 2:].reshape(-1, 2, 2)
         return values[:, None, :2] + np.einsum("tij,pj->tpi", gradient, offset)
 
-    r = np.full((n_frames, *plan.r.shape[1:]), np.nan)
-    v = np.full_like(r, np.nan)
-    S = np.full((n_frames, plan.S.shape[1]), np.nan)
-    r[0], v[0], S[0] = plan.r[0], plan.v[0], plan.S[0]
-    r[:, held] = plan.r[0, held] + applied(moved)
-    v[:, held] = applied(rate)
-    S[:, held] = plan.S[0, held]
-    # Who was to enter later never does.
-    there = plan.simulated | held
-    return replace(
-        plan,
-        particles=plan.particles[there],
-        simulated=plan.simulated[there],
-        r=r[:, there],
-        v=v[:, there],
-        S=S[:, there],
-        scale=plan.scale[there],
-    )
+    for k in range(0, n_frames, STRETCH):
+        times = np.arange(k, min(k + STRETCH, n_frames))
+        driven.r[times[:, None], held] = start + applied(signal(times) - signal(0.0))
+        driven.v[times[:, None], held] = applied(rate(times))
+    driven.S[:, held] = plan.S[0, there][held]
+    return driven

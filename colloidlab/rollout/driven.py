@@ -18,11 +18,13 @@ from colloidlab.model.laws import Laws
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
 from colloidlab.rollout.boundary import Plan, Starts
+from colloidlab.rollout.boundary_speed import SHARE_A_STEP, jump_of_boundary, speed_near
 from colloidlab.rollout.compiled import CompiledMotion, can_compile, in_tables
 from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
 from colloidlab.rollout.free_motion import FreeMotion
 from colloidlab.rollout.integrators import Integrator
+from colloidlab.rollout.integrators.conserving import NoDraw
 from colloidlab.rollout.motion import Fields, Motion
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
@@ -89,10 +91,11 @@ def stable_steps_per_frame(
     phase: float = _PHASE,
     decay: float | None = None,
 ) -> int:
-    """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start.
+    """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start, and the boundary.
 
     A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay` [what
-    suits the integrator]. No more than `MOST_STEPS`, which `needed_steps_per_frame` may be.
+    suits the integrator]; no prescribed particle moves by more than a tenth of the distance of neighbours past others. No
+    more than `MOST_STEPS`, which `needed_steps_per_frame` may be.
     """
     needed = needed_steps_per_frame(laws, plan, integrator=integrator, phase=phase, decay=decay)
     return min(needed, MOST_STEPS)
@@ -117,13 +120,14 @@ def needed_steps_per_frame(
         stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
         friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
-    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, _LEAST_STEPS)
+    passed = jump_of_boundary(plan, 1) / SHARE_A_STEP
+    needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, passed, _LEAST_STEPS)
     return math.ceil(needed)
 
 
 def uses_tables(laws: Laws, integrator: Integrator, tables: bool) -> bool:
-    """Do these laws roll out in tables, compiled? Otherwise they answer themselves, in torch."""
-    return tables and integrator == "conserving" and can_compile(laws)
+    """Do these laws, of a fluid, roll out in tables: compiled on processors, else in torch? Otherwise they answer."""
+    return tables and integrator == "conserving" and laws.shear is None
 
 
 def roll_out(
@@ -160,7 +164,7 @@ def roll_out(
         Yield the frames after this one. The bits are those of a rollout that was never interrupted, if it is the last
         frame of a stretch (on a GPU, where sums have no fixed order, they agree to round-off).
     tables : bool
-        Where it can be done, put the laws in tables and run compiled: on processors, fluids, the conserving integrator.
+        Put the laws of fluids in tables, with the conserving integrator: compiled on processors, in torch elsewhere.
 
     Raises
     ------
@@ -220,7 +224,10 @@ class _Simulation:
         make: type[FreeMotion | CompiledMotion] = FreeMotion
         if uses_tables(laws, integrator, tables):
             self.laws = in_tables(laws, self.prescription.start(), self.neighbours)
-            make = CompiledMotion
+            if can_compile(laws):
+                make = CompiledMotion
+            else:
+                self.laws = self.laws.to(device=like.device, dtype=like.dtype)
         self.motion: Motion = make(
             self.laws, self.neighbours, noise, integrator, member=member, simulated=simulated, forcing=forcing
         )
@@ -246,7 +253,16 @@ class _Simulation:
     def advance(self, k: int, n: int) -> None:
         """Step n of frame k by the laws, then the prescribed particles go where they belong."""
         steps = self._steps
-        free = self.motion.step(self._dt, k * steps + n)
+        try:
+            free = self.motion.step(self._dt, k * steps + n)
+        except NoDraw as error:
+            what = "became non-finite"
+            if error.finite:
+                fast = bool(lost(self.laws, self.state, self._dt)[error.failed].any())
+                what = (
+                    "ran away" if fast else "found no draw of the noise that leaves everybody a temperature"
+                )
+            raise self._stopped(error.failed, what, k, n) from None
 
         def go_on() -> tuple[Tensor, Fields]:
             self._check(free.state, k, n)
@@ -262,19 +278,23 @@ class _Simulation:
         self.state = held
 
     def _check(self, free: State, k: int, n: int) -> None:
-        laws, dt = self.laws, self._dt
-        bad = self.prescription.simulated & lost(laws, free, dt)
-        if sure(~bad.any()):
-            return
-        before = self.state
+        bad = self.prescription.simulated & lost(self.laws, free, self._dt)
+        if not sure(~bad.any()):
+            what = "became non-finite" if bool(non_finite(free)[bad].any()) else "ran away"
+            raise self._stopped(bad, what, k, n)
+
+    def _stopped(self, bad: Tensor, what: str, k: int, n: int) -> RolloutStopped:
+        """The error of a step after which these are of no use."""
+        laws, dt, before = self.laws, self._dt, self.state
         ev = brackets.evaluate(laws, self.neighbours.pairs(before.r, self._time(k, n)), before.S)
         first = culprit(laws, before, ev, bad, dt)
-        what = "became non-finite" if bool(non_finite(free)[bad].any()) else "ran away"
         plan = self.prescription.plan
         member, row = divmod(first, len(plan.particles))
-        raise RolloutStopped(
+        here = before.r[first].to(torch.float64).cpu().numpy()
+        wall = speed_near(plan, k, here, 2 * laws.cutoff)
+        return RolloutStopped(
             f"the rollout {what} in step {n + 1} of {self._steps} before frame {plan.first + k + 1}: member {member}, "
-            f"particle {plan.particles[row]}; {likely_cause(laws, before, ev, first, dt)}"
+            f"particle {plan.particles[row]}; {likely_cause(laws, before, ev, first, dt, wall)}"
         )
 
     def frame(self) -> RolloutFrame:

@@ -18,6 +18,7 @@ FOUNDATION = (
     "units",
     "tables",
     "files",
+    "memory",
     "option_text",
     "option_sections",
     "config",

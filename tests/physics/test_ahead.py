@@ -21,7 +21,7 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.potential import RadialPotential
 from colloidlab.model.published import PublishedLaws
-from colloidlab.model.tabulated import ranges_around, tabulate
+from colloidlab.model.tabulated import TabulatedEnergy, ranges_around, tabulate
 from colloidlab.rollout import driven, free_motion
 from colloidlab.rollout.box import ShearBox
 from colloidlab.rollout.driven import RolloutFrame, roll_out
@@ -179,6 +179,41 @@ def test_a_driven_step_looks_twice(integrator: Integrator, monkeypatch: pytest.M
             assert np.allclose(getattr(one, part), getattr(two, part), rtol=1e-11, atol=1e-11, equal_nan=True)
         for name, value in vars(one.budget).items():
             assert np.allclose(value, getattr(two.budget, name), rtol=0, atol=1e-9), name
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_tables_are_used_where_steps_are_not_compiled(
+    ahead: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: the step in torch looks into tables of the laws' own precision, and they give what the laws give."""
+    laws = thermal_gas().to(dtype)
+    asked: list[type] = []
+    for module in (driven, free_motion):
+        monkeypatch.setattr(module, "pays_on", lambda device: ahead)
+    monkeypatch.setattr(driven, "can_compile", lambda laws: False)
+    plain = FreeMotion.place
+
+    def watched(self: FreeMotion, *arguments: Any) -> Any:
+        asked.append(type(self.laws.energy))
+        assert {x.dtype for x in self.laws.buffers() if x.is_floating_point()} == {dtype}
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(FreeMotion, "place", watched)
+    plan = held_gas()
+
+    def rollout(tables: bool) -> list[RolloutFrame]:
+        return list(roll_out(laws, plan, seeds=[1, 2], steps_per_frame=6, tables=tables))
+
+    by_tables = rollout(True)
+    assert set(asked) == {TabulatedEnergy}
+    asked.clear()
+    by_laws = rollout(False)
+    assert TabulatedEnergy not in asked
+    close = 1e-6 if dtype == torch.float64 else 1e-3
+    for one, two in zip(by_tables, by_laws, strict=True):
+        for part in ("r", "v", "S", "T"):
+            assert np.allclose(getattr(one, part), getattr(two, part), rtol=close, atol=close, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", LAWS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
+import random_laws
 import torch
 from small_gas import CUTOFF, SPACING, TEMPERATURE, VOLUME, thermal_gas
 from torch import Tensor
@@ -18,6 +20,7 @@ from colloidlab.model.bath import Bath
 from colloidlab.model.inversion import entropy_of_energy
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
+from colloidlab.model.strain import unstrained
 from colloidlab.rollout.integrators import conserving, euler_maruyama
 from colloidlab.rollout.integrators.dissipation import dissipate, fell_too_far, parts_needed
 from colloidlab.rollout.neighbours import Neighbours
@@ -178,32 +181,55 @@ def test_energies_of_a_closed_box_have_the_law_of_dirichlet() -> None:
         assert abs(means.mean() - expected) < 3.5 * error
 
 
-def test_heat_flows_from_hot_to_cold_and_not_between_equals() -> None:
+CONDUCTORS: dict[str, Callable[[], Laws]] = {
+    "gas": lambda: thermal_gas(conduction=0.02),
+    "networks": lambda: random_laws.published(2, 1).requires_grad_(False),
+    "sum of exponentials": lambda: random_laws.fluid(1),
+    "solid": lambda: random_laws.solid(1),
+    "tables": lambda: random_laws.tables(1),
+    "attraction": lambda: random_laws.cohesive(1),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", CONDUCTORS)
+def test_heat_flows_from_hot_to_cold_and_not_between_equals(name: str, dtype: torch.dtype) -> None:
     """Energy passed in a step of pairs at rest; equal temperatures of equal particles pass none on average."""
-    m, dt = 20_000, 0.5
-    laws = thermal_gas(friction=1e-9, conduction=0.02)
-    r = torch.tensor([[0.0, 0.0], [0.4 * CUTOFF, 0.0]], dtype=DTYPE).repeat(m, 1)
+    m, laws = 8_000, CONDUCTORS[name]().to(dtype)
+    r = torch.tensor([[0.0, 0.0], [0.4 * laws.cutoff, 0.0]], dtype=dtype).repeat(m, 1)
     member = torch.arange(m).repeat_interleave(2)
-    neighbours = Neighbours(CUTOFF, torch.ones(2 * m, dtype=DTYPE), member=member.numpy())
+    neighbours = Neighbours(laws.cutoff, torch.ones(2 * m, dtype=dtype), member=member.numpy())
     pairs = neighbours.pairs(r)
-    noise = CounterNoise(torch.arange(2).repeat(m), member).pair_numbers(pairs, Moment(0), 2, DTYPE)
-    v = torch.zeros_like(r)
-    V = brackets.evaluate(laws, pairs, v[:, 0]).volume
+    drawn = CounterNoise(torch.arange(2).repeat(m), member).pair_numbers(pairs, Moment(0), 2, dtype)
+    # Nothing moves, so that heat alone changes hands.
+    v, noise = torch.zeros_like(r), replace(drawn, impulse=torch.zeros_like(drawn.impulse))
 
-    def passed(hot: float) -> tuple[float, float]:
-        T = torch.tensor([hot, TEMPERATURE], dtype=DTYPE).repeat(m)
-        S = laws.energy.entropy(T, V)
-        ev = brackets.evaluate(laws, pairs, S)
-        done = dissipate(laws, ev, v, S, torch.full_like(S, dt), noise)
-        gained = (laws.energy(done.S, V).U - ev.thermo.U).reshape(m, 2)
-        # The kicks of so weak a friction hold about a billionth.
-        assert float(gained.sum(1).abs().max()) < 1e-8
-        return float(gained[:, 1].mean()), float(gained[:, 1].std()) / m**0.5
+    # A solid is sheared, which is a part of its energy.
+    sheared = replace(unstrained(2 * m, 2, r), invariant=torch.full_like(r[:, 0], 0.3))
+    strain = None if laws.shear is None else sheared
 
-    gain, error = passed(1.5 * TEMPERATURE)
-    assert gain > 5 * error
-    gain, error = passed(TEMPERATURE)
-    assert abs(gain) < 3.5 * error
+    def passed(hotter: float) -> tuple[float, float, float]:
+        """Mean gain of the second of a pair, its error, and how much hotter the first is; in units of c T and of T."""
+        S = torch.tensor([hotter, 0.0], dtype=dtype).repeat(m)
+        with torch.no_grad():
+            ev = brackets.evaluate(laws, pairs, S, strain=strain)
+            T, c = ev.thermo.T[1], 1 / ev.thermo.inv_c[1]
+            dt = 0.02 * c * T**2 / ev.amplitudes.C2[0]
+            done = dissipate(laws, ev, v, S, dt.expand_as(S), noise)
+            after = brackets.at_entropy(laws, ev, done.S).thermo.U
+        gained = ((after - ev.thermo.U) / (c * T)).reshape(m, 2).double()
+        assert float(gained.sum(1).abs().max()) < (1e-12 if dtype == torch.float64 else 1e-4)
+        step = float(gained[:, 1].std()) / m**0.5
+        return float(gained[:, 1].mean()), step, float(ev.thermo.T[0] / T) - 1
+
+    with torch.no_grad():
+        c = float(
+            1 / brackets.mechanics(laws, pairs, torch.zeros_like(r[:, 0]), strain=strain).thermo.inv_c[1]
+        )
+    gain, error, hotter = passed(0.4 * c)
+    assert hotter > 0.2 and gain > 5 * error
+    gain, error, hotter = passed(0.0)
+    assert abs(hotter) < 1e-6 and error > 0 and abs(gain) < 3.5 * error
 
 
 def test_a_box_that_must_be_divided_does_not_change_its_neighbours() -> None:

@@ -7,8 +7,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import expm
 
+from colloidlab.errors import UsageError
 from colloidlab.indicators.period import find_period
+from colloidlab.rollout import continuation
 from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.continuation import continue_boundary, prolong
 from colloidlab.rollout.prescription import between, planned
@@ -180,6 +183,37 @@ def test_a_steady_shear_goes_on_and_keeps_the_area() -> None:
     moved = (longer.r[-1, held] - plan.r[-1, held])[:, 0]
     wanted = 100 * (rate * (plan.r[-1, held, 1] - 90) + 0.1)
     assert np.abs(moved - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+def test_a_long_steady_motion_is_the_exponential_of_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every frame, over several of the stretches in which it is worked out, without an exponential for each frame."""
+    asked: list[np.ndarray] = []
+
+    def counted(matrix: np.ndarray) -> np.ndarray:
+        asked.append(matrix)
+        return np.asarray(expm(matrix))
+
+    monkeypatch.setattr(continuation, "expm", counted)
+    rate = 0.002
+    state = film(lambda r, t: np.column_stack([rate * (r[:, 1] - 90), -rate * (r[:, 0] - 90)]) + [0.1, 0.0])
+    plan = last_frames(state)
+    longer, found = prolong(plan, state, 3 + 3000, CUTOFF)
+    assert found.period is None and len(asked) < 300
+    held = np.flatnonzero(~plan.simulated)
+    flow = np.zeros((3, 3))
+    flow[:2, :2], flow[:2, 2] = found.gradient, found.velocity
+    start = np.column_stack([plan.r[-1, held] - found.centre, np.ones(len(held))])
+    for t in (1, 255, 256, 257, 512, 513, 3000):
+        moved = start @ expm(flow * t).T
+        assert np.allclose(longer.r[2 + t, held] - found.centre, moved[:, :2], rtol=0, atol=1e-8)
+        assert np.allclose(longer.v[2 + t, held], (moved @ flow.T)[:, :2], rtol=0, atol=1e-10)
+
+
+def test_more_frames_than_memory_are_refused_in_a_sentence() -> None:
+    state = film(near_the_top)
+    plan = last_frames(state)
+    with pytest.raises(UsageError, match=r"1000000000 frames .* GiB of memory.*at most \d+ --frames"):
+        prolong(plan, state, 10**9, CUTOFF)
 
 
 def test_without_period_or_flow_the_boundary_rests() -> None:

@@ -79,6 +79,29 @@ def test_a_rollout_tells_every_frame_and_after_an_interruption_those_that_are_st
     assert (head.first, head.n_frames) == (7, n_frames) and head.particles.tolist() == [3, 5, 9]
 
 
+def test_a_long_rollout_that_is_taken_up_is_read_a_stretch_at_a_time_and_is_not_dropped_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    n_frames, n_done = 3 * FRAMES_A_STRETCH, 2 * FRAMES_A_STRETCH
+    positions = np.random.default_rng(1).normal(size=(2, n_frames, 3, 2))
+    plan = Plan(7, np.array([3, 5, 9]), np.array([True, True, False]), *(np.zeros((n_frames, 3)),) * 4)
+
+    def store(key: str) -> RolloutStore:
+        return RolloutStore(tmp_path, key, plan, np.zeros((3, 2)), 2, n_recorded=n_frames, dtype="float64")
+
+    store("one").write(rolled_out(positions, 0, n_done))
+    told: list[RolloutPart] = []
+    store("one").write(rolled_out(positions, n_done, n_done), Monitor(told=told.append))
+    assert [part.done for part in told] == [0, FRAMES_A_STRETCH]
+    np.testing.assert_array_equal(np.concatenate([p.positions for p in told], axis=1), positions[:, :n_done])
+    assert not caplog.records
+    assert store("another").n_done == 0
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1 and f"the {n_done} frames of an interrupted simulation" in said[0]
+    # Nothing is said of what had not begun.
+    assert store("a third").n_done == 0 and len(caplog.records) == 1
+
+
 def state_of_three() -> pd.DataFrame:
     """Frames 2 to 5; particle 1 is in the interior, but not seen in frame 4; the others are at the edge."""
     rows = [(f, p, p == 1) for f in range(2, 6) for p in range(3) if (f, p) != (4, 1)]

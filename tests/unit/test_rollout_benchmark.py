@@ -11,7 +11,7 @@ import pytest
 import torch
 import zarr
 
-from colloidlab.benchmarks import rollout, rollout_run
+from colloidlab.benchmarks import rollout, rollout_run, rollout_speed
 from colloidlab.benchmarks.rollout import Rollouts, benchmark_rollout
 from colloidlab.benchmarks.rollout_conservation import (
     agreement_rows,
@@ -19,7 +19,7 @@ from colloidlab.benchmarks.rollout_conservation import (
     equilibrium_rows,
     table_rows,
 )
-from colloidlab.benchmarks.rollout_speed import measure_speed, scaling_rows
+from colloidlab.benchmarks.rollout_speed import measure_speed, measure_speed_in_torch, scaling_rows
 from colloidlab.benchmarks.rollout_systems import System, gas_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
@@ -95,6 +95,27 @@ def test_the_speed_is_drawn(tmp_path: Path) -> None:
         9.36, rel=0.2
     )
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_gpu_is_measured_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step in torch with tables, here on a processor that passes for one."""
+    monkeypatch.setattr(rollout_speed, "in_fresh_process", lambda measure, *arguments: measure(*arguments))
+    assert not [name for name in named(scaling_rows(200, [1])) if "thread" not in name]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    asked: list[tuple[int, str]] = []
+
+    def measured(n: int, device: torch.device) -> rollout_speed.Speed:
+        asked.append((n, device.type))
+        return measure_speed_in_torch(n, torch.device("cpu"))
+
+    monkeypatch.setattr(rollout_speed, "measure_speed_in_torch", measured)
+    rows = named(scaling_rows(1200, [1]))
+    assert asked == [(1000, "cuda"), (1200, "cuda")]
+    small, large = (rows[f"{n} particles, Some GPU: speed, searches included"] for n in (1000, 1200))
+    assert small.value > 0 and small.holds is None
+    # No processor takes so many steps.
+    assert large.value > 0 and large.holds is False and "5e+07" in large.bar
 
 
 def test_searches_are_as_many_as_are_made() -> None:
@@ -188,11 +209,18 @@ def test_a_blow_up_is_that_of_the_simulated_particles(tmp_path: Path) -> None:
     assert hot["run: <v_x^2> of the simulated particles, first 20 frames"].value == pytest.approx(
         0.16, rel=0.03
     )
-    length = "run: length of the rollouts / of the test block, for these to hold"
-    assert (
-        steady[length].holds
-        and of_run(OneRun(tmp_path, dict(SUMMARY), 1.0, n_test=20))[length].holds is False
-    )
+    assert steady["run: length of the rollouts / of the test block, for these to hold"].holds
+
+
+def test_a_short_rollout_is_not_held_to_bars_that_it_cannot_show(tmp_path: Path) -> None:
+    """As after a plain command; the row of its length says how to get them."""
+    rows = of_run(OneRun(tmp_path, dict(SUMMARY), 1.5, n_test=20))
+    for name in ("<v_x^2>", "temperature"):
+        row = rows[f"run: {name} of the simulated particles, largest of any 20 frames / first"]
+        assert not row.bar and row.holds is None and row.value == pytest.approx(1.5, rel=0.03)
+    length = [row for name, row in rows.items() if "length of the rollouts" in name]
+    assert len(length) == 1 and "simulate --frames 95" in length[0].name
+    assert length[0].value == pytest.approx(40 / 19) and length[0].holds is None
 
 
 def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

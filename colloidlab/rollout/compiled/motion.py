@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from itertools import chain
 
 import numpy as np
 import torch
@@ -23,16 +24,17 @@ from colloidlab.rollout.state import State
 
 def can_compile(laws: Laws) -> bool:
     """Can these laws be put in tables and run compiled: a fluid, on processors?"""
-    like = next(laws.parameters(), None)
+    like = next(chain(laws.parameters(), laws.buffers()), None)
     return laws.shear is None and (like is None or like.device.type == "cpu")
 
 
 def in_tables(laws: Laws, state: State, neighbours: Neighbours) -> Laws:
-    """The laws in tables that hold a state and three times hotter, colder and denser ones."""
+    """The laws in tables that hold a state and three times hotter, colder and denser ones; in float64 on processors."""
     with torch.no_grad():
         volume = brackets.mechanics(laws, neighbours.pairs(state.r), state.S).volume
-    exact = copy.deepcopy(laws).to(torch.float64).requires_grad_(False)
-    return tabulate(exact, ranges_around(exact, state.S.to(torch.float64), volume.to(torch.float64)))
+    exact = copy.deepcopy(laws).to(device="cpu", dtype=torch.float64).requires_grad_(False)
+    S, volume = (x.to(device="cpu", dtype=torch.float64) for x in (state.S, volume))
+    return tabulate(exact, ranges_around(exact, S, volume))
 
 
 class CompiledMotion:

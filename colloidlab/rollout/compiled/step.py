@@ -165,9 +165,9 @@ class CompiledStep:
         held : bool array, shape (n,), optional
             Both as in `conserving.step`.
 
-        Returns
-        -------
-        Given
+        Raises
+        ------
+        NoDraw
         """
         dim, dtype = self._dim, self.state.r.numpy().dtype
         self._t = self._neighbours.end_of_step(self._t, dt, index)
@@ -351,9 +351,9 @@ class CompiledStep:
             if fallen:
                 np.logical_or.at(chosen, self._member, (failed > 0) & self._watched)
             if not chosen.any():
-                break
+                return done
             attempt = attempt + chosen[self._member]
-        return done
+        raise conserving.NoDraw(torch.from_numpy((failed > 0) & self._watched), torch.from_numpy(v))
 
     def _exchange(
         self, v: Array, S: Array, time: Array, attempt: Array, index: int, part: int

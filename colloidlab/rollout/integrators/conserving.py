@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from colloidlab.errors import RolloutStopped
 from colloidlab.model import brackets
 from colloidlab.model.ahead import most, sure
 from colloidlab.model.laws import Laws
@@ -35,6 +36,25 @@ Draw = Callable[[Pairs, int, Tensor], brackets.Noise]
 
 External = Callable[[Tensor, float], Tensor]
 """Force from outside, shape (n, D), at positions and a time after the start of the step."""
+
+
+class NoDraw(RolloutStopped):
+    """Whatever was drawn, somebody lost more heat than he has, or was no number before.
+
+    Attributes
+    ----------
+    failed : bool tensor, shape (n,)
+        Who.
+    finite : bool
+        Were the velocities of all of them numbers?
+    """
+
+    def __init__(self, failed: Tensor, v: Tensor) -> None:
+        super().__init__(
+            f"particle {int(failed.nonzero()[0])} of the state is left without a temperature by each of {MOST_ATTEMPTS} "
+            "draws of the noise; take shorter steps"
+        )
+        self.failed, self.finite = failed, bool(torch.isfinite(v[failed]).all())
 
 
 @dataclass(frozen=True)
@@ -90,6 +110,10 @@ def step(
     held : bool tensor, shape (n,), optional
         These are moved from outside, and go on at their velocity: what holds them against the forces is an external force
         too. Squeezed by others that are held, they would otherwise make an error that nobody sees but the books.
+
+    Raises
+    ------
+    NoDraw
     """
 
     def outside(r: Tensor, force: Tensor, time: float) -> Tensor:
@@ -157,6 +181,10 @@ class _Groups:
         counted = torch.where(self._watched, torch.nan_to_num(values, nan=0.0), 0.0)
         return out.scatter_reduce(0, self.of, counted, "amax")
 
+    def among(self, chosen: Tensor) -> Tensor:
+        """Those of the chosen that count, bool of shape (n,)."""
+        return chosen & self._watched
+
     def with_any(self, chosen: Tensor) -> Tensor:
         """Bool of every particle: does its group have one that is chosen?"""
         return (self.largest(chosen.to(torch.float64)) > 0)[self.of]
@@ -181,8 +209,9 @@ def _attempt(
         done = dissipate(
             laws, ev, v, S, time, numbers, implicit=implicit, member=group.of, members=group.count
         )
-        failed = group.with_any(fell_too_far(ev, S, done.S))
+        fallen = fell_too_far(ev, S, done.S)
+        failed = group.with_any(fallen)
         if sure(~failed.any()):
-            break
+            return done
         attempt = attempt + failed
-    return done
+    raise NoDraw(group.among(fallen), v)
