@@ -36,6 +36,10 @@ _NOTHING = 1e-15
 _REACH = 3.0
 """How many times hotter, colder or denser than at the start a particle may become before it leaves its table."""
 
+_POINTS = 80
+_RESOLVED, _HALVINGS = 1e-4, 40
+"""How closely a table must give the temperatures that it is made for, and how often it is narrowed for that."""
+
 _FAR = 1e5
 """What entropy may change by where temperature does not go with it, in k_B."""
 
@@ -112,7 +116,7 @@ class TabulatedEnergy(_Table):
         energy: Any,
         entropies: tuple[float, float],
         volumes: tuple[float, float],
-        points: int = 80,
+        points: int = _POINTS,
     ) -> None:
         super().__init__(energy)
         S, log_v = Axis("S", *entropies, points), _log_axis("V", volumes, points)
@@ -156,7 +160,7 @@ class TabulatedAmplitudes(_Table):
         Along each axis.
     """
 
-    def __init__(self, amplitudes: Any, temperatures: tuple[float, float], points: int = 80) -> None:
+    def __init__(self, amplitudes: Any, temperatures: tuple[float, float], points: int = _POINTS) -> None:
         super().__init__(amplitudes)
         x, log_t = Axis("x = r/h", 0.0, 1.0, points), _log_axis("T", temperatures, points)
         grid = [torch.as_tensor(g.ravel()) for g in np.meshgrid(x.grid(), log_t.grid(), indexing="ij")]
@@ -216,8 +220,13 @@ class Ranges:
     temperatures: tuple[float, float]
 
 
-def ranges_around(laws: Laws, S: Tensor, V: Tensor, reach: float = _REACH) -> Ranges:
+def ranges_around(
+    laws: Laws, S: Tensor, V: Tensor, reach: float = _REACH, *, points: int = _POINTS
+) -> Ranges:
     """Ranges that hold particles up to `reach` times hotter, colder or denser than any at these entropies and volumes.
+
+    Where entropy goes far with hardly a change of temperature, a table of that many points would resolve nothing of what
+    lies between; its range is then shorter, and the laws themselves are asked beyond.
 
     Parameters
     ----------
@@ -225,6 +234,8 @@ def ranges_around(laws: Laws, S: Tensor, V: Tensor, reach: float = _REACH) -> Ra
     S, V : tensor, shape (n,)
         Particles with NaN are left aside.
     reach : float
+    points : int
+        Of the tables to be made.
     """
     present = torch.isfinite(S) & torch.isfinite(V)
     with torch.no_grad():
@@ -237,7 +248,17 @@ def ranges_around(laws: Laws, S: Tensor, V: Tensor, reach: float = _REACH) -> Ra
         ends = V.new_tensor([float(V.min()), float(V.max())])
         low = _entropies(laws.energy, coldest, ends, float(S.min()) - far).min()
         high = _entropies(laws.energy, hottest, ends, float(S.max()) + far).max()
-    return Ranges((float(low), float(high)), volumes, (coldest, hottest))
+        entropies = float(low), float(high)
+        least, most = float(S.min()), float(S.max())
+        for _ in range(_HALVINGS):
+            table = TabulatedEnergy(laws.energy, entropies, volumes, points)
+            if float((table(S, V).T / T - 1).abs().max()) < _RESOLVED:
+                break
+            below, above = least - entropies[0], entropies[1] - most
+            # The longer way has the temperatures that hardly change.
+            below, above = (below, 0.5 * above) if above > below else (0.5 * below, above)
+            entropies = least - below, most + above
+    return Ranges(entropies, volumes, (coldest, hottest))
 
 
 def _entropies(energy: Any, T: float, V: Tensor, otherwise: float) -> Tensor:
@@ -248,7 +269,7 @@ def _entropies(energy: Any, T: float, V: Tensor, otherwise: float) -> Tensor:
     return torch.full_like(V, otherwise)
 
 
-def tabulate(laws: Laws, ranges: Ranges, *, points: int = 80) -> Laws:
+def tabulate(laws: Laws, ranges: Ranges, *, points: int = _POINTS) -> Laws:
     """The same laws with tables in place of kernel, energy, amplitudes and potential; one for every kind of pair.
 
     Parameters

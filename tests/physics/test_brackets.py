@@ -215,6 +215,23 @@ def test_ranges_hold_what_may_come() -> None:
     assert count_misses(table) == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_resolves_who_it_is_made_for_where_temperatures_end(seed: int) -> None:
+    """No particle of these networks gets three times as hot, however much entropy it has."""
+    exact = published(2, seed).requires_grad_(False)
+    g = torch.Generator().manual_seed(seed)
+    S, V = (part + 0.1 * torch.randn(200, generator=g, dtype=torch.float64) for part in (0.0, 0.5))
+    V = V.clamp(0.3, 0.7)
+    table = tabulate(exact, ranges_around(exact, S, V))
+    here, expected = table.energy(S, V), exact.energy(S, V)
+    torch.testing.assert_close(here.T, expected.T, rtol=1e-4, atol=0)
+    torch.testing.assert_close(here.P, expected.P, rtol=1e-4, atol=0)
+    # Beyond, the laws themselves are asked, and that is counted.
+    far = torch.full_like(V, 1000.0)
+    torch.testing.assert_close(table.energy(far, V).T, exact.energy(far, V).T)
+    assert count_misses(table) == len(V)
+
+
 def test_a_solid_without_strain_is_refused() -> None:
     laws = fluid(1, shear=PowerLawShear([1.0], [7.0]))
     conf = Configuration(laws, 2, periodic=False)
