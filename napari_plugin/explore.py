@@ -133,7 +133,7 @@ class Explore(QWidget):
         column.addWidget(self.note, 0, Qt.AlignmentFlag.AlignTop)
         column.addWidget(self.body, 1)
         self.clear.setToolTip("Plot the median of all particles again")
-        self.setMinimumWidth(400)
+        self.setMinimumWidth(430)
 
     def _connect(self) -> None:
         self.colours.chosen.connect(self._choose)
