@@ -50,6 +50,8 @@ _STRETCHES = 2
 _STRETCH_FRAMES = 13
 _PARTS = 4
 """Of the training block, at the least, from whose scatter the overdispersion is found."""
+_ROUNDING = 1e-13
+"""Of the largest eigenvalue; smaller ones are numerical noise."""
 _APART = 5.0
 """Times the median scatter: of directions that are alike one in a hundred exceeds it in four windows, one in two thousand
 in seven."""
@@ -242,15 +244,20 @@ def _sandwich(information: Tensor, variation: Tensor, gradient: Tensor) -> tuple
     Along directions in which J is many times H the gradient is mostly chance, and the step is as many times shorter.
     """
     one = torch.eye(len(gradient), dtype=gradient.dtype, device=gradient.device)
-    root = torch.linalg.cholesky(information + one)
-    half = torch.linalg.solve_triangular(root, variation + one, upper=False)
-    inner = torch.linalg.solve_triangular(root, half.T, upper=False)
+    known = information + one
+    if not bool(torch.isfinite(known).all() & torch.isfinite(variation).all()):
+        # Laws that have been led out of their domain.
+        return torch.full_like(known, torch.nan), torch.full_like(gradient, torch.nan)
+    # Scores of parameters may differ by many orders of magnitude, so that rounding in one would outweigh the others.
+    scale = known.diagonal().sqrt()
+    values, vectors = torch.linalg.eigh(known / torch.outer(scale, scale))
+    inverse_root = (vectors / values.clamp_min(_ROUNDING * values.max()).sqrt()).T / scale
+    inner = inverse_root @ (variation + one) @ inverse_root.T
     values, vectors = torch.linalg.eigh(0.5 * (inner + inner.T))
     # A sum over pairs of scores may have a negative direction by chance.
     inner = vectors * values.clamp_min(0.1) @ vectors.T
-    half = torch.linalg.solve_triangular(root.T, inner, upper=True)
-    covariance = torch.linalg.solve_triangular(root.T, half.T, upper=True)
-    step = torch.linalg.solve_triangular(root, gradient[:, None], upper=False)
-    step = vectors @ ((_APART / values.clamp_min(_APART))[:, None] * (vectors.T @ step))
-    shift = torch.linalg.solve_triangular(root.T, step, upper=True)[:, 0]
+    covariance = inverse_root.T @ inner @ inverse_root
+    step = inverse_root @ gradient
+    step = vectors @ ((_APART / values.clamp_min(_APART)) * (vectors.T @ step))
+    shift = inverse_root.T @ step
     return 0.5 * (covariance + covariance.T), shift

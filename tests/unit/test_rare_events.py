@@ -49,3 +49,29 @@ def test_no_long_step_is_taken_on_chance() -> None:
     others = torch.arange(N_PARAMETERS) != 2
     torch.testing.assert_close(shorter[others], step[others])
     assert float(wider[2, 2] / covariance[2, 2]) == pytest.approx(1000, rel=0.05)
+
+
+def test_scores_of_very_different_size_are_told_apart() -> None:
+    """One parameter tells a hundred million times as much as another, and rounding has made the sum indefinite."""
+    scale = torch.tensor([1e9, 1.0, 1e-1], dtype=torch.float64)
+    alike = torch.tensor([[1.0, 0.3, 0.2], [0.3, 1.0, 0.1], [0.2, 0.1, 1.0]], dtype=torch.float64)
+    information = torch.outer(scale, scale) * alike * 100
+    gradient = scale * torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    one = torch.eye(3, dtype=torch.float64)
+    covariance, step = _sandwich(information, information, gradient)
+    in_units = torch.linalg.inv(100 * alike + one / torch.outer(scale, scale))
+    torch.testing.assert_close(covariance * torch.outer(scale, scale), in_units, rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(step * scale, in_units @ (gradient / scale), rtol=1e-6, atol=1e-12)
+    # A rank that is one less, but for rounding of the largest entries.
+    row = torch.tensor([1e10, 1e2, 0.0], dtype=torch.float64)
+    broken = torch.outer(row, row)
+    broken[1, 1] -= 3e3
+    covariance, step = _sandwich(broken, broken, gradient)
+    assert bool(torch.isfinite(covariance).all() & torch.isfinite(step).all())
+    assert float(torch.linalg.eigvalsh(covariance * 1e-6).min()) >= -1e-9
+
+
+def test_laws_beyond_their_domain_have_no_covariance() -> None:
+    nothing = torch.full((2, 2), torch.nan, dtype=torch.float64)
+    covariance, step = _sandwich(nothing, nothing, torch.ones(2, dtype=torch.float64))
+    assert bool(covariance.isnan().all() and step.isnan().all())
