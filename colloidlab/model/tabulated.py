@@ -239,7 +239,7 @@ def ranges_around(
     """
     present = torch.isfinite(S) & torch.isfinite(V)
     with torch.no_grad():
-        S, V = S[present], V[present]
+        S, V = S[present].double(), V[present].double()
         T = laws.energy(S, V).T
         alone = float(1 / laws.kernel.at_zero())
         volumes = float(V.min()) / reach, max(alone, float(V.max())) * (1 + 1e-9)

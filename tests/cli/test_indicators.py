@@ -9,6 +9,7 @@ import pytest
 from commands import Command, contents
 
 from colloidlab.config import QUANTITIES
+from colloidlab.indicators.bond_order import PSI6_COLUMNS
 from colloidlab.indicators.stage import CATALOGUE
 from colloidlab.run import Run
 
@@ -27,7 +28,7 @@ def test_names_of_the_option_are_those_of_the_catalogue() -> None:
 def test_only_what_is_asked_for_is_measured(tracked: Path) -> None:
     run = Run(tracked)
     assert list(run.facts("indicators")["parts"]) == ["g_r", "psi6"]
-    assert run.read_table("indicators").columns.tolist() == ["frame", "particle", "psi6", "psi6_angle_rad"]
+    assert run.read_table("indicators").columns.tolist() == [*PSI6_COLUMNS]
     assert set(run.read_table("curves")["quantity"]) == {"g_r"}
     assert "diffusion_px2_per_frame" not in run.summary and "psi6_mean" in run.summary
 
