@@ -87,14 +87,14 @@ def correct_laws(
     found = best = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
     here = there = read_values(filter_)
     for _ in range(rounds):
+        if not math.isfinite(found.distance):
+            break
         # The way leads over laws that are further off: what the score does far from its root is no straight line.
         here = here + found.shift.clamp(-_TRUST, _TRUST)
         set_values(filter_, here)
         found = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
         if found.distance < best.distance:
             best, there = found, here
-        if not math.isfinite(found.distance):
-            break
     set_values(filter_, there)
     return best
 

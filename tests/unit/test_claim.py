@@ -83,5 +83,5 @@ def test_without_a_place_for_locks_nobody_is_kept_out(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with claim(tmp_path):
+    with held_elsewhere(tmp_path / "run"), claim(tmp_path / "run"):
         pass
