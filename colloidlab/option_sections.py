@@ -329,6 +329,11 @@ class SimulateConfig(Section):
         description="Put laws of fluids in tables, with the conserving integrator; compiled on processors; outside of the "
         "tables the laws themselves are asked, which is counted",
     )
+    fuse: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Compile the operations of a step in torch together, which takes a minute; auto does on GPUs, in "
+        "rollouts that are so long that it pays; tables on processors are compiled as they are",
+    )
     rollout_device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
         description="Processor; auto takes a GPU where there is one and all rollouts together hold thousands of particles",

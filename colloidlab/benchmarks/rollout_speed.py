@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from colloidlab.benchmarks.cost import in_fresh_process, peak_mb
 from colloidlab.benchmarks.rollout_systems import STAR_STEP, System, gas_system, star_system, torch_steps
@@ -22,6 +23,7 @@ from colloidlab.progress import SILENT, Monitor
 from colloidlab.report.style import BLUE, ORANGE, new_figure
 from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.free_motion import FreeMotion
+from colloidlab.rollout.fused import STEPS_BEFORE, FusedMotion
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.state import State
@@ -163,6 +165,7 @@ def scaling_rows(
         if n == sizes[-1]:
             yield at_most(f"{which}: memory of the process", found.memory_mb, _LARGE_MB, "MB")
     monitor.update("numbers of particles", len(measured), len(measured))
+    yield from fused_rows(torch.device("cuda" if torch.cuda.is_available() else "cpu"), monitor=monitor)
     if torch.cuda.is_available():
         yield from gpu_rows(sizes, torch.device("cuda"), monitor)
     if picture is not None:
@@ -240,35 +243,76 @@ def measure_speed(n: int, threads: int) -> Speed:
 
 
 def measure_speed_in_torch(n: int, device: torch.device) -> Speed:
-    """Time steps of a gas of n in tables by the step in torch, in single precision, on a device."""
+    """Time fused steps of a gas of n in tables, in single precision, on a device."""
     system = gas_system(n, settle=2)
-    dtype = torch.float32
-    laws = copy.deepcopy(system.tables).to(device=device, dtype=dtype)
-    r, v, S = (x.to(device=device, dtype=dtype) for x in (system.state.r, system.state.v, system.state.S))
-    neighbours = Neighbours(laws.cutoff, torch.ones_like(S), box=system.box)
-    one = torch.zeros(n, dtype=torch.int64, device=device)
-    noise = CounterNoise(torch.arange(n, device=device), one + 1)
-    moving = FreeMotion(laws, neighbours, noise, "conserving", member=one, simulated=one == 0)
-    moving.place(State(r, v, S), 0.0)
+    moving = FusedMotion(_in_torch(system, device, torch.float32))
 
     def step(k: int) -> None:
         moving.step(system.dt, k)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    step(0)
-    return _timed(system, neighbours, step, lambda: float("nan"))
+    moving.place(_moved(system.state, device, torch.float32), 0.0)
+    for k in range(STEPS_BEFORE + 1):
+        step(k)
+    return _timed(system, moving.neighbours, step, lambda: float("nan"), first=STEPS_BEFORE + 1)
+
+
+def fused_rows(
+    device: torch.device, n: int = 10_000, steps: int = 20, monitor: Monitor = SILENT
+) -> Iterable[Row]:
+    """Steps in torch with tables whose operations are fused, and not, in turns; how far apart they get meanwhile."""
+    system = gas_system(n, settle=2)
+    state = _moved(system.state, device, torch.float64)
+    fused = FusedMotion(_in_torch(system, device, torch.float64))
+    plain = _in_torch(system, device, torch.float64)
+    times: dict[str, list[float]] = {"plain": [], "fused": []}
+    places: dict[str, Tensor] = {}
+    fused.place(state, 0.0)
+    plain.place(state, 0.0)
+    for k in monitor.track(range(STEPS_BEFORE + 1 + steps), "fused steps"):
+        for name, motion in (("plain", plain), ("fused", fused)):
+            started = time.perf_counter()
+            places[name] = motion.step(system.dt, k).state.r.cpu()
+            times[name].append(time.perf_counter() - started)
+    apart = float((places["plain"] - places["fused"]).abs().max())
+    whose = torch.cuda.get_device_name(device) if device.type == "cuda" else "processor"
+    which = f"{n} particles in torch, {whose}"
+    one, other = (np.array(times[name][STEPS_BEFORE + 1 :]) for name in ("plain", "fused"))
+    yield Row(f"{which}: one operation after the other, a step", 1e3 * float(np.median(one)), "ms")
+    yield Row(f"{which}: fused, a step", 1e3 * float(np.median(other)), "ms")
+    yield Row(f"{which}: fused, times faster", float(np.median(one / other)))
+    yield Row(f"{which}: compiling, until the first fused step", times["fused"][STEPS_BEFORE], "s")
+    yield at_least(f"{which}: share of steps that were fused", fused.n_fused / (steps + 1), 0.9)
+    yield at_most(f"{which}: positions apart after them, of the box", apart / system.side, 1e-10)
+
+
+def _in_torch(system: System, device: torch.device, dtype: torch.dtype) -> FreeMotion:
+    laws = copy.deepcopy(system.tables).to(device=device, dtype=dtype)
+    one = torch.zeros(system.n, dtype=torch.int64, device=device)
+    neighbours = Neighbours(laws.cutoff, torch.ones(system.n, dtype=dtype, device=device), box=system.box)
+    noise = CounterNoise(torch.arange(system.n, device=device), one + 1)
+    return FreeMotion(laws, neighbours, noise, "conserving", member=one, simulated=one == 0, ahead=True)
+
+
+def _moved(state: State, device: torch.device, dtype: torch.dtype) -> State:
+    return State(*(x.to(device=device, dtype=dtype) for x in (state.r, state.v, state.S)))
 
 
 def _timed(
-    system: System, neighbours: Neighbours, step: Callable[[int], object], pairs: Callable[[], float]
+    system: System,
+    neighbours: Neighbours,
+    step: Callable[[int], object],
+    pairs: Callable[[], float],
+    *,
+    first: int = 1,
 ) -> Speed:
-    """Times of steps that search and of those that do not, of something that has taken its first one."""
+    """Times of steps that search and of those that do not, of something that has taken `first` steps."""
     times: dict[bool, list[float]] = {True: [], False: []}
     neighbours.invalidate()
     for k in range(1 + max(3, min(50, 2 * 10**6 // system.n))):
         started, before = time.perf_counter(), neighbours.n_searches
-        step(1 + k)
+        step(first + k)
         times[neighbours.n_searches > before].append(time.perf_counter() - started)
     fastest = float(system.state.v.square().sum(1).max().sqrt())
     reach = 0.5 * neighbours.skin * neighbours.cutoff

@@ -50,21 +50,42 @@ def settled(name: str, rounds: int, done: Tensor) -> bool:
 
 
 class Ahead:
-    """One computation that is done again and again, as the step of a simulation is."""
+    """One computation that is done again and again, as the step of a simulation is.
 
-    def __init__(self) -> None:
-        self._usual: dict[str, int] | None = None
+    Parameters
+    ----------
+    usual : dict of str to int, optional
+        How often loops go round, where that is known; else the first time is a look.
+    """
+
+    def __init__(self, usual: dict[str, int] | None = None) -> None:
+        self._usual = None if usual is None else dict(usual)
         self._doubts: list[Tensor] = []
         self._guessing = False
 
     def __call__(self, compute: Callable[[], Found]) -> Found:
         """The outcome of a computation, which may be called twice, and must not mind."""
         if self._usual is not None:
-            self._guessing = True
-            found = self._run(compute)
-            if not self._doubts or not bool(torch.stack(self._doubts).any()):
+            found, doubt = self.guess(compute)
+            if doubt is None or not bool(doubt):
                 return found
-        self._guessing, self._usual = False, {}
+        return self.look(compute)
+
+    @property
+    def usual(self) -> dict[str, int]:
+        """How often each loop had to go round, at the most, when somebody last looked."""
+        return dict(self._usual or {})
+
+    def guess(self, compute: Callable[[], Found]) -> tuple[Found, Tensor | None]:
+        """The outcome with the usual answers, and was one of them wrong: a bool without dimensions, not looked at."""
+        self._guessing = True
+        found = self._run(compute)
+        return found, torch.stack(self._doubts).any() if self._doubts else None
+
+    def look(self, compute: Callable[[], Found]) -> Found:
+        """The outcome with a look at every question, which learns how often loops go round."""
+        self._guessing = False
+        self._usual = {}
         return self._run(compute)
 
     def _run(self, compute: Callable[[], Found]) -> Found:

@@ -344,11 +344,12 @@ def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor
 
 
 def total_energy(laws: Laws, ev: Mechanics, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Kinetic energy 1/2 m v^2 and internal energy of every particle, shape (n,) each.
+    """Kinetic energy 1/2 m v^2 and internal energy of every particle, shape (n,) each."""
+    return 0.5 * laws.mass * dot(v, v), internal_energy(ev)
 
-    Half of a pair potential belongs to either end.
-    """
-    internal = ev.thermo.U
-    if ev.potential is not None:
-        internal = internal + 0.5 * ev.pairs.sum_symmetric(ev.potential.u)
-    return 0.5 * laws.mass * dot(v, v), internal
+
+def internal_energy(ev: Mechanics) -> Tensor:
+    """U, and half of the pair potential of each pair, shape (n,)."""
+    if ev.potential is None:
+        return ev.thermo.U
+    return ev.thermo.U + 0.5 * ev.pairs.sum_symmetric(ev.potential.u)

@@ -51,6 +51,10 @@ def network_jet(
     tuple of `order` + 1 tensors, shape (n, n_outputs)
         Differentiable in inputs, weights and biases; more than once by way of `jets.propagate`.
     """
+    if torch.compiler.is_exporting():
+        # A graph that is compiled has no room for chunks, and needs none: operations are fused.
+        jet = propagate(inputs, axis, layers, activation)
+        return (jet.value, jet.first, jet.second)[: order + 1]
     flat = [tensor for layer in layers for tensor in layer]
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in (inputs, *flat)):
         return _without_graph(inputs, axis, order, activation, layers)

@@ -100,9 +100,16 @@ def _silu_into(z: Tensor, order: int, out: list[Tensor]) -> list[Tensor]:
     return found
 
 
-@cache
 def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    # What is made while a graph is traced is no tensor to keep.
+    return _new_one(dtype, device) if torch.compiler.is_exporting() else _kept_one(dtype, device)
+
+
+def _new_one(dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.ones((), dtype=dtype, device=device)
+
+
+_kept_one = cache(_new_one)
 
 
 def softplus(z: Tensor, order: int = 2, out: list[Tensor] | None = None) -> list[Tensor]:

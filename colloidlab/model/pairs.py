@@ -68,7 +68,7 @@ class Pairs:
     def at_ends(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """A quantity of the particles, shape (n, ...), at either end of each pair; shape (n_pairs, ...) each."""
         found = values.index_select(0, self._ends)
-        at_i, at_j = found.reshape(2, len(self.i), *values.shape[1:]).unbind(0)
+        at_i, at_j = found.reshape(2, self.i.shape[0], *values.shape[1:]).unbind(0)
         return at_i, at_j
 
     def difference(self, values: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def pair_geometry(
     box: Tensor | None = None,
     kind: Tensor | None = None,
     *,
-    tilt: float = 0.0,
+    tilt: float | Tensor = 0.0,
     wind: float = 0.0,
 ) -> Pairs:
     """Distances and directions of given pairs at given positions, of which the nearest images meet.
@@ -125,7 +125,8 @@ def pair_geometry(
         Periodic lengths; zero means open in that direction.
     kind : int64 tensor, shape (n_pairs,), optional
         See `Pairs`.
-    tilt, wind : float
+    tilt : float, or tensor without dimensions
+    wind : float
         Displacement and velocity along x of an image one length of the box up along y (Lees-Edwards).
 
     References
@@ -137,7 +138,7 @@ def pair_geometry(
     blown = None
     if box is not None:
         length = torch.where(box > 0, box, torch.ones_like(box))
-        if tilt or wind:
+        if wind or isinstance(tilt, Tensor) or tilt:
             up = torch.round(offset[:, 1] / length[1])[:, None]
             along = torch.eye(len(box), dtype=offset.dtype, device=offset.device)[0]
             offset = offset - up * (tilt * along)

@@ -84,14 +84,22 @@ class Spline(nn.Module):
         if len(at) == 1:
             return tuple((local * p).sum(1) for p in powers[0])
         (value, first, second), (across, across1, across2) = powers
-        along = torch.einsum("nab,nb->na", local, across)
+        along = _inner(local, across)
         return (
             (along * value).sum(1),
             (along * first).sum(1),
             (along * second).sum(1),
-            torch.einsum("nab,na,nb->n", local, value, across1),
-            torch.einsum("nab,na,nb->n", local, value, across2),
+            (_inner(local, across1) * value).sum(1),
+            (_inner(local, across2) * value).sum(1),
         )
+
+
+def _inner(local: Tensor, powers: Tensor) -> Tensor:
+    """Sums over the last axis of (n, a, b) with (n, b)."""
+    if torch.compiler.is_exporting():
+        # In a graph that is fused the products never leave the registers; as operations of their own they fill the memory.
+        return (local * powers[:, None, :]).sum(2)
+    return torch.einsum("nab,nb->na", local, powers)
 
 
 def _cells(grid: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import Drive, follow, read_drive
 from colloidlab.rollout.driven import MOST_STEPS, needed_steps_per_frame, roll_out, uses_tables
 from colloidlab.rollout.forcing import UniformForce
+from colloidlab.rollout.fused import pays_to_fuse
 from colloidlab.rollout.noise import member_seeds
 from colloidlab.rollout.observation import new_error_of
 from colloidlab.run import Run, digest
@@ -43,6 +44,8 @@ from colloidlab.run import Run, digest
 _log = logging.getLogger(__name__)
 
 _OF_FORECASTS = {"forecast_starts", "forecast_members", "forecast_frames"}
+_TO_ROUND_OFF = {"fuse"}
+"""Options of which rollouts depend to round-off only."""
 _MADE = "starts drawn from the belief"
 """How rollouts are made, where no option says it: those that were made otherwise are made anew."""
 
@@ -58,7 +61,7 @@ def simulate_key(run: Run, config: Config) -> str:
 
 def rollout_key(run: Run, config: Config) -> str:
     """What the rollouts themselves depend on: others of the comparison and of the forecasts leave them as they are."""
-    options, drive = config.simulate.model_dump(exclude=_OF_FORECASTS), config.simulate.drive
+    options, drive = config.simulate.model_dump(exclude=_OF_FORECASTS | _TO_ROUND_OFF), config.simulate.drive
     signal = sha256(drive) if drive is not None and drive.is_file() else ""
     return digest({"fit": run.output_hash("fit"), "simulate": options, "drive": signal, "made": _MADE})
 
@@ -114,14 +117,18 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         )
         moved = copy.deepcopy(laws).to(device=device, dtype=_DTYPES[options.rollout_dtype])
         tabulated = uses_tables(moved, integrator, options.tables)
-        record["step"] = _step_in_words(moved, device.type, tabulated=tabulated)
+        fused = options.fuse == "on"
+        if options.fuse == "auto":
+            fused = pays_to_fuse(device, len(plan.particles) * options.ensemble, (plan.n_frames - 1) * steps)
+        fused = fused and integrator != "euler_maruyama"
+        record["step"] = _step_in_words(moved, device.type, tabulated=tabulated, fused=fused)
         beliefs = believe(filter_, recording, course.followed, options, monitor)
         starts = draw_starts(plan, beliefs[plan.first], _seeds(options))
         record["rollouts"] = made = rollout_key(run, config)
         sigma = new_error_of(filter_, recording, plan.particles)
         store = None
         if not _are_there(run, made):
-            store = _roll_out(run, made, moved, course, starts, sigma, options, steps, monitor)
+            store = _roll_out(run, made, moved, course, starts, sigma, options, steps, fused, monitor)
         folder = run.path / "rollout.zarr" if store is None else store.path
         budgets = run.read_table("budget") if store is None else store.budgets()
         members = _as_tracks(folder, course.followed, recording, sigma, options.simulate_seed)
@@ -152,10 +159,11 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     return summary | {"skipped": False}
 
 
-def _step_in_words(laws: Laws, device: str, *, tabulated: bool) -> str:
+def _step_in_words(laws: Laws, device: str, *, tabulated: bool, fused: bool) -> str:
     if tabulated and can_compile(laws):
         return "tables, compiled"
-    return f"{'tables' if tabulated else 'laws themselves'}, in torch on {device}"
+    how = ", fused" if fused else ""
+    return f"{'tables' if tabulated else 'laws themselves'}, in torch on {device}{how}"
 
 
 def _seeds(options: SimulateConfig) -> list[int]:
@@ -180,6 +188,7 @@ def _roll_out(
     sigma: np.ndarray,
     options: SimulateConfig,
     steps: int,
+    fused: bool,
     monitor: Monitor,
 ) -> RolloutStore:
     """Simulate, from where an interrupted command with the same key stopped."""
@@ -202,6 +211,7 @@ def _roll_out(
         forcing=None if options.body_force is None else UniformForce(parse_force(options.body_force)),
         resume=store.resume(),
         tables=options.tables,
+        fuse=fused,
         monitor=monitor,
     )
     try:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from colloidlab.rollout.compiled import CompiledMotion, can_compile, in_tables
 from colloidlab.rollout.diagnosis import culprit, likely_cause, lost, non_finite
 from colloidlab.rollout.forcing import Forcing
 from colloidlab.rollout.free_motion import FreeMotion
+from colloidlab.rollout.fused import FusedMotion, pays_to_fuse
 from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.integrators.conserving import NoDraw
 from colloidlab.rollout.motion import Fields, Motion
@@ -141,6 +143,7 @@ def roll_out(
     forcing: Forcing | None = None,
     resume: Resume | None = None,
     tables: bool = True,
+    fuse: bool | None = None,
     monitor: Monitor = SILENT,
 ) -> Iterator[RolloutFrame]:
     """Simulate the members side by side and yield every frame, the first included.
@@ -165,6 +168,9 @@ def roll_out(
         frame of a stretch (on a GPU, where sums have no fixed order, they agree to round-off).
     tables : bool
         Put the laws of fluids in tables, with the conserving integrator: compiled on processors, in torch elsewhere.
+    fuse : bool, optional
+        Compile the operations of steps in torch together, with a conserving integrator [on a GPU, where a rollout is so
+        long that it pays].
 
     Raises
     ------
@@ -172,7 +178,12 @@ def roll_out(
         When a member becomes non-finite, or a particle crosses the range of all forces in a step: says the step, the
         member, the particle and the likely cause. Frames yielded before are good.
     """
-    simulation = _Simulation(laws, plan, seeds, starts, integrator, forcing, resume, tables, steps_per_frame)
+    if fuse is None:
+        moves = (plan.n_frames - 1) * steps_per_frame
+        fuse = pays_to_fuse(_like(laws).device, len(plan.particles) * len(seeds), moves)
+    simulation = _Simulation(
+        laws, plan, seeds, starts, integrator, forcing, resume, tables, fuse, steps_per_frame
+    )
     first = 0 if resume is None else resume.frame
     if resume is None:
         yield simulation.frame()
@@ -206,6 +217,7 @@ class _Simulation:
         forcing: Forcing | None,
         resume: Resume | None,
         tables: bool,
+        fuse: bool,
         steps: int,
     ) -> None:
         like = _like(laws)
@@ -221,16 +233,21 @@ class _Simulation:
         )
         simulated = self.prescription.simulated
         self.laws: Laws = laws
-        make: type[FreeMotion | CompiledMotion] = FreeMotion
+        compiled = False
         if uses_tables(laws, integrator, tables):
             self.laws = in_tables(laws, self.prescription.start(), self.neighbours)
-            if can_compile(laws):
-                make = CompiledMotion
-            else:
+            compiled = can_compile(laws)
+            if not compiled:
                 self.laws = self.laws.to(device=like.device, dtype=like.dtype)
-        self.motion: Motion = make(
-            self.laws, self.neighbours, noise, integrator, member=member, simulated=simulated, forcing=forcing
-        )
+        what = self.laws, self.neighbours, noise, integrator
+        who: Any = {"member": member, "simulated": simulated, "forcing": forcing}
+        self.motion: Motion
+        if compiled:
+            self.motion = CompiledMotion(*what, **who)
+        elif fuse and integrator != "euler_maruyama":
+            self.motion = FusedMotion(FreeMotion(*what, **who, ahead=True))
+        else:
+            self.motion = FreeMotion(*what, **who)
         self.books = Books(self.laws, member, simulated)
         self._misses = 0
         self._ahead = Ahead() if pays_on(like.device) else None

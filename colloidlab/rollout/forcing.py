@@ -21,8 +21,11 @@ class Forcing(ABC):
     """Force on every particle; fields are added with `+`."""
 
     @abstractmethod
-    def __call__(self, r: Tensor, t: float) -> Tensor:
-        """Force, mass px/frame^2, shape (n, D), at positions of that shape, t frames after the start of the rollout."""
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
+        """Force, mass px/frame^2, shape (n, D), at positions of that shape, t frames after the start of the rollout.
+
+        A time is a number, or in steps that are fused a tensor without dimensions.
+        """
 
     def __add__(self, other: Forcing) -> Forcing:
         return Sum((self, other))
@@ -34,7 +37,7 @@ class Sum(Forcing):
 
     parts: tuple[Forcing, ...]
 
-    def __call__(self, r: Tensor, t: float) -> Tensor:
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         return torch.stack([part(r, t) for part in self.parts]).sum(0)
 
 
@@ -49,7 +52,7 @@ class UniformForce(Forcing):
 
     force: Sequence[float]
 
-    def __call__(self, r: Tensor, t: float) -> Tensor:
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         return torch.stack([torch.full_like(r[:, a], f) for a, f in enumerate(self.force)], dim=1)
 
 
@@ -68,7 +71,7 @@ class HarmonicTrap(Forcing):
     stiffness: float
     centre: Sequence[float]
 
-    def __call__(self, r: Tensor, t: float) -> Tensor:
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         return torch.stack([-self.stiffness * (r[:, a] - x) for a, x in enumerate(self.centre)], dim=1)
 
 
@@ -90,7 +93,7 @@ class TaylorGreen(Forcing):
     amplitude: float
     wavelength: float
 
-    def __call__(self, r: Tensor, t: float) -> Tensor:
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         x, y = (2 * math.pi / self.wavelength * r[:, :2]).unbind(1)
         out = torch.zeros_like(r)
         out[:, 0] = self.amplitude * torch.sin(x) * torch.cos(y)
@@ -113,7 +116,7 @@ class ShearForce(Forcing):
     amplitude: float
     wavelength: float
 
-    def __call__(self, r: Tensor, t: float) -> Tensor:
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         out = torch.zeros_like(r)
         out[:, 0] = self.amplitude * torch.sin(2 * math.pi / self.wavelength * r[:, 1])
         return out
@@ -135,5 +138,6 @@ class Oscillating(Forcing):
     period: float
     phase: float = 0.0
 
-    def __call__(self, r: Tensor, t: float) -> Tensor:
-        return math.cos(2 * math.pi * t / self.period + self.phase) * self.field(r, t)
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
+        turn = 2 * math.pi * t / self.period + self.phase
+        return (torch.cos(turn) if isinstance(turn, Tensor) else math.cos(turn)) * self.field(r, t)

@@ -6,6 +6,7 @@ the step needed no more parts and no other draw, all solutions were found and no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -60,7 +61,7 @@ class FreeMotion:
         ahead: bool | None = None,
     ) -> None:
         self.laws = laws
-        self._neighbours = neighbours
+        self.neighbours = neighbours
         self._noise = noise
         self._integrator = integrator
         self._member = member
@@ -75,9 +76,19 @@ class FreeMotion:
         """How often a table did not hold what it was asked."""
         return count_misses(self.laws)
 
+    @property
+    def there(self) -> brackets.Mechanics:
+        """The laws at the present state."""
+        return self._there
+
+    @property
+    def usual(self) -> dict[str, int]:
+        """How often the loops of a step that ran ahead went round (`ahead.Ahead.usual`)."""
+        return {} if self._ahead is None else self._ahead.usual
+
     def search_again(self) -> None:
         """Look for neighbours anew at the next configuration: particles have entered or left."""
-        self._neighbours.invalidate()
+        self.neighbours.invalidate()
 
     def place(self, state: State, t: float | None = None) -> Fields:
         """Go on from this state; see `motion.Motion`."""
@@ -86,7 +97,7 @@ class FreeMotion:
 
     def step(self, dt: float, index: int) -> Moved:
         """One step of length dt; see `motion.Motion`."""
-        self._t = self._neighbours.end_of_step(self._t, dt, index)
+        self._t = self.neighbours.end_of_step(self._t, dt, index)
         move = self._published if self._integrator == "euler_maruyama" else self._keep
         with torch.no_grad():
             done = move(dt, index) if self._ahead is None else self._ahead(lambda: move(dt, index))
@@ -101,28 +112,39 @@ class FreeMotion:
     def _around(self, r: Tensor, S: Tensor) -> brackets.Mechanics:
         with torch.no_grad():
             # To leave out the pairs in the skin pays where their number is at hand.
-            find = self._neighbours.near if self._ahead is None else self._neighbours.pairs
+            find = self.neighbours.near if self._ahead is None else self.neighbours.pairs
             return brackets.mechanics(self.laws, find(r, self._t), S)
 
     def _go_on(self, state: State, there: brackets.Mechanics) -> Fields:
         self._state, self._there = state, there
         with torch.no_grad():
-            _, internal = brackets.total_energy(self.laws, there, state.v)
-        return Fields(there.thermo.T, there.thermo.U, internal)
+            return Fields(there.thermo.T, there.thermo.U, brackets.internal_energy(there))
 
     def _keep(self, dt: float, index: int) -> conserving.Step:
-        like = self._state.r
+        return self.conserve(self._state, conserving.push_of(self._there), self._around, dt, index)
+
+    def conserve(
+        self,
+        state: State,
+        push: conserving.Push,
+        around: Callable[[Tensor, Tensor], brackets.Mechanics],
+        dt: float,
+        index: int | Tensor,
+    ) -> conserving.Step:
+        """A step of a conserving integrator from any state; see `conserving.step`, and `step` for the index."""
+        # A whole number as a tensor would make a time in single precision.
+        start = dt * (index.to(torch.float64) if isinstance(index, Tensor) else index)
         return conserving.step(
-            self._state,
+            state,
             self.laws,
-            self._there,
-            self._around,
+            push,
+            around,
             dt,
-            lambda pairs, part, attempt: self._draw(pairs, Moment(index, part, attempt), like),
+            lambda pairs, part, attempt: self._draw(pairs, Moment(index, part, attempt), state.r),
             implicit=self._integrator == "implicit",
             member=self._member,
             watched=self._simulated,
-            external=lambda r, t: self._push(r, index * dt + t),
+            external=lambda r, t: self._push(r, start + t),
             held=~self._simulated,
         )
 
@@ -143,7 +165,7 @@ class FreeMotion:
         )
         return conserving.Step(after, self._around(after.r, after.S), given)
 
-    def _push(self, r: Tensor, t: float) -> Tensor:
+    def _push(self, r: Tensor, t: float | Tensor) -> Tensor:
         if self._forcing is None:
             return torch.zeros_like(r)
         return torch.where(self._simulated[:, None], self._forcing(r, t), torch.zeros_like(r))

@@ -78,7 +78,10 @@ class Neighbours:
 
     def pairs(self, r: Tensor, t: float = 0.0) -> Pairs:
         """Pairs at positions r and time t; pairs in the skin have x = 1 and contribute nothing."""
-        index, tilt = self.candidates(r, t), self.tilt(t)
+        return self.geometry(r, self.candidates(r, t), self.tilt(t))
+
+    def geometry(self, r: Tensor, index: Tensor, tilt: float | Tensor) -> Pairs:
+        """These pairs, (2, n_pairs), at positions r, where the images of a shear box are displaced by `tilt`."""
         return pair_geometry(r, index, self.cutoff, self.scale, self._box, tilt=tilt, wind=self.wind)
 
     def near(self, r: Tensor, t: float = 0.0) -> Pairs:
@@ -89,7 +92,7 @@ class Neighbours:
     def candidates(self, r: Tensor, t: float = 0.0) -> Tensor:
         """All pairs i < j that may be within the cutoff, sorted, (2, n_pairs); `n_searches` tells lists apart."""
         if self._must_search(r, t):
-            self._search(r, t)
+            self.search(r, t)
         assert self._index is not None
         return self._index
 
@@ -111,22 +114,32 @@ class Neighbours:
             )
         return (index + 1) * dt
 
-    def _must_search(self, r: Tensor, t: float) -> bool:
-        if self._at is None:
-            return True
-        moved, strained = r - self._at, 0.0
+    @property
+    def last(self) -> tuple[Tensor, Tensor] | None:
+        """The list of the last search, (2, n_pairs), and the positions that it was made at; none where it is of no use."""
+        return None if self._at is None or self._index is None else (self._index, self._at)
+
+    def strain_since(self, t: float) -> float:
+        """Shear of the box between the last search and time t."""
+        return 0.0 if self._shear is None else self._shear.rate * (t - self._time)
+
+    def used_up(self, r: Tensor, found_at: Tensor, strain: float | Tensor) -> Tensor:
+        """May somebody at r have come within the cutoff who is in no pair found there, so much strain ago? 0-dim bool."""
+        moved = r - found_at
         if self._shear is not None and self._shear.rate:
             # An affine deformation moves no particle, but moves those that meet by their distance times the strain.
-            strain = self._shear.rate * (t - self._time)
             moved = torch.cat([moved[:, :1] - strain * r[:, 1:2], moved[:, 1:]], dim=1)
-            strained = abs(strain)
         # Two particles that approach each other may each use half of the skin of the smallest pair.
+        strained = strain.abs() if isinstance(strain, Tensor) else abs(strain)
         allowed = 0.5 * (self.skin - strained) * self.cutoff * self._smallest
-        if allowed < 0:
-            return True
-        return not sure(torch.nan_to_num(moved).square().sum(1).max() <= allowed**2)
+        furthest = torch.nan_to_num(moved).square().sum(1).max().sqrt()
+        return ~(furthest <= allowed)
 
-    def _search(self, r: Tensor, t: float) -> None:
+    def _must_search(self, r: Tensor, t: float) -> bool:
+        return self._at is None or not sure(~self.used_up(r, self._at, self.strain_since(t)))
+
+    def search(self, r: Tensor, t: float) -> None:
+        """Make a new list."""
         reach, tilt = self.cutoff * (1 + self.skin), self.tilt(t)
         found = []
         for member in np.unique(self._member):

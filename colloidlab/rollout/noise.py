@@ -79,7 +79,7 @@ class Moment:
 
     Attributes
     ----------
-    step : int
+    step : int, or int64 tensor without dimensions
         Below 2^32.
     part : int
         Of a step that is taken in several, below 2^16.
@@ -87,7 +87,7 @@ class Moment:
         How often the part has been tried before, below 2^16; zero without it.
     """
 
-    step: int
+    step: int | Tensor
     part: int = 0
     attempt: Tensor | None = None
 
@@ -126,5 +126,5 @@ class CounterNoise:
         part = torch.full_like(one, moment.part)
         if moment.attempt is not None:
             part = part + (moment.attempt[owner] << 16)
-        counter = one, other, torch.full_like(one, moment.step & _MASK), part
+        counter = one, other, torch.zeros_like(one) + (moment.step & _MASK), part
         return normals(philox(counter, (seed & _MASK, (seed >> 32) & _MASK)), dtype)

@@ -34,7 +34,7 @@ MOST_PARTS = 1000
 Draw = Callable[[Pairs, int, Tensor], brackets.Noise]
 """Numbers of a part of the step, and of the attempt, shape (n,), at it."""
 
-External = Callable[[Tensor, float], Tensor]
+External = Callable[[Tensor, float | Tensor], Tensor]
 """Force from outside, shape (n, D), at positions and a time after the start of the step."""
 
 
@@ -58,6 +58,28 @@ class NoDraw(RolloutStopped):
 
 
 @dataclass(frozen=True)
+class Push:
+    """What the forces of a configuration do.
+
+    Attributes
+    ----------
+    force : tensor, shape (n, D)
+    image_power : tensor, shape (n,)
+        Energy that they bring in a unit of time where images move; zero elsewhere.
+    """
+
+    force: Tensor
+    image_power: Tensor
+
+
+def push_of(there: brackets.Mechanics) -> Push:
+    """Of the laws at a configuration."""
+    if there.pairs.wind is None:
+        return Push(there.force, torch.zeros_like(there.volume))
+    return Push(there.force, work_of_images(there.pairs, brackets.pair_force(there)))
+
+
+@dataclass(frozen=True)
 class Step:
     """Outcome of a step.
 
@@ -77,7 +99,7 @@ class Step:
 def step(
     state: State,
     laws: Laws,
-    start: brackets.Mechanics,
+    start: brackets.Mechanics | Push,
     around: Callable[[Tensor, Tensor], brackets.Mechanics],
     dt: float,
     draw: Draw,
@@ -94,8 +116,8 @@ def step(
     ----------
     state : State
     laws : Laws
-    start : Mechanics
-        The laws at `state`.
+    start : Mechanics, or Push
+        The laws at `state`, or what alone counts of them.
     around : callable(r, S) -> Mechanics
     dt : float
     draw : callable(pairs, part, attempt) -> Noise
@@ -120,16 +142,18 @@ def step(
         push = torch.zeros_like(force) if external is None else external(r, time)
         return push if held is None else torch.where(held[:, None], -force, push)
 
+    start = start if isinstance(start, Push) else push_of(start)
     first = _kick(laws, start.force, state.v, 0.5 * dt, outside(state.r, start.force, 0.0))
     r = state.r + dt * first.v
     there = around(r, state.S)
-    second = _kick(laws, there.force, first.v, 0.5 * dt, outside(r, there.force, dt))
+    push = push_of(there)
+    second = _kick(laws, push.force, first.v, 0.5 * dt, outside(r, push.force, dt))
     v = second.v
     ev = brackets.with_friction(laws, there)
     group = _Groups(state.S, member, watched)
     parts = group.largest(parts_needed(laws, ev, v, dt, implicit=implicit)).clamp(1, MOST_PARTS)
     S, momentum, energy = state.S, torch.zeros_like(v), torch.zeros_like(state.S)
-    images = _work_of_forces(start, 0.5 * dt) + _work_of_forces(there, 0.5 * dt)
+    images = 0.5 * dt * (start.image_power + push.image_power)
     n_parts = most("parts", parts.max())
     for part in range(n_parts):
         if part > 0:
@@ -158,13 +182,6 @@ def _kick(laws: Laws, force: Tensor, v: Tensor, time: float, external: Tensor) -
     after = v + time / laws.mass * (force + external)
     # At the mean velocity the work of either force is its own, and both together are the change of kinetic energy.
     return _Kick(after, time * external, dot(time * external, 0.5 * (v + after)))
-
-
-def _work_of_forces(there: brackets.Mechanics, time: float) -> Tensor:
-    """Energy, shape (n,), that forces bring in a time where images move."""
-    if there.pairs.wind is None:
-        return torch.zeros_like(there.volume)
-    return work_of_images(there.pairs, time * brackets.pair_force(there))
 
 
 class _Groups:
