@@ -16,7 +16,7 @@ from colloidlab.benchmarks.rollout_conservation import (
     table_rows,
 )
 from colloidlab.benchmarks.rollout_run import run_rows
-from colloidlab.benchmarks.rollout_speed import FEWEST, published_rows, scaling_rows
+from colloidlab.benchmarks.rollout_speed import FEWEST, fused_rows, published_rows, scaling_rows
 from colloidlab.benchmarks.rollout_systems import gas_system, star_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
@@ -71,6 +71,7 @@ def _speed(what: Rollouts, monitor: Monitor) -> Iterable[Row]:
     if what.published is not None and what.weights is not None:
         for n in (1000, 8000):
             yield from published_rows(what.published, what.weights, n, monitor)
+    yield from fused_rows(monitor=monitor)
     threads = sorted({1, min(2, os.cpu_count() or 1)})
     yield from scaling_rows(what.largest, threads, picture=what.picture, monitor=monitor)
 

@@ -165,7 +165,6 @@ def scaling_rows(
         if n == sizes[-1]:
             yield at_most(f"{which}: memory of the process", found.memory_mb, _LARGE_MB, "MB")
     monitor.update("numbers of particles", len(measured), len(measured))
-    yield from fused_rows(torch.device("cuda" if torch.cuda.is_available() else "cpu"), monitor=monitor)
     if torch.cuda.is_available():
         yield from gpu_rows(sizes, torch.device("cuda"), monitor)
     if picture is not None:
@@ -258,10 +257,9 @@ def measure_speed_in_torch(n: int, device: torch.device) -> Speed:
     return _timed(system, moving.neighbours, step, lambda: float("nan"), first=STEPS_BEFORE + 1)
 
 
-def fused_rows(
-    device: torch.device, n: int = 10_000, steps: int = 20, monitor: Monitor = SILENT
-) -> Iterable[Row]:
+def fused_rows(n: int = 10_000, steps: int = 20, monitor: Monitor = SILENT) -> Iterable[Row]:
     """Steps in torch with tables whose operations are fused, and not, in turns; how far apart they get meanwhile."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     system = gas_system(n, settle=2)
     state = _moved(system.state, device, torch.float64)
     fused = FusedMotion(_in_torch(system, device, torch.float64))

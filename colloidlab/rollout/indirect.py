@@ -21,6 +21,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,8 +47,6 @@ from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.prescription import Prescription
 
 ROUNDS = 2
-_TRUST = 0.7
-"""Largest change of a parameter in one round; all are logarithms, exponents or coefficients of them."""
 _PHASE, _DECAY = 0.4, 0.3
 """What a step of the simulation may turn and damp at most: errors of the integrator, of second order, would pass for errors
 of the likelihood."""
@@ -83,16 +82,18 @@ def correct_laws(
     """
     if rounds == 0:
         return estimate_uncertainty(filter_, windows, split, monitor)
-    expectation = expected_score(seed, monitor)
-    found = best = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
-    here = there = read_values(filter_)
+    here = there = anchor = read_values(filter_)
+    estimate = partial(
+        estimate_uncertainty, filter_, windows, split, monitor, expectation=expected_score(seed, monitor)
+    )
+    found = best = estimate(anchor=anchor)
     for _ in range(rounds):
-        if not math.isfinite(found.distance):
+        if found.step is None or not math.isfinite(found.distance):
             break
         # The way leads over laws that are further off: what the score does far from its root is no straight line.
-        here = here + found.shift.clamp(-_TRUST, _TRUST)
+        here = here + found.step.to(here)
         set_values(filter_, here)
-        found = estimate_uncertainty(filter_, windows, split, monitor, expectation=expectation)
+        found = estimate(anchor=anchor)
         if found.distance < best.distance:
             best, there = found, here
     set_values(filter_, there)

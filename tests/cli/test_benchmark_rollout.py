@@ -19,12 +19,15 @@ from colloidlab.benchmarks import rollout, rollout_speed
 from colloidlab.benchmarks.rollout import Rollouts
 from colloidlab.benchmarks.rollout_systems import gas_system
 from colloidlab.benchmarks.rows import Row
+from colloidlab.rollout import fused_graph
 
 
 def test_all_cases_run_together(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = partial(Rollouts, drift_steps=3, copies=4, equilibrium_steps=4)
     monkeypatch.setattr(rollout, "Rollouts", small)
     monkeypatch.setattr(rollout, "gas_system", lambda n: gas_system(64, settle=2))
+    monkeypatch.setattr(rollout, "fused_rows", partial(rollout_speed.fused_rows, 64, 2))
+    monkeypatch.setattr(fused_graph.torch, "compile", lambda graph, **_: graph)
     monkeypatch.setattr(rollout_speed, "in_fresh_process", lambda measure, *arguments: measure(*arguments))
     summary = {
         "rollout_frames": 10,
@@ -51,7 +54,7 @@ def test_all_cases_run_together(command: Command, tmp_path: Path, monkeypatch: p
     cases = {row["name"].split(":")[0] for row in rows}
     threads = {1, min(2, os.cpu_count() or 1)}
     speeds = {f"200 particles, {n} thread{'s' if n > 1 else ''}" for n in threads}
-    assert cases == {"gas", "noise", "equilibrium", "run"} | speeds
+    assert cases == {"gas", "noise", "equilibrium", "run", "64 particles in torch, processor"} | speeds
     assert len({row["name"] for row in rows}) == len(rows), "every number has a name of its own"
     # Drawn for the most threads, where there are several.
     assert picture.exists() == (len(threads) > 1)

@@ -140,13 +140,13 @@ def test_particles_out_of_sight_of_their_neighbours_follow_the_experiment(
 def test_the_likelihood_is_biased_and_its_simulated_score_knows(
     at_truth: Filter, windows: WindowSource
 ) -> None:
-    """G^T H^-1 G is chi^2 of two degrees, twice that where G is a difference of two: beyond 13.8 and 27.6 once in 1000."""
+    """Both distances are chi^2 of two degrees where the expected score is zero, and right: beyond 13.8 once in 1000."""
     p = len(read_values(at_truth))
     assert p == 2 and len(fitted_parameters(at_truth)) == 2
     plain = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1)
     aware = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1, expectation=expected_score(seed=9))
     assert plain.distance > 20
-    assert aware.distance < 27.6
+    assert aware.distance < 13.8
     # The scatter of the simulation counts, which has about as many predictions as the data.
     statistical = [
         float((u.covariance - torch.outer(u.shift, u.shift))[0, 0]) / u.overdispersion for u in (plain, aware)

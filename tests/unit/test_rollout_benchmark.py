@@ -19,10 +19,16 @@ from colloidlab.benchmarks.rollout_conservation import (
     equilibrium_rows,
     table_rows,
 )
-from colloidlab.benchmarks.rollout_speed import measure_speed, measure_speed_in_torch, scaling_rows
+from colloidlab.benchmarks.rollout_speed import (
+    fused_rows,
+    measure_speed,
+    measure_speed_in_torch,
+    scaling_rows,
+)
 from colloidlab.benchmarks.rollout_systems import System, gas_system
 from colloidlab.benchmarks.rows import Row
 from colloidlab.errors import UsageError
+from colloidlab.rollout import fused_graph
 from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.state import State
 from colloidlab.synthetic.gas import Gas, gas_laws
@@ -97,6 +103,16 @@ def test_the_speed_is_drawn(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_fused_steps_are_held_against_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here of a graph that is run as it is, without a compiler."""
+    monkeypatch.setattr(fused_graph.torch, "compile", lambda graph, **_: graph)
+    rows = named(fused_rows(100, 3))
+    fused = {name.split(": ")[1]: row for name, row in rows.items()}
+    assert fused["share of steps that were fused"].holds
+    assert fused["positions apart after them, of the box"].holds
+    assert fused["fused, times faster"].value > 0
+
+
 def test_a_gpu_is_measured_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The step in torch with tables, here on a processor that passes for one."""
     monkeypatch.setattr(rollout_speed, "in_fresh_process", lambda measure, *arguments: measure(*arguments))
@@ -108,6 +124,8 @@ def test_a_gpu_is_measured_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -
     def measured(n: int, device: torch.device) -> rollout_speed.Speed:
         asked.append((n, device.type))
         return measure_speed_in_torch(n, torch.device("cpu"))
+
+    monkeypatch.setattr(fused_graph.torch, "compile", lambda graph, **_: graph)
 
     monkeypatch.setattr(rollout_speed, "measure_speed_in_torch", measured)
     rows = named(scaling_rows(1200, [1]))
