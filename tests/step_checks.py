@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from law_configuration import DTYPE, Checks, Configuration
@@ -39,7 +41,7 @@ class DissipationChecks(Checks):
         """Mean M grad S + k_B div M and covariance 2 k_B M to first order in dt, over the noise by an exact cubature of
         third degree; and every one of its steps keeps momentum and energy."""
         r, v, S = (part.detach() for part in conf.split(conf.x))
-        n_pairs, m = conf.index.shape[1], conf.laws.mass
+        m = conf.laws.mass
         M = 2 * conf.laws.k_B * conf.dense(conf.x)[conf.n * conf.dim :, conf.n * conf.dim :]
         with torch.no_grad():
             ev = conf.at(r, S)
@@ -56,15 +58,10 @@ class DissipationChecks(Checks):
             for dt in (first, first / 8):
                 time = torch.full((conf.n,), dt, dtype=DTYPE)
                 jumps = []
-                for k in range(n_pairs * (conf.dim + 1)):
-                    for sign in (1, -1):
-                        numbers = torch.zeros(n_pairs * (conf.dim + 1), dtype=DTYPE)
-                        numbers[k] = sign * len(numbers) ** 0.5
-                        numbers = numbers.reshape(n_pairs, conf.dim + 1)
-                        noise = brackets.Noise(numbers[:, : conf.dim], numbers[:, conf.dim])
-                        done = dissipate(conf.laws, ev, v, S, time, noise, implicit=implicit)
-                        jumps.append(torch.cat([(done.v - v).reshape(-1), done.S - S]))
-                        self._assert_kept(conf, ev, v, done)
+                for noise in _cubature(conf):
+                    done = dissipate(conf.laws, ev, v, S, time, noise, implicit=implicit)
+                    jumps.append(torch.cat([(done.v - v).reshape(-1), done.S - S]))
+                    self._assert_kept(conf, ev, v, done)
                 jump = torch.stack(jumps)
                 mean, covariance = jump.mean(0) / dt, jump.T @ jump / len(jump) / dt
                 errors.append(
@@ -93,6 +90,44 @@ class DissipationChecks(Checks):
 
 class StepChecks(DissipationChecks):
     """The same of a whole step of laws without a bath."""
+
+    def test_the_whole_step_has_the_moments_of_the_equations(self, conf: Configuration) -> None:
+        """Mean L grad E + M grad S + k_B div M and covariance 2 k_B M of r, v and S to first order in dt, as above."""
+        r, v, S = (part.detach() for part in conf.split(conf.x))
+        covariance = 2 * conf.laws.k_B * conf.dense(conf.x)
+        with torch.no_grad():
+            start = conf.at(r, S)
+            accelerated = brackets.acceleration(conf.laws, start, v)
+            drifts = {"r": v, "v": accelerated, "S": brackets.entropy_rate(conf.laws, start, v)}
+            stiffness = torch.linalg.eigvalsh(response.self_stiffness(start)).abs().max() / conf.laws.mass
+            long = 1e9
+            by_friction = 1e-3 * long / float(parts_needed(conf.laws, start, v, long).max())
+            first = 0.1 * min(by_friction, 1e-3 / float(stiffness.sqrt() + 1))
+            errors = []
+            for dt in (first, first / 8):
+                jumps: dict[str, list[torch.Tensor]] = {name: [] for name in drifts}
+                for noise in _cubature(conf):
+                    done = conserving.step(
+                        State(r, v, S), conf.laws, start, conf.at, dt, lambda *_, n=noise: n
+                    )
+                    assert done.given.parts == 1
+                    for name, before in (("r", r), ("v", v), ("S", S)):
+                        jumps[name].append((getattr(done.state, name) - before).reshape(-1))
+                means = {name: torch.stack(found).mean(0) / dt for name, found in jumps.items()}
+                found = torch.cat([torch.stack(jumps[name]) for name in drifts], dim=1)
+                products = found.T @ found / len(found) / dt
+                errors.append(
+                    [
+                        *(
+                            float((means[name] - drift.reshape(-1)).abs().max() / drift.abs().max())
+                            for name, drift in drifts.items()
+                        ),
+                        float((products - covariance).abs().max() / covariance.abs().max()),
+                    ]
+                )
+        for coarse, fine in zip(*errors, strict=True):
+            assert fine < 0.02
+            assert fine < coarse / 5 or coarse < 1e-6
 
     def test_the_whole_step_keeps_momentum_and_makes_the_energy_of_velocity_verlet(
         self, conf: Configuration
@@ -188,3 +223,15 @@ def _numbers(conf: Configuration, seed: int = 1) -> brackets.Noise:
 
 def _energy(conf: Configuration, there: brackets.Mechanics, v: torch.Tensor) -> float:
     return sum(float(part.to(DTYPE).sum()) for part in brackets.total_energy(conf.laws, there, v))
+
+
+def _cubature(conf: Configuration) -> Iterator[brackets.Noise]:
+    """Noise whose means over all that is yielded are those of normal numbers up to the third degree."""
+    n_pairs = conf.index.shape[1]
+    count = n_pairs * (conf.dim + 1)
+    for k in range(count):
+        for sign in (1, -1):
+            numbers = torch.zeros(count, dtype=DTYPE)
+            numbers[k] = sign * count**0.5
+            numbers = numbers.reshape(n_pairs, conf.dim + 1)
+            yield brackets.Noise(numbers[:, : conf.dim], numbers[:, conf.dim])

@@ -149,7 +149,10 @@ def test_a_driven_rollout_is_the_same_fused(monkeypatch: pytest.MonkeyPatch) -> 
         plan = held_gas()
         return list(roll_out(LAWS["thermal"](2), plan, seeds=[1, 2], steps_per_frame=6, fuse=fuse))
 
-    expected, found = rollout(False), rollout(True)
+    expected = rollout(False)
+    # As on a GPU, where the books run ahead as well.
+    monkeypatch.setattr(driven, "pays_on", lambda device: True)
+    found = rollout(True)
     assert len(made) == 1 and made[0].n_fused >= 10
     for one, two in zip(found, expected, strict=True):
         for part in ("r", "v", "S", "T"):
