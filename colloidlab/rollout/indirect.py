@@ -19,6 +19,7 @@ Gouriéroux, Monfort & Renault, J. Appl. Econometrics 8, S85 (1993); Gallant & T
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ from torch import Tensor
 
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import with_positions
+from colloidlab.errors import RolloutStopped
 from colloidlab.model import brackets
 from colloidlab.model.filter import Filter
 from colloidlab.model.filter_state import MATURE, FilterState
@@ -45,6 +47,8 @@ from colloidlab.rollout.driven import stable_steps_per_frame
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.prescription import Prescription
+
+_log = logging.getLogger(__name__)
 
 ROUNDS = 2
 _PHASE, _DECAY = 0.4, 0.3
@@ -78,7 +82,8 @@ def correct_laws(
     Returns
     -------
     Uncertainty
-        Of the laws as they are left, the scatter of the simulation included.
+        Of the laws as they are left, the scatter of the simulation included; that of the likelihood alone where the fitted
+        laws cannot be simulated.
     """
     if rounds == 0:
         return estimate_uncertainty(filter_, windows, split, monitor)
@@ -86,18 +91,22 @@ def correct_laws(
     estimate = partial(
         estimate_uncertainty, filter_, windows, split, monitor, expectation=expected_score(seed, monitor)
     )
-    found = best = estimate(anchor=anchor)
-    for _ in range(rounds):
-        if found.step is None or not math.isfinite(found.distance):
-            break
-        # The way leads over laws that are further off: what the score does far from its root is no straight line.
-        here = here + found.step.to(here)
-        set_values(filter_, here)
-        found = estimate(anchor=anchor)
-        if found.distance < best.distance:
-            best, there = found, here
+    best: Uncertainty | None = None
+    try:
+        found = best = estimate(anchor=anchor)
+        for _ in range(rounds):
+            if found.step is None or not math.isfinite(found.distance):
+                break
+            # The way leads over laws that are further off: what the score does far from its root is no straight line.
+            here = here + found.step.to(here)
+            set_values(filter_, here)
+            found = estimate(anchor=anchor)
+            if found.distance < best.distance:
+                best, there = found, here
+    except RolloutStopped as error:
+        _log.warning("no further correction: the laws that it came to cannot be simulated (%s)", error)
     set_values(filter_, there)
-    return best
+    return estimate_uncertainty(filter_, windows, split, monitor) if best is None else best
 
 
 def expected_score(seed: int, monitor: Monitor = SILENT) -> Expectation:

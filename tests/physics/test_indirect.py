@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.split import Split
+from colloidlab.errors import RolloutStopped
 from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
 from colloidlab.model.scores import (
@@ -24,6 +26,7 @@ from colloidlab.model.scores import (
 )
 from colloidlab.model.sequence import WindowSource, fresh_state
 from colloidlab.model.uncertainty import estimate_uncertainty
+from colloidlab.rollout import indirect
 from colloidlab.rollout.indirect import correct_laws, draw_state, expected_score, simulate_stretches
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 
@@ -164,3 +167,30 @@ def test_laws_are_moved_to_the_truth(at_truth: Filter, windows: WindowSource) ->
     assert bool(((read_values(at_truth) - true).abs() < 3 * error).all())
     # What adds to one number and what to the other is hard to tell apart; their sum is not.
     assert abs(float((read_values(at_truth) - true).mean())) < 0.15
+
+
+@pytest.mark.parametrize("good_rounds", [0, 1])
+def test_laws_that_cannot_be_simulated_end_the_corrections(
+    at_truth: Filter,
+    windows: WindowSource,
+    good_rounds: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The best of those that could be are kept; if it is the fit itself, as if nothing had been asked for."""
+    plain, asked = indirect.simulate_stretches, 0
+
+    def sometimes(*arguments: Any, **options: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > good_rounds:
+            raise RolloutStopped("particle 3 ran away")
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(indirect, "simulate_stretches", sometimes)
+    before = read_values(at_truth)
+    found = correct_laws(at_truth, windows, SPLIT, seed=9, rounds=3)
+    assert asked == good_rounds + 1
+    assert torch.equal(read_values(at_truth), before)
+    assert bool(torch.isfinite(found.covariance).all()) and (found.step is None) == (good_rounds == 0)
+    assert "particle 3 ran away" in caplog.text and len(caplog.records) == 1
