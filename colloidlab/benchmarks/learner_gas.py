@@ -100,7 +100,8 @@ def learn(
     entropy : str
         Form of the entropy inference that is fitted; the oracle's is the score filter.
     corrections : int
-        Rounds of `rollout.indirect`, for both laws.
+        Rounds of `rollout.indirect`, for the law with entropy. One of a single temperature cannot make these data, whatever
+        its numbers: it is left where its likelihood, which it is judged by, is largest.
     """
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
@@ -111,9 +112,8 @@ def learn(
     uncorrected = None
     if corrections:
         uncorrected = function_errors(fit.thermal.laws, gas, held_out)
-        windows, split = WindowSource(seen, gas.cutoff), _split(seen)
-        for filter_ in (fit.isothermal, fit.thermal):
-            correct_laws(filter_, windows, split, seed=seed, rounds=corrections, monitor=monitor)
+        windows = WindowSource(seen, gas.cutoff)
+        correct_laws(fit.thermal, windows, _split(seen), seed=seed, rounds=corrections, monitor=monitor)
     recording = observe(held_out, sigma, seed=seed + _OTHER)
     windows = WindowSource(recording, gas.cutoff)
     isothermal, thermal = pass_both(fit, windows, monitor)
