@@ -77,6 +77,11 @@ class FreeMotion:
         return count_misses(self.laws)
 
     @property
+    def state(self) -> State:
+        """The present one."""
+        return self._state
+
+    @property
     def there(self) -> brackets.Mechanics:
         """The laws at the present state."""
         return self._there

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +22,8 @@ from colloidlab.rollout.free_motion import FreeMotion
 from colloidlab.rollout.fused_graph import WORN, Place, PlaceGraph, StepGraph, compiled, listed, place_of
 from colloidlab.rollout.motion import Fields, Given, Moved
 from colloidlab.rollout.state import State
+
+Found = TypeVar("Found")
 
 _log = logging.getLogger(__name__)
 
@@ -73,8 +77,7 @@ class FusedMotion:
     def place(self, state: State, t: float | None = None) -> Fields:
         """Go on from this state; see `motion.Motion`."""
         self._t = self._t if t is None else t
-        with torch.no_grad():
-            place = None if self._graphs is None else self._graphs.place(state, self._t)
+        place = self._by_graph(lambda graphs: graphs.place(state, self._t))
         if place is None:
             self._plain.place(state, self._t)
             place = place_of(self._plain.there)
@@ -83,10 +86,8 @@ class FusedMotion:
     def step(self, dt: float, index: int) -> Moved:
         """One step of length dt; see `motion.Motion`."""
         start, self._t = self._t, self.neighbours.end_of_step(self._t, dt, index)
-        moved = None
-        if self._is_ready(dt, index) and self._graphs is not None:
-            with torch.no_grad():
-                moved = self._graphs.step(self._state, self._place, index, self._t)
+        self._prepare(dt, index)
+        moved = self._by_graph(lambda graphs: graphs.step(self._state, self._place, index, self._t))
         if moved is None:
             moved = self._one_after_the_other(dt, index, start)
         else:
@@ -105,65 +106,66 @@ class FusedMotion:
         return Fields(place.temperature, place.U, place.internal)
 
     def _one_after_the_other(self, dt: float, index: int, start: float) -> tuple[State, Place, Given]:
-        self._plain.place(self._state, start)
+        if self._plain.state is not self._state:
+            self._plain.place(self._state, start)
         moved = self._plain.step(dt, index)
         self._steps_before += 1
         for name, number in self._plain.usual.items():
             self._usual[name] = max(number, self._usual.get(name, 1))
         return moved.state, place_of(self._plain.there), moved.given
 
-    def _is_ready(self, dt: float, index: int) -> bool:
-        """Is there a graph for this step? Makes it where it is time, which takes a minute."""
-        graphs = self._graphs
-        if graphs is not None and graphs.is_for(dt) and not graphs.is_refused_often():
-            return True
-        if not self._pays or self._steps_before < STEPS_BEFORE:
-            return False
-        if graphs is not None and graphs.is_for(dt) and graphs.usual == self._usual:
-            _log.warning(
-                "more than %.0f %% of the steps need another step than the one that was compiled; they are taken one "
-                "operation after the other",
-                100 * MOST_REFUSED,
-            )
-            self._graphs, self._pays = None, False
-            return False
-        return self._make(dt, index)
-
-    def _make(self, dt: float, index: int) -> bool:
-        """Compile the step, and say whether that was possible."""
-        self._graphs, began = None, time.monotonic()
+    def _by_graph(self, ask: Callable[[_Graphs], Found | None]) -> Found | None:
+        """What the graphs say, if there are any, and if they can."""
+        if self._graphs is None:
+            return None
         try:
-            graphs = _Graphs(self._plain, dt, self._usual)
             with torch.no_grad():
-                graphs.try_out(self._state, self._place, index, self._t)
+                return ask(self._graphs)
         except Exception as error:  # A compiler is missing, or cannot do it: the motion is the same without.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            _log.warning(
-                "the step could not be compiled (%s); it is taken one operation after the other", reason
-            )
-            self._pays = False
-            return False
-        _log.info("the step was compiled in %.0f s", time.monotonic() - began)
-        self._graphs = graphs
-        return True
+            self._give_up(f"the step could not be compiled ({reason}); it is")
+            return None
+
+    def _prepare(self, dt: float, index: int) -> None:
+        """See that there are graphs for this step, where it is time for them, which takes a minute."""
+        graphs = self._graphs
+        if graphs is not None and graphs.dt == dt:
+            if not graphs.is_refused_often:
+                return
+            if graphs.usual == self._usual:
+                share = f"more than {100 * MOST_REFUSED:.0f} % of the steps"
+                self._give_up(f"{share} cannot be taken as the one that was compiled; steps are")
+                return
+        if self._pays and self._steps_before >= STEPS_BEFORE:
+            began = time.monotonic()
+            self._graphs = _Graphs(self._plain, dt, self._usual)
+            self._by_graph(lambda made: made.try_out(self._state, self._place, index, self._t))
+            if self._graphs is not None:
+                _log.info("the step was compiled in %.0f s", time.monotonic() - began)
+
+    def _give_up(self, why: str) -> None:
+        _log.warning("%s taken one operation after the other", why)
+        self._graphs, self._pays = None, False
 
 
 class _Graphs:
-    """The step and the laws at a configuration, compiled, and how often the step was refused."""
+    """The step and the laws at a configuration, compiled.
+
+    Attributes
+    ----------
+    dt : float
+    usual : dict of str to int
+        What they are made for.
+    is_refused_often : bool
+        Have too many of the last steps asked for another one?
+    """
 
     def __init__(self, plain: FreeMotion, dt: float, usual: dict[str, int]) -> None:
         self._neighbours = plain.neighbours
         self._step_graph, self._place_graph = StepGraph(plain, dt, usual), PlaceGraph(plain)
-        self.usual = dict(usual)
+        self.dt, self.usual = dt, dict(usual)
+        self.is_refused_often = False
         self._tries = self._refused = 0
-
-    def is_for(self, dt: float) -> bool:
-        """Does it take steps of this length?"""
-        return self._step_graph.dt == dt
-
-    def is_refused_often(self) -> bool:
-        """Of the last steps."""
-        return self._tries >= TRIES and self._refused > MOST_REFUSED * self._tries
 
     def try_out(self, state: State, place: Place, index: int, t: float) -> None:
         """Compile everything by running it once."""
@@ -186,8 +188,15 @@ class _Graphs:
 
     def step(self, state: State, place: Place, index: int, t: float) -> tuple[State, Place, Given] | None:
         """A step that ends at time t; none where the graph does not hold for it."""
-        inputs = self._inputs(state, place, index)
+        moved = self._step_or_nothing(self._inputs(state, place, index), t)
         self._tries += 1
+        self._refused += moved is None
+        if self._tries >= TRIES:
+            self.is_refused_often = self._refused > MOST_REFUSED * self._tries
+            self._tries = self._refused = 0
+        return moved
+
+    def _step_or_nothing(self, inputs: tuple[Tensor, ...], t: float) -> tuple[State, Place, Given] | None:
         for _ in range(2):
             found = listed(self._neighbours, t)
             if found is None:
@@ -200,7 +209,6 @@ class _Graphs:
                 break
             # The drift has ended where it does with any list.
             self._neighbours.search(after[0], t)
-        self._refused += 1
         return None
 
     def _inputs(self, state: State, place: Place, index: int) -> tuple[Tensor, ...]:

@@ -105,7 +105,7 @@ def test_steps_that_a_graph_cannot_take_are_taken_in_torch_and_it_is_made_again(
     assert_same(motion, other, 3, first=STEPS_BEFORE + 3, watch=False)
     assert motion.n_fused >= 2 and motion._graphs.usual["parts"] >= 2 and not caplog.records
     # A graph that knows all that there is to know, and is refused all the same, is of no use.
-    monkeypatch.setattr(fused._Graphs, "is_refused_often", lambda graphs: True)
+    motion._graphs.is_refused_often = True
     motion._usual = motion._graphs.usual
     before = motion.n_fused
     motion.step(DT, STEPS_BEFORE + 6)
