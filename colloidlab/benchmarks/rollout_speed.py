@@ -246,12 +246,17 @@ def measure_speed_in_torch(n: int, device: torch.device) -> Speed:
     system = gas_system(n, settle=2)
     moving = FusedMotion(_in_torch(system, device, torch.float32))
 
+    state = _moved(system.state, device, torch.float32)
+
     def step(k: int) -> None:
-        moving.step(system.dt, k)
+        nonlocal state
+        if moving.neighbours.last is None:
+            moving.place(state)
+        state = moving.step(system.dt, k).state
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    moving.place(_moved(system.state, device, torch.float32), 0.0)
+    moving.place(state, 0.0)
     for k in range(STEPS_BEFORE + 1):
         step(k)
     return _timed(system, moving.neighbours, step, lambda: float("nan"), first=STEPS_BEFORE + 1)

@@ -52,7 +52,7 @@ def network_jet(
         Differentiable in inputs, weights and biases; more than once by way of `jets.propagate`.
     """
     if torch.compiler.is_exporting():
-        # A graph that is compiled has no room for chunks, and needs none: operations are fused.
+        # Chunks would make the graph longer with the number of rows, and what lies between the products is fused.
         jet = propagate(inputs, axis, layers, activation)
         return (jet.value, jet.first, jet.second)[: order + 1]
     flat = [tensor for layer in layers for tensor in layer]

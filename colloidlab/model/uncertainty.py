@@ -18,29 +18,21 @@ Fisher's information. With hundreds of particles a few frames suffice; no second
 The 1 is a prior: no parameter, all of which are logarithms, exponents or coefficients of them, is more than
 about one from its value. The filter's likelihood is approximate and its score not zero on average. Where the expected
 score has been found by simulation (`rollout.indirect`), from s times as many predictions as there are data, there is no
-likelihood to climb but an equation to solve: G = H d up to a scatter of variance phi (1 + 1/s) J, which weighs against the
-prior around the values theta_0 of the likelihood's own optimum:
-
-    L = H (phi (1 + 1/s) J + 1)^-1 H,    d = (L + 1)^-1 [H (phi (1 + 1/s) J + 1)^-1 G - (theta - theta_0)]
-    Cov = (L + 1)^-1 + d d^T
-
-What hardly shows in the scores but scatters in them, such as conduction, stays where the likelihood left it; Newton's steps
-would chase its scatter round after round. Included: finite data, momentum shared by neighbours, an unfinished optimisation.
-Not included: that the true function is none of the class, errors of cutoff, radii and sigma, and the choice between laws.
+likelihood to climb but an equation to solve (`score_equation`, with the scatter phi J/s): d is its, and the covariance of
+the bias that it has found is added. Included: finite data, momentum shared by neighbours, an unfinished optimisation. Not
+included: that the true function is none of the class, errors of cutoff, radii and sigma, and the choice between laws.
 
 The likelihood of a fit that is far from its optimum is no parabola, and d is then too long: bands are too wide rather
 than too narrow. A fit with enough steps has d within the rest.
 
 References
 ----------
-White, Econometrica 50, 1 (1982), the sandwich; Hansen, Econometrica 50, 1029 (1982), equations weighed by their scatter;
-Varin, Reid & Firth, Statistica Sinica 21, 5 (2011), products of marginal likelihoods; McCullagh & Nelder, Generalized Linear
-Models (1989), overdispersion.
+White, Econometrica 50, 1 (1982), the sandwich; Varin, Reid & Firth, Statistica Sinica 21, 5 (2011), products of marginal
+likelihoods; McCullagh & Nelder, Generalized Linear Models (1989), overdispersion.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -51,6 +43,7 @@ from torch import Tensor
 
 from colloidlab.dataset.split import Split
 from colloidlab.model.filter import Filter
+from colloidlab.model.score_equation import ScoreEquation, roots, score_equation, symmetric
 from colloidlab.model.scores import (
     Stretch,
     join_stretches,
@@ -66,12 +59,6 @@ _STRETCHES = 2
 _STRETCH_FRAMES = 13
 _PARTS = 4
 """Of the training block, at the least, from whose scatter the overdispersion is found."""
-TRUST = 0.7
-"""Largest change of a parameter in one step; all are logarithms, exponents or coefficients of them."""
-_STRONGEST, _BISECTIONS = math.log(1e8), 30
-"""Logarithm of the precision of a prior with which nothing moves, and how closely one is found that lets enough move."""
-_ROUNDING = 1e-13
-"""Of the largest eigenvalue; smaller ones are numerical noise."""
 _APART = 5.0
 """Times the median scatter: of directions that are alike one in a hundred exceeds it in four windows, one in two thousand
 in seven."""
@@ -115,10 +102,10 @@ class Uncertainty:
     nearest : float
         Reduced distance r/h nearer than which 0.5 % of the interacting pairs are: laws are guesses there.
     distance : float
-        G^T (H + 1)^-1 G, twice the log-likelihood by which the optimum is away; with an expected score
-        G^T (phi (1 + 1/s) J + 1)^-1 G + |theta - theta_0|^2. About p, or less, where nothing is left to gain.
-    step : tensor, shape (p,), optional
-        Towards d, as far as laws may be trusted to change in one go: a stronger prior around the present values.
+        G^T (H + 1)^-1 G, twice the log-likelihood by which the optimum is away, or that of the equation; p or less where
+        nothing is left to gain.
+    equation : ScoreEquation, optional
+        Where there is an expected score.
     """
 
     covariance: Tensor
@@ -128,17 +115,17 @@ class Uncertainty:
     shift: Tensor
     nearest: float
     distance: float = 0.0
-    step: Tensor | None = None
+    equation: ScoreEquation | None = None
 
     def cpu(self) -> Uncertainty:
-        """The same in the computer's own memory."""
+        """The same in the computer's own memory, without the equation that it may be from."""
         return replace(
             self,
             covariance=self.covariance.cpu(),
             entropy_response=self.entropy_response.cpu(),
             log_volume_response=self.log_volume_response.cpu(),
             shift=self.shift.cpu(),
-            step=None if self.step is None else self.step.cpu(),
+            equation=None,
         )
 
 
@@ -192,16 +179,14 @@ def estimate_uncertainty(
     information, variation = (extend @ m @ extend.T for m in (information, variation))
     scores, gradient = scores @ extend.T, extend @ gradient
     spread, inflated = _overdispersion(scores, counts, variation / total)
-    step = None
-    if expectation is None:
-        inside, shift = _sandwich(information, total * inflated, gradient)
-        inside, distance = spread * inside, float(gradient @ shift)
-    else:
-        here = read_values(filter_)
-        pull = torch.zeros_like(gradient) if anchor is None else here.to(gradient) - anchor.to(gradient)
-        weighed = _weigh(information, spread * (1 + share) * total * inflated, gradient, pull)
-        inside, shift, distance = weighed.covariance(), weighed.shift(), weighed.distance
-        step = weighed.step()
+    variation = total * inflated
+    inside, shift = _sandwich(information, variation, gradient)
+    inside, distance, equation = spread * inside, float(gradient @ shift), None
+    if expectation is not None:
+        here = read_values(filter_).to(gradient)
+        pull = here - (here if anchor is None else anchor.to(gradient))
+        equation = score_equation(information, spread * variation, share, gradient, pull)
+        inside, shift, distance = inside + equation.covariance(), equation.shift(), equation.distance()
     return Uncertainty(
         covariance=inside + torch.outer(shift, shift),
         entropy_response=response,
@@ -210,7 +195,7 @@ def estimate_uncertainty(
         shift=shift,
         nearest=min(s.nearest for s in found),
         distance=distance,
-        step=step,
+        equation=equation,
     )
 
 
@@ -281,100 +266,13 @@ def _sandwich(information: Tensor, variation: Tensor, gradient: Tensor) -> tuple
 
     Along directions in which J is many times H the gradient is mostly chance, and the step is as many times shorter.
     """
-    if not _are_numbers(information, variation, gradient):
+    one = torch.eye(len(gradient), dtype=gradient.dtype, device=gradient.device)
+    if not bool(torch.isfinite(information).all() & torch.isfinite(variation).all()):
+        # Laws that have been led out of their domain.
         return torch.full_like(information, torch.nan), torch.full_like(gradient, torch.nan)
-    inverse_root, values, vectors = _whiten(information, variation)
-    inner = vectors * values @ vectors.T
-    covariance = inverse_root.T @ inner @ inverse_root
-    step = inverse_root @ gradient
-    step = vectors @ ((_APART / values.clamp_min(_APART)) * (vectors.T @ step))
-    shift = inverse_root.T @ step
-    return 0.5 * (covariance + covariance.T), shift
-
-
-@dataclass(frozen=True)
-class _Weighed:
-    """G = H d up to a scatter J, and a prior: what they say of d.
-
-    Attributes
-    ----------
-    precision : tensor, shape (p, p)
-        H (J + 1)^-1 H.
-    towards : tensor, shape (p,)
-        H (J + 1)^-1 G - (theta - theta_0).
-    distance : float
-        G^T (J + 1)^-1 G + |theta - theta_0|^2.
-    """
-
-    precision: Tensor
-    towards: Tensor
-    distance: float
-
-    def covariance(self) -> Tensor:
-        """Of d."""
-        return (
-            torch.linalg.inv(self._prior(1.0))
-            if self._is_number()
-            else torch.full_like(self.precision, torch.nan)
-        )
-
-    def shift(self, prior: float = 1.0) -> Tensor:
-        """The likeliest d, where the prior has this precision."""
-        if not self._is_number():
-            return torch.full_like(self.towards, torch.nan)
-        return torch.linalg.solve(self._prior(prior), self.towards)
-
-    def step(self) -> Tensor:
-        """The same, with the prior as strong as it takes to change no parameter by more than `TRUST`."""
-        whole = self.shift()
-        if not self._is_number() or float(whole.abs().max()) <= TRUST:
-            return whole
-        low, high = 0.0, _STRONGEST
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            if float(self.shift(math.exp(middle)).abs().max()) > TRUST:
-                low = middle
-            else:
-                high = middle
-        return self.shift(math.exp(high))
-
-    def _prior(self, prior: float) -> Tensor:
-        return self.precision + prior * torch.eye(
-            len(self.towards), dtype=self.towards.dtype, device=self.towards.device
-        )
-
-    def _is_number(self) -> bool:
-        return math.isfinite(self.distance)
-
-
-def _weigh(information: Tensor, variation: Tensor, gradient: Tensor, pull: Tensor) -> _Weighed:
-    """See `_Weighed`; `pull` is theta - theta_0."""
-    if not _are_numbers(information, variation, gradient):
-        nothing = torch.full_like(information, torch.nan)
-        return _Weighed(nothing, nothing[0], math.nan)
-    inverse_root, values, vectors = _whiten(information, variation)
-    # (J + 1)^-1 = W^T W
-    weight = (vectors / values.sqrt()).T @ inverse_root
-    told, seen = weight @ information, weight @ gradient
-    precision = told.T @ told
-    distance = float(seen @ seen + pull @ pull)
-    return _Weighed(0.5 * (precision + precision.T), told.T @ seen - pull, distance)
-
-
-def _are_numbers(*parts: Tensor) -> bool:
-    """False for laws that have been led out of their domain."""
-    return all(bool(torch.isfinite(part).all()) for part in parts)
-
-
-def _whiten(information: Tensor, variation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """R with R (H + 1) R^T = 1, and R (J + 1) R^T by its eigenvalues, which are positive, and eigenvectors."""
-    one = torch.eye(len(information), dtype=information.dtype, device=information.device)
-    known = information + one
-    # Scores of parameters may differ by many orders of magnitude, so that rounding in one would outweigh the others.
-    scale = known.diagonal().sqrt()
-    values, vectors = torch.linalg.eigh(known / torch.outer(scale, scale))
-    inverse_root = (vectors / values.clamp_min(_ROUNDING * values.max()).sqrt()).T / scale
-    inner = inverse_root @ (variation + one) @ inverse_root.T
-    values, vectors = torch.linalg.eigh(0.5 * (inner + inner.T))
+    _, inverse_root = roots(information + one)
+    values, vectors = torch.linalg.eigh(symmetric(inverse_root @ (variation + one) @ inverse_root.T))
     # A sum over pairs of scores may have a negative direction by chance.
-    return inverse_root, values.clamp_min(0.1), vectors
+    inner = vectors * values.clamp_min(0.1) @ vectors.T
+    step = vectors @ ((_APART / values.clamp_min(_APART)) * (vectors.T @ (inverse_root @ gradient)))
+    return symmetric(inverse_root.T @ inner @ inverse_root), inverse_root.T @ step

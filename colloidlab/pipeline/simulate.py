@@ -120,14 +120,19 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         fused = options.fuse == "on"
         if options.fuse == "auto":
             fused = pays_to_fuse(device, len(plan.particles) * options.ensemble, (plan.n_frames - 1) * steps)
-        fused = fused and integrator != "euler_maruyama"
+        fuses = integrator != "euler_maruyama" and not (tabulated and can_compile(moved))
+        if options.fuse == "on" and not fuses:
+            _log.warning("--fuse on has no effect on tables that are compiled anyway, nor on euler_maruyama")
+        fused = fused and fuses
         record["step"] = _step_in_words(moved, device.type, tabulated=tabulated, fused=fused)
         beliefs = believe(filter_, recording, course.followed, options, monitor)
         starts = draw_starts(plan, beliefs[plan.first], _seeds(options))
         record["rollouts"] = made = rollout_key(run, config)
         sigma = new_error_of(filter_, recording, plan.particles)
         store = None
-        if not _are_there(run, made):
+        if _are_there(run, made):
+            record["step"] = run.facts("simulate").get("step", record["step"])
+        else:
             store = _roll_out(run, made, moved, course, starts, sigma, options, steps, fused, monitor)
         folder = run.path / "rollout.zarr" if store is None else store.path
         budgets = run.read_table("budget") if store is None else store.budgets()

@@ -165,7 +165,7 @@ def roll_out(
         Fields of force on the simulated particles.
     resume : Resume, optional
         Yield the frames after this one. The bits are those of a rollout that was never interrupted, if it is the last
-        frame of a stretch (on a GPU, where sums have no fixed order, they agree to round-off).
+        frame of a stretch (on a GPU, where sums have no fixed order, and fused, they agree to round-off at first).
     tables : bool
         Put the laws of fluids in tables, with the conserving integrator: compiled on processors, in torch elsewhere.
     fuse : bool, optional

@@ -24,7 +24,7 @@ class Forcing(ABC):
     def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         """Force, mass px/frame^2, shape (n, D), at positions of that shape, t frames after the start of the rollout.
 
-        A time is a number, or in steps that are fused a tensor without dimensions.
+        A time is a number, or in steps that are fused a tensor without dimensions; a field must depend on nothing else.
         """
 
     def __add__(self, other: Forcing) -> Forcing:

@@ -32,6 +32,9 @@ STEPS_BEFORE = 4
 TRIES, MOST_REFUSED = 50, 0.2
 """After so many steps a graph that was refused more often than this is made again, or given up."""
 
+MOST_UNROLLED, MOST_GRAPHS = 8, 3
+"""Parts of a step, each of which takes as long to compile as the first, and how often a graph is made."""
+
 _STEPS_WORTH, _PARTICLES_A_LAUNCH = 5000, 250_000
 """Compiling costs as much as so many steps; launching the operations of one as much as their work for so many particles."""
 
@@ -63,6 +66,7 @@ class FusedMotion:
         self._steps_before = 0
         self._graphs: _Graphs | None = None
         self._pays = True
+        self._made = 0
         self.n_fused = 0
 
     @property
@@ -137,7 +141,13 @@ class FusedMotion:
                 self._give_up(f"{share} cannot be taken as the one that was compiled; steps are")
                 return
         if self._pays and self._steps_before >= STEPS_BEFORE:
-            began = time.monotonic()
+            if self._made == MOST_GRAPHS or self._usual.get("parts", 1) > MOST_UNROLLED:
+                self._give_up(
+                    f"steps need {self._usual.get('parts', 1)} parts, and not always as many; they are"
+                )
+                return
+            began, self._made = time.monotonic(), self._made + 1
+            _log.info("compiling the step")
             self._graphs = _Graphs(self._plain, dt, self._usual)
             self._by_graph(lambda made: made.try_out(self._state, self._place, index, self._t))
             if self._graphs is not None:
@@ -169,10 +179,11 @@ class _Graphs:
 
     def try_out(self, state: State, place: Place, index: int, t: float) -> None:
         """Compile everything by running it once."""
-        if listed(self._neighbours, t) is None:
+        if self._neighbours.last is None:
             self._neighbours.search(state.r, t)
         found = listed(self._neighbours, t)
-        assert found is not None
+        if found is None:
+            raise ValueError("hardly anybody meets")
         self._step = compiled(self._step_graph, *self._inputs(state, place, index), *found)
         self._place = compiled(self._place_graph, state.r, state.S, *found)
         self._step(*self._inputs(state, place, index), *found)

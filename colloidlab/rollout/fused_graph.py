@@ -25,6 +25,10 @@ WORN, DOUBTED = 1, 2
 """The list of neighbours was used up; another answer was wrong."""
 
 
+_FEWEST = 2
+"""Pairs; one or none would be compiled by itself."""
+
+
 class Place(NamedTuple):
     """What has to be known of a configuration to go on from it, and for the books; shapes (n, D) and (n,)."""
 
@@ -62,10 +66,12 @@ class Listed(NamedTuple):
 
 
 def listed(neighbours: Neighbours, t: float) -> Listed | None:
-    """At time t; none where there must be a search first."""
+    """At time t; none where there must be a search first, or hardly anybody meets: a graph is for several pairs."""
     if neighbours.last is None:
         return None
     candidates, found_at = neighbours.last
+    if candidates.shape[1] < _FEWEST:
+        return None
     # Filled on the device: a tensor made from a number of the host would wait for it.
     tilt, strain = (
         torch.full((), value, dtype=torch.float64, device=candidates.device)

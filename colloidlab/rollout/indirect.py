@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 from dataclasses import replace
 from functools import partial
 
@@ -87,26 +86,41 @@ def correct_laws(
     """
     if rounds == 0:
         return estimate_uncertainty(filter_, windows, split, monitor)
-    here = there = anchor = read_values(filter_)
+    here = anchor = read_values(filter_)
     estimate = partial(
-        estimate_uncertainty, filter_, windows, split, monitor, expectation=expected_score(seed, monitor)
+        estimate_uncertainty,
+        filter_,
+        windows,
+        split,
+        monitor,
+        expectation=expected_score(seed, monitor),
+        anchor=anchor,
     )
-    best: Uncertainty | None = None
+    found: list[tuple[Tensor, Uncertainty]] = []
     try:
-        found = best = estimate(anchor=anchor)
-        for _ in range(rounds):
-            if found.step is None or not math.isfinite(found.distance):
-                break
-            # The way leads over laws that are further off: what the score does far from its root is no straight line.
-            here = here + found.step.to(here)
+        for n in range(rounds + 1):
             set_values(filter_, here)
-            found = estimate(anchor=anchor)
-            if found.distance < best.distance:
-                best, there = found, here
+            uncertainty = estimate()
+            equation = uncertainty.equation
+            if equation is None or not equation.is_number:
+                break
+            found.append((here, uncertainty))
+            if n < rounds:
+                # The way leads over laws that are further off: far from its root a score is no straight line.
+                here = here + equation.step().to(here)
     except RolloutStopped as error:
         _log.warning("no further correction: the laws that it came to cannot be simulated (%s)", error)
+    there, best = _nearest(found) if found else (anchor, None)
     set_values(filter_, there)
     return estimate_uncertainty(filter_, windows, split, monitor) if best is None else best
+
+
+def _nearest(found: list[tuple[Tensor, Uncertainty]]) -> tuple[Tensor, Uncertainty]:
+    """The values whose scores are the nearest, by a scatter that is the same for all."""
+    equations = [u.equation for _, u in found if u.equation is not None]
+    scatter = torch.stack([e.scatter for e in equations]).mean(0)
+    distances = [e.distance(scatter) for e in equations]
+    return found[distances.index(min(distances))]
 
 
 def expected_score(seed: int, monitor: Monitor = SILENT) -> Expectation:

@@ -20,7 +20,7 @@ from colloidlab.errors import Cancelled
 from colloidlab.pipeline import run_simulate
 from colloidlab.pipeline.rollout_store import FOLDER
 from colloidlab.progress import Monitor
-from colloidlab.rollout import driven
+from colloidlab.rollout import driven, fused_graph
 from colloidlab.run import Run
 
 pytestmark = pytest.mark.slow
@@ -303,3 +303,27 @@ def test_wrong_options_are_named_and_change_nothing(
     done = command("simulate", copy_of_run, *arguments)
     assert done.code in (2, 4) and named in done.err
     assert contents(copy_of_run) == before
+
+
+def test_a_fused_step_is_named_and_rollouts_that_are_there_keep_its_name(
+    command: Command,
+    copy_of_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(fused_graph.torch, "compile", lambda graph, **_: graph)
+    plain = json.loads(command("simulate", copy_of_run, *SHORT, "--no-tables", "--json").out)
+    assert plain["rollout_step"] == "laws themselves, in torch on cpu"
+    # Nothing is made anew by the option alone, nor by a shorter forecast.
+    again = command(
+        "simulate", copy_of_run, *SHORT, "--no-tables", "--fuse", "on", "--forecast-starts", "1", "--json"
+    )
+    assert json.loads(again.out)["rollout_step"] == "laws themselves, in torch on cpu"
+    seed = ("--simulate-seed", "3", "--json")
+    fused = json.loads(command("simulate", copy_of_run, *SHORT, "--no-tables", "--fuse", "on", *seed).out)
+    assert fused["rollout_step"] == "laws themselves, in torch on cpu, fused"
+    idle = command("simulate", copy_of_run, *SHORT, "--tables", "--fuse", "on", *seed)
+    assert (
+        json.loads(idle.out)["rollout_step"] == "tables, compiled"
+        and "--fuse on has no effect" in caplog.text
+    )

@@ -12,15 +12,19 @@ import pytest
 import torch
 from driven_gas import held_gas
 from side_by_side import DT, LAWS, System
+from small_gas import CUTOFF
 from torch import Tensor
 from waits import Waits
 
 from colloidlab.rollout import driven, fused, fused_graph
+from colloidlab.rollout.box import ShearBox
 from colloidlab.rollout.driven import RolloutFrame, roll_out
 from colloidlab.rollout.fused import STEPS_BEFORE, FusedMotion, pays_to_fuse
 from colloidlab.rollout.fused_graph import PlaceGraph, compiled, listed
 from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.motion import Motion
+from colloidlab.rollout.neighbours import Neighbours
+from colloidlab.rollout.state import State
 
 ONE_LOOK = Counter({"_local_scalar_dense": 1})
 CONSTANTS = {"lift_fresh_copy", "lift_fresh"}
@@ -44,6 +48,15 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
         return graph
 
     monkeypatch.setattr(fused_graph.torch, "compile", as_it_is)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Warnings of ours: torch tells much else."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("colloidlab") and record.levelno >= logging.WARNING
+    ]
 
 
 def fusing(system: System) -> FusedMotion:
@@ -103,7 +116,7 @@ def test_steps_that_a_graph_cannot_take_are_taken_in_torch_and_it_is_made_again(
     assert_same(motion, other, 3, first=STEPS_BEFORE, watch=False)
     assert motion.n_fused == 0 and motion._graphs is not None and motion._graphs.usual["parts"] == 1
     assert_same(motion, other, 3, first=STEPS_BEFORE + 3, watch=False)
-    assert motion.n_fused >= 2 and motion._graphs.usual["parts"] >= 2 and not caplog.records
+    assert motion.n_fused >= 2 and motion._graphs.usual["parts"] >= 2 and not said(caplog)
     # A graph that knows all that there is to know, and is refused all the same, is of no use.
     motion._graphs.is_refused_often = True
     motion._usual = motion._graphs.usual
@@ -111,8 +124,41 @@ def test_steps_that_a_graph_cannot_take_are_taken_in_torch_and_it_is_made_again(
     motion.step(DT, STEPS_BEFORE + 6)
     motion.step(DT, STEPS_BEFORE + 7)
     assert motion.n_fused == before
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "one operation after the other" in caplog.text
+    assert len(said(caplog)) == 1 and "one operation after the other" in said(caplog)[0]
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_place_where_the_list_or_a_table_does_not_hold_is_evaluated_in_torch() -> None:
+    """Held particles are set where they belong, which may be far from where the list was made, and hotter than before."""
+    system = System(LAWS["tables"](2), 2, integrator="conserving", shear=0.0)
+    motion, other = fusing(system), system.motion(ahead=False)
+    assert_same(motion, other, STEPS_BEFORE + 2)
+    assert motion.n_fused == 2
+    now = motion.step(DT, STEPS_BEFORE + 2).state
+    other.step(DT, STEPS_BEFORE + 2)
+    there = torch.arange(len(now.r)) % 3 == 0
+    far = State(now.r + 0.4 * CUTOFF * there[:, None], now.v, now.S)
+    hot = State(now.r, now.v, now.S + 500.0 * there)
+    for state in (now, far, hot):
+        found, expected = motion.place(state), other.place(state)
+        for name, value in vars(expected).items():
+            assert torch.allclose(getattr(found, name), value, rtol=1e-12), name
+    assert motion.misses == other.misses > 0
+
+
+def test_a_list_knows_the_strain_since_it_was_made() -> None:
+    box = ShearBox((100.0, 90.0), 0.02)
+    neighbours = Neighbours(CUTOFF, torch.ones(9).double(), box=box)
+    assert listed(neighbours, 0.0) is None
+    r = 30.0 * torch.stack(torch.meshgrid(torch.arange(3), torch.arange(3), indexing="ij"), -1).reshape(-1, 2)
+    neighbours.candidates(r.double(), 5.0)
+    found = listed(neighbours, 8.0)
+    assert found is not None
+    assert float(found.strain) == pytest.approx(0.06) and float(found.tilt) == pytest.approx(box.tilt(8.0))
+    # Enough of it brings others near, though everybody has only followed the flow.
+    moved = r.double() + 3 * 0.02 * torch.stack([r[:, 1], 0 * r[:, 1]], 1).double()
+    assert not neighbours.used_up(moved, r.double(), found.strain)
+    assert neighbours.used_up(moved, r.double(), torch.tensor(0.3).double())
 
 
 def test_what_cannot_be_compiled_is_said_once_and_moves_all_the_same(
@@ -127,7 +173,7 @@ def test_what_cannot_be_compiled_is_said_once_and_moves_all_the_same(
     with caplog.at_level(logging.WARNING):
         assert_same(motion, other, STEPS_BEFORE + 4, watch=False)
     assert motion.n_fused == 0
-    assert [record.getMessage() for record in caplog.records] == [
+    assert said(caplog) == [
         "the step could not be compiled (no compiler was found); it is taken one operation after the other"
     ]
 

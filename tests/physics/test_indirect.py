@@ -12,8 +12,10 @@ import torch
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.split import Split
 from colloidlab.errors import RolloutStopped
+from colloidlab.model import uncertainty
 from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
+from colloidlab.model.score_equation import TRUST, ScoreEquation
 from colloidlab.model.scores import (
     LEAD,
     Stretch,
@@ -25,7 +27,7 @@ from colloidlab.model.scores import (
     training_stretches,
 )
 from colloidlab.model.sequence import WindowSource, fresh_state
-from colloidlab.model.uncertainty import estimate_uncertainty
+from colloidlab.model.uncertainty import ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.rollout import indirect
 from colloidlab.rollout.indirect import correct_laws, draw_state, expected_score, simulate_stretches
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
@@ -192,5 +194,67 @@ def test_laws_that_cannot_be_simulated_end_the_corrections(
     found = correct_laws(at_truth, windows, SPLIT, seed=9, rounds=3)
     assert asked == good_rounds + 1
     assert torch.equal(read_values(at_truth), before)
-    assert bool(torch.isfinite(found.covariance).all()) and (found.step is None) == (good_rounds == 0)
+    assert bool(torch.isfinite(found.covariance).all()) and (found.equation is None) == (good_rounds == 0)
     assert "particle 3 ran away" in caplog.text and len(caplog.records) == 1
+
+
+def test_an_expected_score_makes_an_equation(
+    at_truth: Filter, windows: WindowSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is left of the data's score, with the simulation's scatter and the way from where the prior is."""
+    mean = torch.tensor([0.02, -0.01, 0.0], dtype=torch.float64)
+
+    def expectation(filter_: Filter, block: list[Stretch]) -> ExpectedScore:
+        return ExpectedScore(mean, sum(stretch_score(filter_, s)[1] for s in block) / 4)
+
+    anchor = read_values(at_truth) - torch.tensor([0.5, -0.2], dtype=torch.float64)
+    plain = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1)
+
+    def estimate(expectation: Any, factor: float = 1.0) -> Uncertainty:
+        overdispersed = uncertainty._overdispersion
+
+        def more(*arguments: Any) -> Any:
+            phi, inflated = overdispersed(*arguments)
+            return phi * factor, inflated
+
+        with monkeypatch.context() as patch:
+            patch.setattr(uncertainty, "_overdispersion", more)
+            return estimate_uncertainty(
+                at_truth, windows, SPLIT, stretches=1, expectation=expectation, anchor=anchor
+            )
+
+    found, wider = estimate(expectation), estimate(expectation, 3.0)
+    assert plain.equation is None and found.equation is not None and wider.equation is not None
+    assert found.equation.pull.tolist() == pytest.approx([0.5, -0.2])
+    torch.testing.assert_close(wider.equation.scatter, 3 * found.equation.scatter)
+    torch.testing.assert_close(found.shift, found.equation.shift())
+    # A quarter as long as the data: its score scatters four times as much, and errors are those of both.
+    H = found.equation.information
+    as_data = plain.covariance - torch.outer(plain.shift, plain.shift)
+    simulated = found.covariance - torch.outer(found.shift, found.shift) - as_data
+    torch.testing.assert_close(simulated, found.equation.covariance())
+    both = torch.linalg.inv(H) @ found.equation.scatter @ torch.linalg.inv(H)
+    torch.testing.assert_close(simulated, both, rtol=0.1, atol=0.0)
+    torch.testing.assert_close(simulated, 4 * as_data, rtol=0.1, atol=0.0)
+
+
+def test_the_nearest_round_is_kept_by_one_scatter_for_all(
+    at_truth: Filter, windows: WindowSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last is further off, but looks near by its own scatter; the prior stays where the fit was."""
+    before, anchors = read_values(at_truth), []
+    scores, scatters = iter([8.0, 3.0, 4.0]), iter([1.0, 1.0, 9.0])
+    one = torch.eye(2, dtype=torch.float64)
+    plain = estimate_uncertainty(at_truth, windows, SPLIT, stretches=1)
+
+    def estimate(*_: Any, anchor: torch.Tensor, **__: Any) -> Uncertainty:
+        anchors.append(anchor)
+        G = torch.tensor([next(scores), 0.0], dtype=torch.float64)
+        return replace(plain, equation=ScoreEquation(one, next(scatters) * one, G, 0 * G))
+
+    monkeypatch.setattr(indirect, "estimate_uncertainty", estimate)
+    found = correct_laws(at_truth, windows, SPLIT, seed=1, rounds=2)
+    assert len(anchors) == 3 and all(torch.equal(a, before) for a in anchors)
+    assert found.equation is not None and float(found.equation.gradient[0]) == 3.0
+    moved = read_values(at_truth) - before
+    assert moved.tolist() == pytest.approx([TRUST, 0.0], abs=1e-4)
