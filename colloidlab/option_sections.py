@@ -331,7 +331,7 @@ class SimulateConfig(Section):
     )
     fuse: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="Compile the operations of a step in torch together, which takes a minute; auto does on GPUs, in "
+        description="Compile the operations of a step in torch together, in a minute or more; auto does on GPUs, in "
         "rollouts that are so long that it pays; tables on processors are compiled as they are",
     )
     rollout_device: Literal["auto", "cpu", "cuda"] = Field(

@@ -131,7 +131,7 @@ class FusedMotion:
             return None
 
     def _prepare(self, dt: float, index: int) -> None:
-        """See that there are graphs for this step, where it is time for them, which takes a minute."""
+        """See that there are graphs for this step, where it is time for them, which takes a minute or more."""
         graphs = self._graphs
         if graphs is not None and graphs.dt == dt:
             if not graphs.is_refused_often:
