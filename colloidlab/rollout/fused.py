@@ -141,9 +141,10 @@ class FusedMotion:
                 self._give_up(f"{share} cannot be taken as the one that was compiled; steps are")
                 return
         if self._pays and self._steps_before >= STEPS_BEFORE:
-            if self._made == MOST_GRAPHS or self._usual.get("parts", 1) > MOST_UNROLLED:
+            parts = self._usual.get("parts", 1)
+            if self._made == MOST_GRAPHS or parts > MOST_UNROLLED:
                 self._give_up(
-                    f"steps need {self._usual.get('parts', 1)} parts, and not always as many; they are"
+                    f"steps in {parts} part(s) are too long to compile, or change too often; they are"
                 )
                 return
             began, self._made = time.monotonic(), self._made + 1

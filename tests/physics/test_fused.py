@@ -161,6 +161,19 @@ def test_a_list_knows_the_strain_since_it_was_made() -> None:
     assert neighbours.used_up(moved, r.double(), torch.tensor(0.3).double())
 
 
+@pytest.mark.parametrize(("bound", "value"), [("MOST_UNROLLED", 1), ("MOST_GRAPHS", 0)])
+def test_compiling_has_bounds(
+    bound: str, value: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every part of a step is compiled by itself: many, or many times, would take longer than they save."""
+    monkeypatch.setattr(fused, bound, value)
+    system = System(LAWS["divided steps"](2), 2, integrator="conserving", shear=0.0)
+    motion, other = fusing(system), system.motion(ahead=False)
+    assert_same(motion, other, STEPS_BEFORE + 3, watch=False)
+    assert motion.n_fused == 0 and motion._usual["parts"] > 1
+    assert len(said(caplog)) == 1 and "too long to compile" in said(caplog)[0]
+
+
 def test_what_cannot_be_compiled_is_said_once_and_moves_all_the_same(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
