@@ -18,10 +18,18 @@ from colloidlab.synthetic.gas import Gas, Motion, gas_laws
 
 @dataclass(frozen=True)
 class Deviation:
-    """Relative deviation of a fitted from the true function: the largest of five bins, and that of all together."""
+    """Relative deviation of a fitted from the true function: the largest of five bins, and that of all together.
+
+    Attributes
+    ----------
+    largest, overall : float
+    bin : int
+        Where it is the largest, 1 to 5: from near to far, or from the least to the greatest virial.
+    """
 
     largest: float
     overall: float
+    bin: int
 
 
 @dataclass(frozen=True)
@@ -122,13 +130,15 @@ def volumes(laws: Laws, gas: Gas, motion: Motion) -> np.ndarray:
 
 
 def _deviation(sums: np.ndarray) -> Deviation:
-    """Of sums over bins of (fitted, true)."""
-    share = sums[:, 0] / sums[:, 1] - 1
-    overall = sums[:, 0].sum() / sums[:, 1].sum() - 1
-    return Deviation(float(np.abs(share[np.isfinite(share)]).max()), float(overall))
+    """Of sums over bins of (fitted, true); a bin in which nothing is visited counts for nothing."""
+    found, true = sums.T
+    share = np.divide(found, true, out=np.ones_like(true), where=true != 0) - 1
+    overall = found.sum() / true.sum() - 1
+    size = np.abs(share)
+    return Deviation(float(size.max()), float(overall), int(size.argmax()) + 1)
 
 
-_BINS = 5
+BINS = 5
 VISITED = _NEAR, _FAR = 0.25, 0.85
 """Distances in units of the cutoff: nearer ones are rare, farther ones feel next to nothing."""
 
@@ -158,22 +168,22 @@ def _at_temperature(laws: Laws, pairs: Pairs, T: torch.Tensor) -> brackets.Evalu
 def _binned(one: brackets.Evaluation, other: brackets.Evaluation, pairs: Pairs) -> np.ndarray:
     """Sums over bins of (fitted, true) in the order of `Functions`, the virial binned by the true one; (6 bins, 2)."""
     dim = pairs.e.shape[1]
-    place = ((pairs.x.numpy() - _NEAR) / (_FAR - _NEAR) * _BINS).astype(int)
+    place = ((pairs.x.numpy() - _NEAR) / (_FAR - _NEAR) * BINS).astype(int)
     inside = (pairs.x.numpy() >= _NEAR) & (pairs.x.numpy() < _FAR)
 
     def by_distance(function: Callable[[brackets.Evaluation], torch.Tensor]) -> np.ndarray:
         columns = [function(ev).numpy()[inside] for ev in (one, other)]
-        return np.column_stack([np.bincount(place[inside], weights=c, minlength=_BINS) for c in columns])
+        return np.column_stack([np.bincount(place[inside], weights=c, minlength=BINS) for c in columns])
 
     virials = [_virial(ev, pairs) for ev in (one, other)]
-    rank = np.argsort(np.argsort(virials[1])) * _BINS // len(virials[1])
+    rank = np.argsort(np.argsort(virials[1])) * BINS // len(virials[1])
     return np.concatenate(
         [
             by_distance(lambda ev: ev.k_perp),
             by_distance(lambda ev: ev.k_par),
             by_distance(lambda ev: ((dim - 1) * ev.k_perp + ev.k_par) / dim),
             by_distance(lambda ev: ((dim - 1) * ev.g_perp + ev.g_par) / dim),
-            np.column_stack([np.bincount(rank, weights=v, minlength=_BINS) for v in virials]),
+            np.column_stack([np.bincount(rank, weights=v, minlength=BINS) for v in virials]),
             by_distance(lambda ev: ev.amplitudes.C2),
         ]
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from colloidlab.benchmarks.learner_functions import Deviation, Functions, force_errors, function_errors
+from colloidlab.benchmarks.learner_functions import BINS, Deviation, Functions, force_errors, function_errors
 from colloidlab.benchmarks.learner_gas import FULL, Learned, Size, learn, temperature_error
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.model.held_out import Comparison
@@ -91,7 +91,7 @@ def _against_the_oracle(name: str, learned: Learned, *, bars: bool) -> Iterable[
 
 
 def deviation_rows(name: str, errors: Functions, bar: float) -> Iterable[Row]:
-    """The largest deviation of five bins against the bar, and beside it that of all, for every function.
+    """The largest deviation of five bins against the bar, which bin it is of, and the deviation of all together.
 
     Conduction has no bar: motion tells little of it.
     """
@@ -102,6 +102,7 @@ def deviation_rows(name: str, errors: Functions, bar: float) -> Iterable[Row]:
         quantity = field.replace("_", " ")
         judged = at_most(f"{name}: {quantity}, largest deviation", deviation.largest, bar)
         yield Row(judged.name, judged.value) if field == "conduction" else judged
+        yield Row(f"{name}: {quantity}, worst of {BINS} bins", deviation.bin)
         yield Row(f"{name}: {quantity}, deviation overall", deviation.overall)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from colloidlab.benchmarks import learner_positions
+from colloidlab.benchmarks import learner_functions, learner_positions
 from colloidlab.benchmarks.learner import benchmark_learner
-from colloidlab.benchmarks.learner_functions import force_errors, function_errors
+from colloidlab.benchmarks.learner_functions import VISITED, force_errors, function_errors
 from colloidlab.benchmarks.learner_gas import Size
 from colloidlab.dataset.split import Split
 from colloidlab.errors import UsageError
@@ -99,3 +100,26 @@ def test_errors_of_the_amplitudes_do_not_hide_in_their_trace() -> None:
     assert found.noise_along.overall == pytest.approx(0.125, rel=1e-9)
     assert found.conduction is not None and found.conduction.overall == pytest.approx(1, rel=1e-9)
     assert found.pressure.largest < 1e-12
+
+
+@pytest.mark.parametrize(("ends", "worst"), [((0.0, 0.1), 5), ((0.1, 0.0), 1)])
+def test_the_worst_bin_is_named(ends: tuple[float, float], worst: int) -> None:
+    """ln A^2 off by a straight line between the ends of the visited distances."""
+    gas = Gas(n=40)
+    motion = simulate_gas(gas, 4, seed=1)
+    laws = gas_laws(gas)
+    slope, at_zero = np.polyfit(2 * np.array(VISITED) - 1, ends, 1)
+    with torch.no_grad():
+        (level,) = laws.amplitudes.A.tolist()
+        laws.amplitudes.A = torch.nn.Parameter(laws.amplitudes.A.new_tensor([level + at_zero, slope]))
+    assert function_errors(laws, gas, motion).noise_across.bin == worst
+
+
+def test_bins_that_nothing_visits_are_left_out_and_no_others() -> None:
+    """Of the fitted and the true sum: an empty bin; one of which the fit is no number must not pass for one."""
+    one_empty = np.array([[1.1, 1.0], [0.0, 0.0], [3.0, 3.0]])
+    found = learner_functions._deviation(one_empty)
+    assert (found.largest, found.bin) == (pytest.approx(0.1), 1)
+    for broken in (math.nan, math.inf):
+        one_empty[1] = broken, 1.0
+        assert not learner_functions._deviation(one_empty).largest <= 0.15
