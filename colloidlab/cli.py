@@ -201,10 +201,13 @@ def fit(
 
     def work(monitor: Monitor, target: Run) -> dict[str, Any]:
         from colloidlab.pipeline import run_fit
+        from colloidlab.report.results import Results
+        from colloidlab.report.words import entropy_gain
 
-        return run_fit(target, options, monitor)
+        found = run_fit(target, options, monitor)
+        return found | {"verdict": entropy_gain(Results(target))} if leads() else found
 
-    say(_in_run(folder, work, must_exist=True, shared=True), json)
+    say(_in_run(folder, work, must_exist=True, shared=True), json, last="verdict")
 
 
 @app.command

@@ -29,6 +29,33 @@ _LOOKS = 3
 _RATE = 0.02
 
 
+def divide(split: Split, options: TrainOptions) -> tuple[int, range, range]:
+    """Windows of the training block.
+
+    Returns
+    -------
+    n : int
+        Steps of a window.
+    starts, visited : range
+        First frames of all, and of those that are learned from.
+
+    Raises
+    ------
+    UsageError
+        The burn-in leaves none.
+    """
+    # A window holds one frame more than it has steps, and none of another block.
+    n = min(options.window_frames, split.train[1] - split.train[0] - 1)
+    starts = range(split.train[0], split.train[1] - n, n)
+    visited = starts[options.burn_in_frames // n :]
+    if not visited:
+        raise UsageError(
+            f"burn_in_frames = {options.burn_in_frames} leaves no window of {n} frames of the training block to "
+            f"learn from; give fewer than {n * len(starts)}"
+        )
+    return n, starts, visited
+
+
 class EntropyTrainer:
     """Laws with entropy, and what their training needs to go on.
 
@@ -57,17 +84,8 @@ class EntropyTrainer:
         self.filter = move(start, machine.device, machine.dtype)
         self._windows = windows.in_precision(machine.dtype)
         self._options, self._machine = options, machine
-        # A window holds one frame more than it has steps, and none of another block.
-        n = min(options.window_frames, split.train[1] - split.train[0] - 1)
-        self._n = n
-        self._starts = range(split.train[0], split.train[1] - n, n)
-        self._validation = (split.train[0] + n * len(self._starts), split.validation)
-        self._visited = self._starts[options.burn_in_frames // n :]
-        if not self._visited:
-            raise UsageError(
-                f"burn_in_frames = {options.burn_in_frames} leaves no window of {n} frames of the training block to "
-                f"learn from; give fewer than {n * len(self._starts)}"
-            )
+        self._n, self._starts, self._visited = divide(split, options)
+        self._validation = (split.train[0] + self._n * len(self._starts), split.validation)
         self._sampler = WindowSampler(
             len(self._visited),
             options.batch_windows,

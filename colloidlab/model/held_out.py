@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,7 +167,8 @@ def compare(
     plus the last displacement (constant velocity), with the error variance that the training block
     shows. Intervals are 95 % from resampling blocks of 8 frames; gains are paired frame by frame. A bootstrap
     of n blocks is too narrow by sqrt((n - 1)/n) and by Student's t over the normal quantile; both are made good, so
-    that a short test block does not find a temperature by chance.
+    that a short test block does not find a temperature by chance. Where nothing of the test block counts, nothing is known:
+    every number is NaN, and no temperature is identified.
 
     References
     ----------
@@ -221,8 +223,10 @@ class _Bootstrap:
 
     def interval(self, values: np.ndarray) -> tuple[float, float, float]:
         """Mean and both ends of its interval, from sums over particles of every frame."""
+        if not self._total:
+            return math.nan, math.nan, math.nan
         means = self._draw(values) / np.maximum(self._drawn, 1)
-        mean = float(values.sum() / max(self._total, 1))
+        mean = float(values.sum() / self._total)
         low, high = mean + self._widening * (np.percentile(means, [2.5, 97.5]) - mean)
         return mean, float(low), float(high)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.sampling import WindowSampler
@@ -84,6 +86,16 @@ class IsothermalTrainer:
         )
         self._best = Best(self.filter)
         self._correct = correct
+        self._before_correction: dict[str, Tensor] = {}
+
+    @property
+    def likeliest(self) -> Filter:
+        """The laws where the likelihood has its optimum, which corrections leave: nothing of one temperature does better."""
+        if not self._before_correction:
+            return self.filter
+        found = copy.deepcopy(self.filter)
+        set_weights(found, self._before_correction)
+        return found
 
     def train(self, journal: Journal) -> Filter:
         """Optimise, take the best, end with Newton's steps and correct; every phase that is behind us is passed over."""
@@ -121,6 +133,7 @@ class IsothermalTrainer:
         if self._correct is None or journal.finished(name):
             return
         started = time.perf_counter()
+        self._before_correction = copied_weights(self.filter)
         self._correct(self.filter, self._windows, self._split, journal.monitor)
         self._machine.agree_on(trained_parts(self.filter))
         found = block_likelihood(self.filter, self._windows, self._split)
@@ -165,6 +178,7 @@ class IsothermalTrainer:
             "weights": copied_weights(self.filter),
             "best": self._best.state(),
             "sampler": self._sampler.state(),
+            "before_correction": self._before_correction,
         }
 
     def restore(self, state: State) -> None:
@@ -172,6 +186,8 @@ class IsothermalTrainer:
         self._best.restore(state["best"])
         self._sampler.restore(state["sampler"])
         set_weights(self.filter, state["weights"])
+        device = next(trained_parts(self.filter).parameters()).device
+        self._before_correction = {k: w.to(device) for k, w in state["before_correction"].items()}
 
 
 def _fitted_error(recording: Recording, guess: Guess) -> FittedError | None:

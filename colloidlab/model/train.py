@@ -22,7 +22,7 @@ from colloidlab.dataset.split import Split
 from colloidlab.errors import InputError
 from colloidlab.model.checkpoint import FitCheckpoint
 from colloidlab.model.distributed import ALONE, Machine
-from colloidlab.model.entropy_training import EntropyTrainer
+from colloidlab.model.entropy_training import EntropyTrainer, divide
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, first_inference, thermal_laws
 from colloidlab.model.isothermal_training import Correction, IsothermalTrainer
@@ -41,8 +41,11 @@ class Fit:
 
     Attributes
     ----------
-    isothermal, thermal : Filter
-        One and the same where no entropy was asked for.
+    isothermal : Filter
+        The best of one temperature, which the gain of the entropy is counted from: uncorrected, because corrections leave
+        the optimum of the likelihood, and what they lose would pass for a gain of the entropy.
+    thermal : Filter
+        The same as `isothermal` where no entropy was asked for; corrected then.
     curves : list of Evaluation
     """
 
@@ -101,8 +104,12 @@ def fit_laws(
         raise InputError(
             "the processes see different checkpoints; put the run folder where all of them see it"
         )
+    if options.entropy != "isothermal":
+        # What is refused there is refused before the first minute of work.
+        divide(split, options)
     windows = WindowSource(recording, guess.cutoff, device=machine.device)
-    isothermal = IsothermalTrainer(windows, split, guess, options, machine, correct).train(journal)
+    baseline = IsothermalTrainer(windows, split, guess, options, machine, correct)
+    isothermal = baseline.train(journal)
     if options.entropy == "isothermal":
         return Fit(isothermal=isothermal, thermal=isothermal, curves=journal.curves)
     temperature = float(isothermal.laws.energy.log_temperature.detach().exp())
@@ -121,7 +128,7 @@ def fit_laws(
         trainers.append(trainer)
     best = max(trainers, key=lambda trainer: trainer.best_validation)
     best.train(options.further_steps, options.entropy, journal)
-    return Fit(isothermal=isothermal, thermal=best.finish(), curves=journal.curves)
+    return Fit(isothermal=baseline.likeliest, thermal=best.finish(), curves=journal.curves)
 
 
 def fit_isothermal(

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from colloidlab.errors import ColloidlabError
 from colloidlab.model.checkpoint import State
 from colloidlab.model.filter import Filter
 
@@ -57,9 +58,19 @@ class Best:
         return better
 
     def use(self) -> None:
-        """Give the filter the best weights."""
-        if self._weights:
-            set_weights(self._filter, self._weights)
+        """Give the filter the best weights.
+
+        Raises
+        ------
+        ColloidlabError
+            No look has seen a finite likelihood: there is nothing to go on with.
+        """
+        if not self._weights:
+            raise ColloidlabError(
+                "the fit met a non-finite likelihood in the validation block every time that it looked; tracks with wild "
+                "jumps there are the usual cause: look at them, at search_range_px, or give a larger sigma_px"
+            )
+        set_weights(self._filter, self._weights)
 
     def state(self) -> State:
         """As `Stateful`."""

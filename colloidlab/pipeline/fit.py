@@ -116,6 +116,7 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
             raise FitRefused(f"the motion is {regime.verdict}: {regime.reason}")
         split = split_by_time(*blocks)
         _need_interior(known, cutoff)
+        _need_test(recording, split, cutoff)
     except FitRefused as error:
         if here.leads:
             _record_refusal(run, config, key, regime, str(error))
@@ -240,6 +241,16 @@ def _need_interior(recording: Recording, cutoff: float) -> None:
         raise FitRefused(
             f"fewer than 10 particles a frame lie two cutoffs ({reach:.3g} px) inside the view; their forces need "
             "neighbours that the camera does not see: record a larger view or give a smaller cutoff_px"
+        )
+
+
+def _need_test(recording: Recording, split: Split, cutoff: float) -> None:
+    first, stop = split.test
+    inside = recording.observed & (recording.edge > 2 * cutoff * recording.scale.max())
+    if not any(bool(inside[recording.rows(frame)].any()) for frame in range(first, stop)):
+        raise FitRefused(
+            f"no particle is seen two cutoffs inside the view in frames {first} to {stop - 1}, which were to test the fit: "
+            "are they missing or damaged? Cut them off, or give other train_fraction and validation_fraction"
         )
 
 

@@ -50,6 +50,28 @@ def test_each_form_is_fitted_saved_and_rolled_out(command: Command, copy_of_run:
     assert np.isfinite(summary["rollout_g_r_error"])
 
 
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [
+        (-0.001, "which is not above zero: the temperature is not identified"),
+        (0.001, "the temperature is identified"),
+    ],
+)
+def test_the_fit_ends_with_whether_the_temperature_is_identified(
+    command: Command, copy_of_run: Path, low: float, said: str
+) -> None:
+    path = copy_of_run / "summary.json"
+    summary = json.loads(path.read_text())
+    summary |= {"entropy_gain": 0.01, "entropy_gain_low": low, "temperature_identified": low > 0}
+    path.write_text(json.dumps(summary))
+    done = command("fit", copy_of_run, *recordings.QUICK_FIT)
+    assert done.code == 0, done.err
+    last = done.out.strip().splitlines()[-1]
+    assert said in last and "0.010 nats per particle and frame" in last
+    done = command("fit", copy_of_run, *recordings.QUICK_FIT, "--json")
+    assert json.loads(done.out)["verdict"] == last
+
+
 def test_an_unknown_form_is_refused(command: Command, complete_run: Path) -> None:
     done = command("fit", complete_run, "--entropy", "teacher")
     assert done.code == 2

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import small_fit
 
 from colloidlab.config import load_config
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.pipeline import run_fit, run_track
+from colloidlab.pipeline.fit import _need_test
 from colloidlab.run import Run
 
 N_FRAMES, N_PARTICLES = 30, 12
@@ -150,6 +153,20 @@ def test_what_cannot_be_fitted_is_refused_in_one_sentence(tmp_path: Path, name: 
     one_sentence(error.value)
     assert Run(run.path).facts("fit")["refused"] == str(error.value)
     assert not run.has("model")
+
+
+def test_a_test_block_of_damaged_frames_is_refused_before_the_fit() -> None:
+    s = small_fit.subject()
+    first, stop = s.split.test
+    recording = replace(s.recording, observed=s.recording.observed.copy())
+    cutoff = 0.1 * s.guess.cutoff
+    _need_test(recording, s.split, cutoff)
+    recording.observed[recording.start[first] : recording.start[stop]] = False
+    with pytest.raises(
+        FitRefused, match=f"frames {first} to {stop - 1}, which were to test the fit"
+    ) as error:
+        _need_test(recording, s.split, cutoff)
+    one_sentence(error.value)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -66,3 +66,13 @@ def test_only_predictions_of_test_frames_count() -> None:
     loglik[[90 - 11 + k for k in range(20)]] = 50.0
     table = compare(passed(np.zeros(n - 1), np.ones(n - 1)), passed(loglik, np.ones(n - 1)), split, 10).table
     assert table.set_index("model").loc["filter", "gain"] == pytest.approx(1.0, rel=1e-12)
+
+
+def test_a_test_block_in_which_nothing_counts_tells_nothing() -> None:
+    """Zeros would look like measurements; the last frames may all be damaged."""
+    n = 100
+    split = Split(train=(0, 60), validation=(60, 80), test=(80, n))
+    flat = passed(np.zeros(n - 1), np.ones(n - 1))
+    flat.count[79:] = 0
+    found = compare(flat, flat, split, 0)
+    assert found.table.drop(columns="model").isna().all(axis=None) and not found.temperature_identified

@@ -120,7 +120,7 @@ def test_rows_of_the_fit_are_its_own(learned: Learned) -> None:
 
 
 def with_the_true_law(
-    gas: Gas, sigma: float | np.ndarray, size: Size, *, seed: int, monitor: Monitor
+    gas: Gas, sigma: float | np.ndarray, size: Size, *, seed: int, monitor: Monitor, corrections: int
 ) -> Learned:
     """In the place of a fit: the true law with the best entropy that is one for all, and the same with the filter.
 
@@ -153,10 +153,13 @@ def test_a_temperature_is_found_where_it_varies_and_not_where_it_is_one(
     monkeypatch.setattr(learner_temperature, "NULLS", {"gas": gas})
     monkeypatch.setattr(learner_temperature, "learn", with_the_true_law)
     rows = by_name(list(learner_temperature.null_rows(TINY)))
-    for errors in ("", ", errors differ"):
+    for errors in ("", ", errors differ", ", corrected"):
         low = rows[f"gas{errors}: lower end of the gain's interval"]
         assert low.bar == "<= 0" and low.value < rows[f"gas{errors}: gain"].value
         assert low.holds == rows[f"gas{errors}: temperature identified"].holds == (wave == 0)
+    assert "gas, errors differ: upper end of the gain's interval" in rows
+    # A corrected law may lose to the optimum of one temperature.
+    assert "gas, corrected: upper end of the gain's interval" not in rows
 
 
 def test_forms_are_compared_on_the_same_recordings(monkeypatch: pytest.MonkeyPatch) -> None:

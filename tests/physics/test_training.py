@@ -109,6 +109,40 @@ def test_a_fit_interrupted_in_every_phase_ends_with_the_same_bits(whole: Fit, tm
     assert same(found, whole)
 
 
+def test_the_baseline_is_what_it_was_before_corrections(tmp_path: Path) -> None:
+    """They leave the optimum of the likelihood, from which what the entropy gains is counted; also where the fit is
+    interrupted after them."""
+    before: list[dict[str, torch.Tensor]] = []
+
+    def correct(filter_: Filter, *_: object) -> None:
+        before.append(copied_weights(filter_))
+        with torch.no_grad():
+            filter_.laws.amplitudes.A += 0.3
+
+    broken: list[str] = []
+
+    def report(label: str, done: int, total: int) -> None:
+        if label == "fit, trial, noise falls with T" and done == 1 and not broken:
+            broken.append(label)
+            raise Cancelled
+
+    s = subject()
+    with pytest.raises(Cancelled):
+        s.fit(monitor=Monitor(report), checkpoint=FitCheckpoint(tmp_path, "key"), correct=correct)
+    resumed = s.fit(checkpoint=FitCheckpoint(tmp_path, "key"), correct=correct)
+    assert len(before) == 1
+    whole = s.fit(correct=correct)
+    assert same(resumed, whole)
+    for name, value in copied_weights(whole.isothermal).items():
+        assert torch.equal(value, before[1][name]), name
+    # The fit with entropy began at the corrected laws.
+    A = whole.thermal.laws.amplitudes.A[0], whole.isothermal.laws.amplitudes.A[0]
+    assert float((A[0] - A[1]).detach()) > 0.1
+    alone = s.fit(replace(QUICK, entropy="isothermal"), correct=correct)
+    assert alone.thermal is alone.isothermal
+    assert torch.equal(alone.thermal.laws.amplitudes.A, before[2]["laws.amplitudes.A"] + 0.3)
+
+
 def test_other_options_do_not_go_on_from_a_checkpoint(whole: Fit, tmp_path: Path) -> None:
     def stop_at(count: int) -> Monitor:
         reports = iter(range(1000))
@@ -211,6 +245,20 @@ def test_a_burn_in_that_leaves_nothing_is_refused() -> None:
         UsageError, match=r"burn_in_frames = 20 leaves no window of 4 frames .* fewer than 20"
     ):
         entropy_trainer(replace(QUICK, burn_in_frames=20))
+    asked: list[str] = []
+    with pytest.raises(UsageError, match="burn_in_frames = 20"):
+        subject().fit(
+            replace(QUICK, burn_in_frames=20), Monitor(lambda label, done, total: asked.append(label))
+        )
+    assert not asked, "refused before the first step"
+
+
+def test_a_validation_block_that_is_never_finite_ends_the_fit() -> None:
+    s = subject()
+    recording = replace(s.recording, sigma=s.recording.sigma.copy())
+    recording.sigma[recording.rows(s.split.validation[0] + 3)] = np.nan
+    with pytest.raises(ColloidlabError, match="validation block every time"):
+        replace(s, recording=recording).fit(replace(QUICK, scoring_rounds=0))
 
 
 def test_weights_stay_finite_when_a_step_fails() -> None:
