@@ -204,8 +204,7 @@ def fit(
         from colloidlab.report.results import Results
         from colloidlab.report.words import entropy_gain
 
-        found = run_fit(target, options, monitor)
-        return found | {"verdict": entropy_gain(Results(target))} if leads() else found
+        return run_fit(target, options, monitor) | {"verdict": entropy_gain(Results(target))}
 
     say(_in_run(folder, work, must_exist=True, shared=True), json, last="verdict")
 
@@ -300,10 +299,7 @@ def doctor(*, json: Json = False) -> None:
         print_json({"checks": [vars(check) for check in checks]})
         return
     for check in checks:
-        mark = {True: "ok", False: "MISSING", None: "-"}[check.ok]
-        print(f"{mark:8} {check.name}: {check.detail}")
-        if check.fix and check.ok is not True:
-            print(f"{'':8} -> {check.fix}")
+        print(check.text)
 
 
 # ---- helpers ----------------------------------------------------------------------------------

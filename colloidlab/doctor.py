@@ -53,6 +53,13 @@ class Check:
     detail: str
     fix: str = ""
 
+    @property
+    def text(self) -> str:
+        """As the command prints it: a line, and one of what to do where something is missing."""
+        mark = {True: "ok", False: "MISSING", None: "-"}[self.ok]
+        fix = f"\n{'':8} -> {self.fix}" if self.fix and self.ok is not True else ""
+        return f"{mark:8} {self.name}: {self.detail}{fix}"
+
 
 def diagnose() -> list[Check]:
     """Run every check; none raises, and none takes longer than importing torch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
@@ -107,18 +108,19 @@ def evaluate(
     Raises
     ------
     UsageError
-        Shapes disagree, a value is not finite, a pair is no pair i < j of these particles, or the laws need species or
-        a reference that is not given.
+        Shapes disagree, a value is not finite, a pair is no pair i < j of these particles or is there twice, a heat capacity
+        is k_B or less, so that friction would speed particles up, or the laws need species or a reference that is not given.
 
     References
     ----------
     Equations of `colloidlab.model.brackets`.
     """
     parameter = next(model.parameters())
-    r, v, s = (np.asarray(a, dtype=np.float64) for a in (positions, velocities, entropies))
-    index = np.asarray(pairs)
-    lengths = None if box is None else np.broadcast_to(np.asarray(box, dtype=np.float64), r.shape[-1:])
-    _check(model, r, v, s, index, lengths)
+    r, v, s = _floats(positions=positions, velocities=velocities, entropies=entropies)
+    index, lengths = np.asarray(pairs), _lengths(box, r)
+    _check(model, r, v, s, index)
+    if not 0 < dt < math.inf:
+        raise UsageError(f"dt = {dt} is no time step; give a finite one above 0")
 
     def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.tensor(values, dtype=parameter.dtype, device=parameter.device)
@@ -136,6 +138,7 @@ def evaluate(
         )
         strain = _strain(model, tensor, r, reference, lengths)
         ev = brackets.evaluate(model, geometry, tensor(s[:, 0]), strain=strain)
+        _check_heat_capacity(model, ev.thermo.inv_c)
         vv, vS, SS = brackets.marginal_covariance(model, ev, along)
         cov = torch.cat(
             [torch.cat([vv, vS[:, :, None]], dim=2), torch.cat([vS, SS[:, None]], dim=1)[:, None]], dim=1
@@ -162,13 +165,14 @@ def encode(
     *,
     cutoff: float,
     box: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
 ) -> np.ndarray:
     """Entropies that a fitted encoder reads off one frame: the start of a rollout where no other frame is known.
 
     Parameters
     ----------
     encoder : EntropyEncoder
-    positions, velocities, pairs, box : arrays
+    positions, velocities, pairs, box, scale : arrays
         As in `evaluate`; particles at an open edge lack neighbours, so that theirs mean little.
     cutoff : float
         h of the laws that it was fitted with.
@@ -182,12 +186,11 @@ def encode(
     UsageError
         As `evaluate`.
     """
-    r, v = (np.asarray(a, dtype=np.float64) for a in (positions, velocities))
-    index = np.asarray(pairs)
-    lengths = None if box is None else np.broadcast_to(np.asarray(box, dtype=np.float64), r.shape[-1:])
-    _check(encoder, r, v, np.zeros((len(r), 1)), index, lengths)
+    r, v = _floats(positions=positions, velocities=velocities)
+    index, lengths = np.asarray(pairs), _lengths(box, r)
+    _check(encoder, r, v, np.zeros((len(r), 1)), index)
     with torch.no_grad():
-        geometry = _geometry(encoder.thermal_speed, r, index, cutoff, lengths)
+        geometry = _geometry(encoder.thermal_speed, r, index, cutoff, lengths, _scale(scale, len(r)))
         along = torch.tensor(v, dtype=encoder.thermal_speed.dtype, device=encoder.thermal_speed.device)
         S = encoder(geometry, along)
     return np.asarray(S.cpu().numpy()[:, None])
@@ -284,9 +287,40 @@ def _strain(
     return measure_strain(neighbourhoods, tensor(r))
 
 
-def _check(
-    model: nn.Module, r: np.ndarray, v: np.ndarray, s: np.ndarray, index: np.ndarray, box: np.ndarray | None
-) -> None:
+def _floats(**arrays: ArrayLike) -> Iterator[np.ndarray]:
+    for name, values in arrays.items():
+        try:
+            yield np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise UsageError(f"{name} are no array of numbers; give one of shape (n, D), or (n, 1)") from None
+
+
+def _lengths(box: ArrayLike | None, r: np.ndarray) -> np.ndarray | None:
+    """Periodic lengths, shape (D,)."""
+    if box is None:
+        return None
+    try:
+        found = np.broadcast_to(np.asarray(box, dtype=np.float64), r.shape[-1:])
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"box = {box} does not belong to positions of shape {r.shape}; give one length, or one for each axis"
+        ) from None
+    if not (np.isfinite(found) & (found >= 0)).all():
+        raise UsageError(f"box lengths {found} are impossible; give positive ones, or 0 where open")
+    return found
+
+
+def _check_heat_capacity(model: Laws, inv_c: torch.Tensor) -> None:
+    """c > k_B, without which the noise of the velocities is no longer balanced by a drag."""
+    worst = float(inv_c.max()) if inv_c.numel() else 0.0
+    if model.k_B * worst >= 1:
+        raise UsageError(
+            f"a heat capacity is {1 / worst:.3g}, and must be larger than k_B = {model.k_B:.3g}: with less, friction speeds "
+            "particles up; give other entropies, or laws of a larger heat capacity"
+        )
+
+
+def _check(model: nn.Module, r: np.ndarray, v: np.ndarray, s: np.ndarray, index: np.ndarray) -> None:
     if r.ndim != 2 or r.shape[1] not in (2, 3):
         raise UsageError(f"positions have shape {r.shape}; give (n, 2) or (n, 3)")
     n_dims = getattr(model, "n_dims", r.shape[1])
@@ -305,5 +339,5 @@ def _check(
         )
     if index.size and not (index[0].min() >= 0 and (index[0] < index[1]).all() and index[1].max() < len(r)):
         raise UsageError(f"every pair (i, j) must have 0 <= i < j < {len(r)}; turn or drop those that do not")
-    if box is not None and not (np.isfinite(box) & (box >= 0)).all():
-        raise UsageError(f"box lengths {box} are impossible; give positive ones, or 0 where open")
+    if len(np.unique(index[0].astype(np.int64) * len(r) + index[1])) < index.shape[1]:
+        raise UsageError("a pair is there twice, and would count twice; drop those that repeat")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from colloidlab.errors import UsageError
 from colloidlab.model.tensors import float64
 
 
@@ -26,6 +27,11 @@ class Bath(nn.Module):
 
     def __init__(self, friction: float, temperature: float, *, fixed_temperature: bool = True) -> None:
         super().__init__()
+        if not (friction > 0 and temperature > 0):
+            raise UsageError(
+                f"a bath of friction {friction} and temperature {temperature} has no logarithms; give both above 0, or "
+                "leave the bath out"
+            )
         self.log_friction = nn.Parameter(torch.log(float64(friction)))
         self.log_temperature = nn.Parameter(
             torch.log(float64(temperature)), requires_grad=not fixed_temperature

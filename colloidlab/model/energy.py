@@ -50,6 +50,11 @@ class SumOfExponentials(nn.Module):
         a_k and beta_k of the cold terms.
     reference_volume : float
         V0.
+
+    Raises
+    ------
+    UsageError
+        There is no thermal term, so that nothing has a temperature, or a number has no logarithm.
     """
 
     log_reference_volume: Tensor
@@ -64,6 +69,12 @@ class SumOfExponentials(nn.Module):
         reference_volume: float = 1.0,
     ) -> None:
         super().__init__()
+        if not heat_capacities or not all(c > 0 for c in heat_capacities):
+            raise UsageError(f"heat capacities {heat_capacities}: give one or more, above 0")
+        if not (all(b > 0 for b in [*exponents, *cold_exponents]) and reference_volume > 0):
+            raise UsageError(
+                "exponents and the reference volume must be above 0: their logarithms are fitted"
+            )
         self.log_amplitudes = nn.Parameter(float64([*log_amplitudes, *cold_log_amplitudes]))
         self.log_alpha = nn.Parameter(-torch.log(float64(heat_capacities)))
         self.log_beta = nn.Parameter(torch.log(float64([*exponents, *cold_exponents])))

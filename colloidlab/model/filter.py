@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.dataset.windows import Window
+from colloidlab.errors import UsageError
 from colloidlab.model import brackets
 from colloidlab.model.entropy import EntropyInference, StepOutcome
 from colloidlab.model.filter_state import MATURE, FilterState
@@ -34,6 +35,7 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.localisation import FittedError
 from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.response import LinearResponse
+from colloidlab.model.species import count_species
 from colloidlab.model.tensors import dot
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
@@ -85,6 +87,11 @@ class Filter:
         Prior variance of a velocity component of a particle just seen, (px/frame)^2.
     error : LocalisationError or ErrorScale, optional
         What is fitted of the localisation errors; without it those that the recording states are new in every frame.
+
+    Raises
+    ------
+    UsageError
+        The laws are those of a mixture or of a solid.
     """
 
     def __init__(
@@ -94,6 +101,12 @@ class Filter:
         velocity_variance: float,
         error: FittedError | None = None,
     ) -> None:
+        if count_species(laws) > 1 or laws.shear is not None:
+            of = "a mixture" if laws.shear is None else "a solid"
+            raise UsageError(
+                f"laws of {of} cannot be followed through a recording, which knows no species and no undeformed "
+                "state; sizes come with it as radii"
+            )
         self.laws = laws
         self.inference = inference
         self.velocity_variance = velocity_variance

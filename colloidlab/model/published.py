@@ -275,13 +275,19 @@ def load_published(path: str | Path, *, cutoff: float, n_dims: int) -> Published
     InputError
         The file is missing, is no such state dict, or lacks a tensor.
     UsageError
-        The cutoff or the number of dimensions is impossible.
+        The cutoff or the number of dimensions is impossible, or that of the file is another one.
     """
     if n_dims not in (2, 3):
         raise UsageError(f"n_dims = {n_dims}: particles move in 2 or 3 dimensions")
     if not 0 < cutoff < float("inf"):
         raise UsageError(f"cutoff = {cutoff} is no distance; give that of the training")
     state = read_weights(Path(path))
+    teacher = state.get("teacher.layers.0.weight")
+    # Its inputs are a distance and the components of a relative velocity.
+    if teacher is not None and teacher.ndim == 2 and teacher.shape[1] != 1 + n_dims:
+        raise UsageError(
+            f"{path} was fitted in {teacher.shape[1] - 1} dimensions, as its encoder shows, and n_dims is {n_dims}"
+        )
     try:
         hidden = [
             state[name].shape[0] for name in ("model_U_vol.layers.0.weight", "model_U_vol.layers.1.weight")

@@ -65,7 +65,22 @@ class _PerKind(nn.Module):
 
 
 class SpeciesKernel(_PerKind):
-    """W of every kind of pair. W(0), the share of a particle in its own density, is that of the first."""
+    """W of every kind of pair.
+
+    A particle's share in its own density is one W(0) for all of them: with several, volumes would depend on the numbers
+    that species happen to have. `RadialKernel` has W(0) = 1 whatever its coefficients.
+    """
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__(parts)
+        kernels: list[Any] = parts
+        with torch.no_grad():
+            at_zero = torch.stack([torch.as_tensor(kernel.at_zero()) for kernel in kernels])
+        if not torch.allclose(at_zero, at_zero[0].expand_as(at_zero), rtol=1e-12, atol=0):
+            raise UsageError(
+                f"kernels of a mixture must have the same W(0), and these have {[round(w, 6) for w in at_zero.tolist()]}; "
+                "use RadialKernel, whose W(0) is 1"
+            )
 
     def at_zero(self) -> Tensor:
         first: Any = self.parts[0]

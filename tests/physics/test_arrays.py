@@ -17,6 +17,9 @@ from colloidlab.model import (
     SumOfExponentials,
     evaluate,
 )
+from colloidlab.model.entropy import ConstantEntropy
+from colloidlab.model.filter import Filter
+from colloidlab.model.published import PublishedKernel
 
 N = 8
 RNG = np.random.default_rng(4)
@@ -118,3 +121,23 @@ def test_what_is_missing_or_too_much_is_said() -> None:
         evaluate(fluid(), *at, species=labels)
     with pytest.raises(UsageError, match="radius over the mean radius"):
         evaluate(fluid(), *at, scale=np.zeros(N))
+
+
+def test_a_mixture_has_one_share_of_a_particle_in_its_own_density() -> None:
+    """With one for each species, volumes would depend on which of them is called 0."""
+    torch.manual_seed(1)
+    with pytest.raises(UsageError, match=r"must have the same W\(0\), and these have"):
+        SpeciesKernel([PublishedKernel([4, 4]) for _ in range(3)])
+    label = np.arange(N) % 2
+    laws, exchanged = mixture(0.1, 0.3, 0.6), mixture(0.6, 0.3, 0.1)
+    one = evaluate(laws, PLACE, MOTION, ENTROPY, PAIRS, species=label)
+    other = evaluate(exchanged, PLACE, MOTION, ENTROPY, PAIRS, species=1 - label)
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("laws", "said"), [(mixture(0.1, 0.3, 0.6), "a mixture"), (solid(), "a solid")])
+def test_laws_of_what_a_recording_does_not_know_cannot_be_followed_through_it(laws: Laws, said: str) -> None:
+    with pytest.raises(UsageError, match=f"laws of {said} cannot be followed through a recording"):
+        Filter(laws, ConstantEntropy(), 1.0)
+    Filter(fluid(), ConstantEntropy(), 1.0)

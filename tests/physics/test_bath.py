@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_gas import CUTOFF, SPACING, TEMPERATURE, thermal_gas
 
+from colloidlab.errors import UsageError
 from colloidlab.model import brackets, response
 from colloidlab.model.bath import Bath
 from colloidlab.model.laws import Laws
@@ -50,6 +51,14 @@ def test_particles_far_apart_take_the_temperature_of_the_bath() -> None:
     assert abs(float(start.square().mean()) - expected) < 4 * standard
     correlation = float((start * state.v).mean() / start.square().mean())
     assert correlation == pytest.approx((1 - GAMMA * dt) ** 20, abs=4 / np.sqrt(2 * n))
+
+
+@pytest.mark.parametrize(
+    ("friction", "temperature"), [(0.0, 1.0), (-1.0, 1.0), (0.2, 0.0), (0.2, float("nan"))]
+)
+def test_a_bath_of_no_friction_or_temperature_is_refused(friction: float, temperature: float) -> None:
+    with pytest.raises(UsageError, match="give both above 0"):
+        Bath(friction, temperature)
 
 
 def test_noise_and_drag_add_to_those_of_the_pairs() -> None:

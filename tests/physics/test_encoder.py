@@ -239,6 +239,15 @@ def test_the_array_form_is_the_same_function(window: Window) -> None:
     expected = encoder(replace(one, index=torch.as_tensor(index)).pairs(), f.v).detach().numpy()
     assert found.shape == (len(f.r), 1)
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-12)
+    # Particles of unequal size: distances are in units of their radii.
+    scale = torch.linspace(0.8, 1.2, len(f.r), dtype=torch.float64)
+    sized = encode(
+        encoder, f.r.numpy(), f.v.numpy(), index, cutoff=CUTOFF, box=f.box.numpy(), scale=scale.numpy()
+    )
+    pairs = replace(f, scale=scale, index=torch.as_tensor(index)).pairs()
+    near = pairs.select(pairs.r < pairs.h)
+    np.testing.assert_allclose(sized[:, 0], encoder(near, f.v).detach().numpy(), rtol=1e-12)
+    assert np.abs(sized - found).max() > 0.01 * HEAT_CAPACITY
 
 
 def test_in_single_precision(window: Window) -> None:

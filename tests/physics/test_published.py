@@ -10,7 +10,8 @@ import torch
 from video_files import DATA
 
 from colloidlab.errors import InputError, UsageError
-from colloidlab.model import PublishedLaws, evaluate, load_published
+from colloidlab.model import Laws, PowerLawAmplitudes, PublishedLaws, RadialKernel, evaluate, load_published
+from colloidlab.model.analytic import ideal_gas
 from colloidlab.model.jets import silu, softplus
 from colloidlab.model.published import ConvexLayers, Layers
 
@@ -131,6 +132,11 @@ def test_files_that_are_no_published_weights(tmp_path: Path) -> None:
         load_published(tmp_path / "whole.pt", cutoff=1.0, n_dims=4)
     with pytest.raises(UsageError, match="no distance"):
         load_published(tmp_path / "whole.pt", cutoff=-1.0, n_dims=3)
+    # The encoder's inputs are a distance and D components.
+    torch.save(random_state() | {"teacher.layers.0.weight": torch.zeros(4, 4)}, tmp_path / "space.pt")
+    assert load_published(tmp_path / "space.pt", cutoff=1.0, n_dims=3).n_dims == 3
+    with pytest.raises(UsageError, match="fitted in 3 dimensions, as its encoder shows, and n_dims is 2"):
+        load_published(tmp_path / "space.pt", cutoff=1.0, n_dims=2)
 
 
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
@@ -148,8 +154,38 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=said):
             evaluate(laws, *wrong)
-    with pytest.raises(UsageError, match="box lengths"):
-        evaluate(laws, r, v, s, pairs, box=-1.0)
+    for options, said in (
+        ({"box": -1.0}, "box lengths"),
+        ({"box": [1.0, 1.0, 1.0]}, "one length, or one for each axis"),
+        ({"box": "large"}, "one length, or one for each axis"),
+        ({"dt": -1.0}, "dt = -1.0 is no time step"),
+        ({"dt": float("nan")}, "dt = nan is no time step"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            evaluate(laws, r, v, s, pairs, **options)
+    with pytest.raises(UsageError, match="velocities are no array of numbers"):
+        evaluate(laws, r, "fast", s, pairs)
+    with pytest.raises(UsageError, match="a pair is there twice"):
+        evaluate(laws, r, v, s, np.array([[0, 1, 0], [1, 2, 1]]))
+
+
+def test_a_heat_capacity_of_k_b_or_less_is_refused() -> None:
+    """With theta = (1 - k_B/c)/T below zero, friction would speed particles up."""
+    r, v, s, pairs = (
+        np.array([[0.0, 0.0], [0.5, 0.0]]),
+        np.zeros((2, 2)),
+        np.zeros((2, 1)),
+        np.array([[0], [1]]),
+    )
+    v[0, 0] = 1.0
+    amplitudes = PowerLawAmplitudes([0.0], [0.0], [0.0], (1.0, 1.0, 2.0))
+    enough = Laws(RadialKernel(0), ideal_gas(1.01, 1.0, 1.0, 1.0), amplitudes, 1.0)
+    found = evaluate(enough, r, v, s, pairs)
+    assert float(found.c.min()) > 1 and (found.dvdt - found.F)[0, 0] < 0
+    for c in (1.0, 0.5):
+        little = Laws(RadialKernel(0), ideal_gas(c, 1.0, 1.0, 1.0), amplitudes, 1.0)
+        with pytest.raises(UsageError, match="must be larger than k_B = 1"):
+            evaluate(little, r, v, s, pairs)
 
 
 def test_pairs_beyond_the_cutoff_count_for_nothing() -> None:

@@ -23,6 +23,23 @@ def test_every_temperature_above_zero_has_its_entropy(dtype: torch.dtype) -> Non
     torch.testing.assert_close(found, T, rtol=1e-9 if dtype == torch.float64 else 1e-4, atol=0.0)
 
 
+@pytest.mark.parametrize(
+    ("heat_capacities", "exponents", "volume", "said"),
+    [
+        ([], [], 1.0, "heat capacities"),
+        ([-2.0], [0.4], 1.0, "heat capacities"),
+        ([float("nan")], [0.4], 1.0, "heat capacities"),
+        ([5.0], [0.0], 1.0, "exponents"),
+        ([5.0], [0.4], -1.0, "reference volume"),
+    ],
+)
+def test_numbers_without_a_logarithm_are_refused(
+    heat_capacities: list[float], exponents: list[float], volume: float, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        SumOfExponentials([0.0] * len(exponents), heat_capacities, exponents, [0.5], [2.0], volume)
+
+
 @pytest.mark.parametrize(("T", "V"), [(0.0, 0.4), (-1.0, 0.4), (1.0, -0.4), (float("inf"), 0.4)])
 def test_what_has_no_entropy_is_refused(T: float, V: float) -> None:
     both = torch.tensor([[1.0, T], [0.4, V]], dtype=torch.float64)
