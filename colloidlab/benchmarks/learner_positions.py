@@ -56,8 +56,8 @@ _CURVES = (
 CORRECTIONS = 5
 """Rounds of `rollout.indirect`."""
 _LENGTH = 2
-"""Recordings are longer by this factor than those of hidden temperatures: in one of 300 frames the nearest of five bins of
-K across a pair scatters by more than half of the bar."""
+"""Recordings are longer by this factor than that of `Size`: in one of 300 frames the farthest of five bins of K across a
+pair scatters by more than half of the bar."""
 
 
 def position_rows(size: Size = FULL, *, seed: int = 5, monitor: Monitor = SILENT) -> Iterable[Row]:

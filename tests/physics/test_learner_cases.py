@@ -105,8 +105,19 @@ def test_rows_of_a_perfect_fit_hold_every_bar(learned: Learned) -> None:
         "lower end of the gain's interval",
         "rms error of ln T / oracle's",
         "correlation / oracle's",
+        "95 % intervals of ln T that hold it",
         *(f"{quantity}, largest deviation" for quantity in QUANTITIES),
     }
+
+
+def test_intervals_of_the_temperature_are_counted(learned: Learned) -> None:
+    state = learned.thermal.state.copy()
+    off = np.log(state["temperature_px2"] / learned.held_out.T[state["frame"], state["particle"]]).abs()
+    # Just wide enough for every second particle, and for nobody before the burn-in.
+    state["sigma_ln_temperature"] = off / 1.96 * np.where(state["particle"] % 2, 1.01, 0.99)
+    state.loc[state["frame"] < BURN_IN, "sigma_ln_temperature"] = 0.0
+    found = learner_temperature._coverage(replace(learned, thermal=replace(learned.thermal, state=state)))
+    assert found == pytest.approx(0.5, abs=1e-12)
 
 
 def test_rows_of_the_fit_are_its_own(learned: Learned) -> None:
