@@ -187,7 +187,7 @@ class IsothermalTrainer:
         self._sampler.restore(state["sampler"])
         set_weights(self.filter, state["weights"])
         device = next(trained_parts(self.filter).parameters()).device
-        self._before_correction = {k: w.to(device) for k, w in state["before_correction"].items()}
+        self._before_correction = {k: w.to(device) for k, w in state.get("before_correction", {}).items()}
 
 
 def _fitted_error(recording: Recording, guess: Guess) -> FittedError | None:
