@@ -244,8 +244,10 @@ def _identifies(table: pd.DataFrame, form: str) -> bool:
 
 
 def pass_both(fit: Fit, windows: WindowSource, monitor: Monitor = SILENT) -> tuple[Pass, Pass]:
-    """Filter the recording with the isothermal laws and with the laws with entropy: once, where they are the same."""
-    isothermal = follow(fit.isothermal, windows, monitor, "follow, isothermal")
-    if fit.thermal is fit.isothermal:
+    """Filter the recording with the likeliest isothermal laws and with those with entropy: once, where none has any."""
+    alone = fit.thermal is fit.isothermal
+    baseline = fit.isothermal if alone or fit.likeliest is None else fit.likeliest
+    isothermal = follow(baseline, windows, monitor, "follow, isothermal")
+    if alone:
         return isothermal, isothermal
     return isothermal, follow(fit.thermal, windows, monitor, "follow, with entropy")

@@ -41,17 +41,18 @@ class Fit:
 
     Attributes
     ----------
-    isothermal : Filter
-        The best of one temperature, which the gain of the entropy is counted from: uncorrected, because corrections leave
-        the optimum of the likelihood, and what they lose would pass for a gain of the entropy.
-    thermal : Filter
-        The same as `isothermal` where no entropy was asked for; corrected then.
+    isothermal, thermal : Filter
+        One and the same where no entropy was asked for.
     curves : list of Evaluation
+    likeliest : Filter, optional
+        The isothermal laws before corrections, which leave the optimum of the likelihood: the gain of the entropy is
+        counted from here, or what corrections have lost would pass for it [isothermal].
     """
 
     isothermal: Filter
     thermal: Filter
     curves: list[Evaluation]
+    likeliest: Filter | None = None
 
 
 def fit_laws(
@@ -128,7 +129,7 @@ def fit_laws(
         trainers.append(trainer)
     best = max(trainers, key=lambda trainer: trainer.best_validation)
     best.train(options.further_steps, options.entropy, journal)
-    return Fit(isothermal=baseline.likeliest, thermal=best.finish(), curves=journal.curves)
+    return Fit(isothermal, best.finish(), journal.curves, likeliest=baseline.likeliest)
 
 
 def fit_isothermal(

@@ -23,7 +23,7 @@ from colloidlab.model.distributed import ALONE, Machine
 from colloidlab.model.entropy_training import EntropyTrainer
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import first_inference, isothermal_laws, thermal_laws
-from colloidlab.model.held_out import follow
+from colloidlab.model.held_out import follow, pass_both
 from colloidlab.model.isothermal_training import IsothermalTrainer
 from colloidlab.model.journal import Journal
 from colloidlab.model.loop import Loop, Phase, steps_between
@@ -110,7 +110,7 @@ def test_a_fit_interrupted_in_every_phase_ends_with_the_same_bits(whole: Fit, tm
 
 
 def test_the_baseline_is_what_it_was_before_corrections(tmp_path: Path) -> None:
-    """They leave the optimum of the likelihood, from which what the entropy gains is counted; also where the fit is
+    """They leave the optimum of the likelihood, which the gain of the entropy is counted from; also where the fit is
     interrupted after them."""
     before: list[dict[str, torch.Tensor]] = []
 
@@ -133,11 +133,18 @@ def test_the_baseline_is_what_it_was_before_corrections(tmp_path: Path) -> None:
     assert len(before) == 1
     whole = s.fit(correct=correct)
     assert same(resumed, whole)
-    for name, value in copied_weights(whole.isothermal).items():
-        assert torch.equal(value, before[1][name]), name
-    # The fit with entropy began at the corrected laws.
-    A = whole.thermal.laws.amplitudes.A[0], whole.isothermal.laws.amplitudes.A[0]
-    assert float((A[0] - A[1]).detach()) > 0.1
+    for found in (resumed, whole):
+        assert found.likeliest is not None
+        for name, value in copied_weights(found.likeliest).items():
+            assert torch.equal(value, before[1][name]), name
+        # What is kept and rolled out is corrected, and the fit with entropy began there.
+        corrected = before[1]["laws.amplitudes.A"] + 0.3
+        assert torch.equal(found.isothermal.laws.amplitudes.A, corrected)
+        assert float((found.thermal.laws.amplitudes.A[0] - corrected[0]).detach().abs()) < 0.2
+    windows = WindowSource(s.recording, s.guess.cutoff)
+    baseline, _ = pass_both(whole, windows)
+    assert np.array_equal(baseline.loglik, follow(whole.likeliest, windows).loglik)
+    assert not np.array_equal(baseline.loglik, follow(whole.isothermal, windows).loglik)
     alone = s.fit(replace(QUICK, entropy="isothermal"), correct=correct)
     assert alone.thermal is alone.isothermal
     assert torch.equal(alone.thermal.laws.amplitudes.A, before[2]["laws.amplitudes.A"] + 0.3)
