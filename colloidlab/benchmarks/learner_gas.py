@@ -15,6 +15,7 @@ from colloidlab.model.filter import Filter
 from colloidlab.model.forms import EntropyForm
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
+from colloidlab.model.isothermal_training import Correction
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
@@ -87,6 +88,7 @@ def learn(
     monitor: Monitor = SILENT,
     entropy: EntropyForm = "filter",
     corrections: int = 0,
+    start_corrected: bool = False,
 ) -> Learned:
     """Simulate two recordings of a gas, fit the first, and filter the second.
 
@@ -102,18 +104,24 @@ def learn(
     corrections : int
         Rounds of `rollout.indirect`, for the law with entropy. One of a single temperature cannot make these data, whatever
         its numbers: it is left where its likelihood, which it is judged by, is largest.
+    start_corrected : bool
+        The isothermal law is corrected too, and the fit with entropy starts there, as in `colloidlab fit`.
     """
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
     monitor.update("simulate", 1, 2)
     held_out = simulate_gas(gas, size.test_frames, seed=seed + _OTHER)
     seen = observe(motion, sigma, seed=seed)
-    fit = fit_recording(gas, seen, size, seed=seed, monitor=monitor, entropy=entropy)
+
+    def correct(filter_: Filter, windows: WindowSource, split: Split, monitor: Monitor) -> None:
+        correct_laws(filter_, windows, split, seed=seed, rounds=corrections, monitor=monitor)
+
+    first = correct if start_corrected else None
+    fit = fit_recording(gas, seen, size, seed=seed, monitor=monitor, entropy=entropy, correct=first)
     uncorrected = None
     if corrections:
         uncorrected = function_errors(fit.thermal.laws, gas, held_out)
-        windows = WindowSource(seen, gas.cutoff)
-        correct_laws(fit.thermal, windows, _split(seen), seed=seed, rounds=corrections, monitor=monitor)
+        correct(fit.thermal, WindowSource(seen, gas.cutoff), _split(seen), monitor)
     recording = observe(held_out, sigma, seed=seed + _OTHER)
     windows = WindowSource(recording, gas.cutoff)
     isothermal, thermal = pass_both(fit, windows, monitor)
@@ -141,6 +149,7 @@ def fit_recording(
     seed: int,
     monitor: Monitor = SILENT,
     entropy: EntropyForm = "filter",
+    correct: Correction | None = None,
 ) -> Fit:
     """Fit a recording with the steps of `size`; nothing is taken from the truth but the cutoff."""
     guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff)
@@ -151,7 +160,7 @@ def fit_recording(
         seed=seed,
         entropy=entropy,
     )
-    return fit_laws(recording, _split(recording), guess, options, monitor)
+    return fit_laws(recording, _split(recording), guess, options, monitor, correct=correct)
 
 
 def _split(recording: Recording) -> Split:

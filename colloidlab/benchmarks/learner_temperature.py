@@ -63,7 +63,15 @@ def null_rows(size: Size = FULL, monitor: Monitor = SILENT) -> Iterable[Row]:
             (", errors differ", spread, 0),
             (", corrected", SIGMA, 1),
         ):
-            learned = learn(gas, sigma, size, seed=3, monitor=monitor, corrections=corrections)
+            learned = learn(
+                gas,
+                sigma,
+                size,
+                seed=3,
+                monitor=monitor,
+                corrections=corrections,
+                start_corrected=corrections > 0,
+            )
             gain, low, high = _gain(learned.gain)
             yield Row(f"{name}{what}: gain", gain, "nats")
             # Corrected laws have left the optimum of their likelihood, so that they may well lose.

@@ -291,7 +291,8 @@ def _floats(**arrays: ArrayLike) -> Iterator[np.ndarray]:
     for name, values in arrays.items():
         try:
             yield np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):
+            # The last is torch's, of a tensor with a gradient.
             raise UsageError(f"{name} are no array of numbers; give one of shape (n, D), or (n, 1)") from None
 
 

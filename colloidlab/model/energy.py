@@ -35,7 +35,7 @@ class Thermo:
 
 
 class SumOfExponentials(nn.Module):
-    """U(S, V) = sum_k exp(a_k + alpha_k S - beta_k ln(V/V0)) with alpha_k, beta_k >= 0.
+    """U(S, V) = sum_k exp(a_k + alpha_k S - beta_k ln(V/V0)) with beta_k > 0, and alpha_k > 0 or 0.
 
     Convex in (S, ln V), increasing in S and decreasing in V, so temperature, heat
     capacity and pressure are positive for every choice of parameters. One thermal term
@@ -69,12 +69,10 @@ class SumOfExponentials(nn.Module):
         reference_volume: float = 1.0,
     ) -> None:
         super().__init__()
-        if not heat_capacities or not all(c > 0 for c in heat_capacities):
+        if not len(heat_capacities) or not all(c > 0 for c in heat_capacities):
             raise UsageError(f"heat capacities {heat_capacities}: give one or more, above 0")
         if not (all(b > 0 for b in [*exponents, *cold_exponents]) and reference_volume > 0):
-            raise UsageError(
-                "exponents and the reference volume must be above 0: their logarithms are fitted"
-            )
+            raise UsageError("exponents and the reference volume must be above 0: their logarithms are taken")
         self.log_amplitudes = nn.Parameter(float64([*log_amplitudes, *cold_log_amplitudes]))
         self.log_alpha = nn.Parameter(-torch.log(float64(heat_capacities)))
         self.log_beta = nn.Parameter(torch.log(float64([*exponents, *cold_exponents])))

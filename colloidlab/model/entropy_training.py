@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -169,7 +170,7 @@ class EntropyTrainer:
             state, t, c = run_window(self.filter, carried.place(window), window, skip=max(begin - a, 0))
             carried = CarriedState.take(state, window)
             total, count = total + float(t), count + float(c)
-        return total / max(count, 1.0)
+        return total / count if count else math.nan
 
     # ---- interruptions ----------------------------------------------------------------------
 

@@ -168,7 +168,7 @@ class IsothermalTrainer:
             state, t, c = run_window(self.filter, state, window)
             carried = CarriedState.take(state, window)
             total, count = total + float(t), count + float(c)
-        return total / max(count, 1.0)
+        return total / count if count else math.nan
 
     # ---- interruptions ----------------------------------------------------------------------
 

@@ -67,8 +67,8 @@ class Best:
         """
         if not self._weights:
             raise ColloidlabError(
-                "the fit met a non-finite likelihood in the validation block every time that it looked; tracks with wild "
-                "jumps there are the usual cause: look at them, at search_range_px, or give a larger sigma_px"
+                "no look of the fit at the validation block gave a finite likelihood; tracks with wild jumps there are "
+                "the usual cause: look at them, at search_range_px, or give a larger sigma_px"
             )
         set_weights(self._filter, self._weights)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.distributed import CPU, Machine, machine
+from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
@@ -116,7 +118,7 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
             raise FitRefused(f"the motion is {regime.verdict}: {regime.reason}")
         split = split_by_time(*blocks)
         _need_interior(known, cutoff)
-        _need_test(recording, split, cutoff)
+        _need_blocks(recording, split, cutoff)
     except FitRefused as error:
         if here.leads:
             _record_refusal(run, config, key, regime, str(error))
@@ -145,6 +147,11 @@ def _fit(
         uncertainty = training.correct(fit.thermal, windows, split, monitor).cpu()
         isothermal, thermal = pass_both(fit, windows, monitor)
         comparison = compare(isothermal, thermal, split, recording.first)
+        if comparison.table["loglik"].isna().any():
+            raise FitRefused(
+                f"no prediction in frames {split.test[0]} to {split.test[1] - 1} counts, so that nothing tests the fit: no "
+                "particle there has a neighbour; give a larger cutoff_px"
+            )
         for filter_ in (fit.isothermal, fit.thermal):
             move(filter_, CPU, torch.float64)
         facts.update(_facts(subject, options, comparison))
@@ -244,14 +251,33 @@ def _need_interior(recording: Recording, cutoff: float) -> None:
         )
 
 
-def _need_test(recording: Recording, split: Split, cutoff: float) -> None:
-    first, stop = split.test
-    inside = recording.observed & (recording.edge > 2 * cutoff * recording.scale.max())
-    if not any(bool(inside[recording.rows(frame)].any()) for frame in range(first, stop)):
-        raise FitRefused(
-            f"no particle is seen two cutoffs inside the view in frames {first} to {stop - 1}, which were to test the fit: "
-            "are they missing or damaged? Cut them off, or give other train_fraction and validation_fraction"
-        )
+def _need_blocks(recording: Recording, split: Split, cutoff: float) -> None:
+    """Somebody must count where the fit is chosen and where it is tested; see `Filter.step` for who does."""
+    reach = 2 * cutoff * recording.scale.max()
+    inside = recording.edge > reach
+
+    def members(frame: int, chosen: np.ndarray) -> np.ndarray:
+        rows = recording.rows(max(frame, recording.first))
+        return recording.particle[rows][chosen[rows]]
+
+    everybody = np.ones_like(inside)
+    for purpose, (first, stop) in (("choose", split.validation), ("test", split.test)):
+        if not any(
+            reduce(
+                np.intersect1d,
+                (
+                    members(frame, inside & recording.observed),
+                    members(frame - 1, inside),
+                    members(frame - MATURE, everybody),
+                ),
+            ).size
+            for frame in range(first, stop)
+        ):
+            raise FitRefused(
+                f"no particle that is known for {MATURE} frames is seen two cutoffs ({reach:.3g} px) inside the view in "
+                f"frames {first} to {stop - 1}, which were to {purpose} the fit: are they missing or damaged? Cut them "
+                "off with --frames, or give other train_fraction and validation_fraction"
+            )
 
 
 def _record_refusal(run: Run, config: Config, key: str, regime: Regime | None, sentence: str) -> None:

@@ -14,7 +14,7 @@ import small_fit
 from colloidlab.config import load_config
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.pipeline import run_fit, run_track
-from colloidlab.pipeline.fit import _need_test
+from colloidlab.pipeline.fit import _need_blocks
 from colloidlab.run import Run
 
 N_FRAMES, N_PARTICLES = 30, 12
@@ -155,17 +155,29 @@ def test_what_cannot_be_fitted_is_refused_in_one_sentence(tmp_path: Path, name: 
     assert not run.has("model")
 
 
-def test_a_test_block_of_damaged_frames_is_refused_before_the_fit() -> None:
+@pytest.mark.parametrize("purpose", ["choose", "test"])
+@pytest.mark.parametrize("what", ["nobody observed", "nobody inside", "tracks too short"])
+def test_blocks_in_which_nobody_counts_are_refused(purpose: str, what: str) -> None:
     s = small_fit.subject()
-    first, stop = s.split.test
-    recording = replace(s.recording, observed=s.recording.observed.copy())
+    first, stop = s.split.validation if purpose == "choose" else s.split.test
     cutoff = 0.1 * s.guess.cutoff
-    _need_test(recording, s.split, cutoff)
-    recording.observed[recording.start[first] : recording.start[stop]] = False
-    with pytest.raises(
-        FitRefused, match=f"frames {first} to {stop - 1}, which were to test the fit"
-    ) as error:
-        _need_test(recording, s.split, cutoff)
+    recording = replace(
+        s.recording, **{name: getattr(s.recording, name).copy() for name in ("observed", "edge", "particle")}
+    )
+    _need_blocks(recording, s.split, cutoff)
+    block = slice(int(recording.start[first]), int(recording.start[stop]))
+    if what == "nobody observed":
+        recording.observed[block] = False
+    elif what == "nobody inside":
+        recording.edge[block] = 0.0
+    else:
+        # Others from every third frame on.
+        for frame in range(recording.first, recording.stop):
+            recording.particle[recording.rows(frame)] += 1000 * (frame // 3)
+    with pytest.raises(FitRefused) as error:
+        _need_blocks(recording, s.split, cutoff)
+    if what != "tracks too short":
+        assert f"frames {first} to {stop - 1}, which were to {purpose} the fit" in str(error.value)
     one_sentence(error.value)
 
 

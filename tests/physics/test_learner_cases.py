@@ -9,9 +9,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from colloidlab.benchmarks import learner_forms, learner_gas, learner_temperature
 from colloidlab.benchmarks.learner_gas import BURN_IN, Learned, Size, learn, temperature_error
@@ -79,6 +81,29 @@ def test_what_was_held_out_was_not_fitted(learned: Learned) -> None:
     assert learned.thermal.form == "filter" and learned.uncorrected is None
 
 
+def test_both_laws_are_corrected_where_the_start_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the yardstick of the gain is the isothermal law before that."""
+    corrected: list[tuple[str, int]] = []
+
+    def correct(filter_: Filter, *_: object, rounds: int, **__: object) -> None:
+        corrected.append((filter_.inference.form, rounds))
+        with torch.no_grad():
+            filter_.laws.amplitudes.A += 1.0
+
+    monkeypatch.setattr(learner_gas, "correct_laws", correct)
+    monkeypatch.setattr(train_options, "LEAST_TRIAL_STEPS", 1)
+    found = learn(GAS, 0.05, TINY, seed=1, corrections=2, start_corrected=True)
+    assert corrected == [("isothermal", 2), ("filter", 2)]
+    assert found.fit.likeliest is not None and found.uncorrected is not None
+    shift = found.fit.isothermal.laws.amplitudes.A - found.fit.likeliest.laws.amplitudes.A
+    assert shift.tolist() == pytest.approx([1.0] * len(shift), rel=1e-12)
+    own = follow(found.fit.likeliest, WindowSource(found.recording, GAS.cutoff))
+    assert np.array_equal(found.isothermal.loglik, own.loglik)
+    corrected.clear()
+    learn(GAS, 0.05, TINY, seed=1, corrections=2)
+    assert corrected == [("filter", 2)]
+
+
 QUANTITIES = ("noise across", "noise along", "noise", "friction", "pressure")
 
 
@@ -131,7 +156,7 @@ def test_rows_of_the_fit_are_its_own(learned: Learned) -> None:
 
 
 def with_the_true_law(
-    gas: Gas, sigma: float | np.ndarray, size: Size, *, seed: int, monitor: Monitor, corrections: int
+    gas: Gas, sigma: float | np.ndarray, size: Size, *, seed: int, monitor: Monitor
 ) -> Learned:
     """In the place of a fit: the true law with the best entropy that is one for all, and the same with the filter.
 
@@ -162,8 +187,15 @@ def test_a_temperature_is_found_where_it_varies_and_not_where_it_is_one(
 ) -> None:
     gas = Gas(n=200, heat_capacity=heat_capacity, wave=wave)
     monkeypatch.setattr(learner_temperature, "NULLS", {"gas": gas})
-    monkeypatch.setattr(learner_temperature, "learn", with_the_true_law)
+    asked: list[tuple[int, bool]] = []
+
+    def learn(*arguments: Any, corrections: int, start_corrected: bool, **options: Any) -> Learned:
+        asked.append((corrections, start_corrected))
+        return with_the_true_law(*arguments, **options)
+
+    monkeypatch.setattr(learner_temperature, "learn", learn)
     rows = by_name(list(learner_temperature.null_rows(TINY)))
+    assert asked == [(0, False), (0, False), (1, True)]
     for errors in ("", ", errors differ", ", corrected"):
         low = rows[f"gas{errors}: lower end of the gain's interval"]
         assert low.bar == "<= 0" and low.value < rows[f"gas{errors}: gain"].value

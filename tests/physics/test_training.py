@@ -264,7 +264,7 @@ def test_a_validation_block_that_is_never_finite_ends_the_fit() -> None:
     s = subject()
     recording = replace(s.recording, sigma=s.recording.sigma.copy())
     recording.sigma[recording.rows(s.split.validation[0] + 3)] = np.nan
-    with pytest.raises(ColloidlabError, match="validation block every time"):
+    with pytest.raises(ColloidlabError, match="no look of the fit at the validation block"):
         replace(s, recording=recording).fit(replace(QUICK, scoring_rounds=0))
 
 
