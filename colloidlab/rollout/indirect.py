@@ -212,9 +212,20 @@ def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monito
 
 
 def draw_state(filter_: Filter, stretch: Stretch, generator: torch.Generator) -> FilterState:
-    """A possible truth at the start: positions, velocities and entropies as sure as the filter is of them."""
+    """A possible truth at the start: positions, velocities and entropies as sure as the filter is of them.
+
+    Raises
+    ------
+    RolloutStopped
+        The filter has followed laws out of all numbers, and believes nothing.
+    """
     with torch.no_grad():
         believed = filter_.step(stretch.start, stretch.window, 0)
+    covariances = believed.filtered.rr, believed.filtered.rv, believed.filtered.vv
+    if not all(bool(torch.isfinite(part).all()) for part in covariances):
+        raise RolloutStopped(
+            f"the filter's errors in frame {stretch.window.frames[0]} are not finite, so that nothing can start there"
+        )
     return draw_from(believed.filtered.detach(), believed.evaluation.thermo.inv_c.detach(), generator)
 
 

@@ -171,6 +171,17 @@ def test_laws_are_moved_to_the_truth(at_truth: Filter, windows: WindowSource) ->
     assert abs(float((read_values(at_truth) - true).mean())) < 0.15
 
 
+def test_laws_that_lead_the_filter_out_of_all_numbers_cannot_be_simulated(
+    at_truth: Filter, windows: WindowSource
+) -> None:
+    (stretch, *_) = training_stretches(at_truth, windows, SPLIT)
+    lost = replace(stretch, start=replace(stretch.start, rr=stretch.start.rr * float("nan")))
+    generator = torch.Generator().manual_seed(1)
+    draw_state(at_truth, stretch, generator)
+    with pytest.raises(RolloutStopped, match=f"in frame {stretch.window.frames[0]} are not finite"):
+        draw_state(at_truth, lost, generator)
+
+
 @pytest.mark.parametrize("good_rounds", [0, 1])
 def test_laws_that_cannot_be_simulated_end_the_corrections(
     at_truth: Filter,
