@@ -178,12 +178,17 @@ def _oracle(gas: Gas, windows: WindowSource, monitor: Monitor) -> Pass:
     return max(passes, key=lambda p: float(p.loglik[:BURN_IN].sum()))
 
 
-def temperature_error(learned: Learned, found: Pass) -> tuple[float, float]:
-    """Rms error of ln T, and its correlation with the truth, over all particles after the burn-in."""
+def after_the_burn_in(learned: Learned, found: Pass) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Filtered ln T, its stated standard deviation, and the true ln T, of all particles."""
     state = found.state[found.state["frame"] >= BURN_IN]
     frame, particle = state["frame"].to_numpy(), state["particle"].to_numpy()
-    true = np.log(learned.held_out.T[frame, particle])
-    ln_t = np.log(state["temperature_px2"].to_numpy())
+    ln_t, sigma = np.log(state["temperature_px2"].to_numpy()), state["sigma_ln_temperature"].to_numpy()
+    return ln_t, sigma, np.log(learned.held_out.T[frame, particle])
+
+
+def temperature_error(learned: Learned, found: Pass) -> tuple[float, float]:
+    """Rms error of ln T, and its correlation with the truth, over all particles after the burn-in."""
+    ln_t, _, true = after_the_burn_in(learned, found)
     spread = ln_t.std() * true.std()
     # Equal numbers have a spread of round-off.
     correlation = float(np.corrcoef(ln_t, true)[0, 1]) if spread > _ROUND_OFF else 0.0

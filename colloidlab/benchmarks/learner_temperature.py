@@ -9,7 +9,14 @@ import numpy as np
 from scipy.stats import norm
 
 from colloidlab.benchmarks.learner_functions import BINS, Deviation, Functions, force_errors, function_errors
-from colloidlab.benchmarks.learner_gas import BURN_IN, FULL, Learned, Size, learn, temperature_error
+from colloidlab.benchmarks.learner_gas import (
+    FULL,
+    Learned,
+    Size,
+    after_the_burn_in,
+    learn,
+    temperature_error,
+)
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.model.held_out import Comparison
 from colloidlab.progress import SILENT, Monitor
@@ -108,10 +115,8 @@ def _against_the_oracle(name: str, learned: Learned, *, bars: bool) -> Iterable[
 
 def _coverage(learned: Learned) -> float:
     """Share of particles and frames after the burn-in whose true ln T lies within 1.96 sigma of the filtered one."""
-    state = learned.thermal.state[learned.thermal.state["frame"] >= BURN_IN]
-    frame, particle = state["frame"].to_numpy(), state["particle"].to_numpy()
-    off = np.log(state["temperature_px2"].to_numpy() / learned.held_out.T[frame, particle])
-    return float(np.mean(np.abs(off) <= norm.ppf(0.975) * state["sigma_ln_temperature"].to_numpy()))
+    ln_t, sigma, true = after_the_burn_in(learned, learned.thermal)
+    return float(np.mean(np.abs(ln_t - true) <= norm.ppf(0.975) * sigma))
 
 
 def deviation_rows(name: str, errors: Functions, bar: float) -> Iterable[Row]:
