@@ -27,6 +27,10 @@ _THRESHOLD_TWO = _THRESHOLD * float(np.exp(-2.0))
 _WELL_CONDITIONED = 1e4
 """Largest condition number of the fit of a flow to a particle's neighbours."""
 
+_LAGS = 4
+"""Covariances of displacements 0 to 3 frames apart: friction, stiffness, temperature and the error of an oscillator make
+as many numbers."""
+_FRAMES = _LAGS + 1
 _MAX_FRAMES = 240
 _BLOCKS = 12
 
@@ -45,8 +49,10 @@ class Regime:
         Variance of a displacement component relative to the neighbours, localisation error removed, px^2.
     correlation, correlation_error : float
         Correlation of successive relative displacements, and its standard error over blocks of time.
-    correlation2 : float
-        Correlation of displacements two frames apart.
+    autocovariance : tuple of 4 floats, px^2
+        Covariance per component of relative displacements 0 to 3 frames apart, localisation error and all.
+    error_variance : float, px^2
+        Mean square of the stated localisation errors, per component.
     """
 
     verdict: str
@@ -54,7 +60,8 @@ class Regime:
     variance: float
     correlation: float
     correlation_error: float
-    correlation2: float
+    autocovariance: tuple[float, ...]
+    error_variance: float
 
 
 def judge(recording: Recording, neighbour_px: float) -> Regime:
@@ -73,21 +80,23 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
     if len(moments) < 2:
         return Regime(
             UNDECIDABLE,
-            "no particle was followed through four frames in a row",
+            f"no particle was followed through {_FRAMES} frames in a row",
             0.0,
             float("nan"),
             float("inf"),
+            (float("nan"),) * _LAGS,
             float("nan"),
         )
     total = moments.sum(axis=0)
-    _, c0, _, c2, noise = total / total[0]
-    variance = c0 - 2 * noise
+    *covariances, noise = (total[1:] / total[0]).tolist()
+    variance = covariances[0] - 2 * noise
     if not variance > noise:
         reason = (
             f"relative motion per frame ({_root(variance):.2g} px) does not stand out from the localisation error "
             f"({_root(noise):.2g} px); a lower frame rate, larger magnification or more light would help"
         )
-        return Regime(UNDECIDABLE, reason, max(variance, 0.0), float("nan"), float("inf"), float("nan"))
+        least = max(variance, 0.0)
+        return Regime(UNDECIDABLE, reason, least, float("nan"), float("inf"), tuple(covariances), noise)
     correlation = _estimate(moments, _at_one_frame)
     if recording.sigma_stated and recording.sigma_new:
         verdict, reason = _with_known_error(correlation)
@@ -96,7 +105,7 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
     else:
         verdict, reason = _without_error(moments)
     value, error = correlation
-    return Regime(verdict, reason, float(variance), value, error, float(c2 / variance))
+    return Regime(verdict, reason, variance, value, error, tuple(covariances), noise)
 
 
 _Estimate = tuple[float, float]
@@ -165,7 +174,7 @@ def _outlives(far: _Estimate) -> str:
 
 def _at_one_frame(total: np.ndarray) -> float:
     """Correlation of successive displacements, the stated errors removed."""
-    _, c0, c1, _, noise = total
+    _, c0, c1, *_, noise = total
     return float((c1 + noise) / (c0 - 2 * noise))
 
 
@@ -184,24 +193,24 @@ def _root(x: float) -> float:
 
 
 def _moments(recording: Recording, neighbour_px: float) -> np.ndarray:
-    """Per block of time, sums of (1, u.u, u.u', u.u'', noise) per component and relative to neighbours."""
-    frames = np.arange(recording.first, recording.stop - 3)
+    """Per block of time, sums of (1, u.u, u.u', u.u'', u.u''', noise) per component and relative to neighbours."""
+    frames = np.arange(recording.first, recording.stop - _LAGS)
     stride = max(1, len(frames) // _MAX_FRAMES)
     rows = []
     for frame in frames[::stride]:
-        if any(f in recording.bad_frames for f in range(frame, frame + 4)):
+        if any(f in recording.bad_frames for f in range(frame, frame + _FRAMES)):
             continue
         found = _frame_moments(recording, int(frame), neighbour_px)
         if found is not None:
             rows.append(found)
     if not rows:
-        return np.empty((0, 5))
+        return np.empty((0, _LAGS + 2))
     return np.array([block.sum(axis=0) for block in np.array_split(np.array(rows), min(_BLOCKS, len(rows)))])
 
 
 def _frame_moments(recording: Recording, frame: int, neighbour_px: float) -> np.ndarray | None:
     ids, positions, sigma = None, [], None
-    for f in range(frame, frame + 4):
+    for f in range(frame, frame + _FRAMES):
         r = recording.rows(f)
         seen = recording.observed[r]
         here = recording.particle[r][seen]
@@ -219,9 +228,8 @@ def _frame_moments(recording: Recording, frame: int, neighbour_px: float) -> np.
     def dot(a: int, b: int) -> float:
         return float((relative[a] * relative[b]).sum()) / dim
 
-    return np.array(
-        [kept.sum(), dot(1, 1), 0.5 * (dot(0, 1) + dot(1, 2)), dot(0, 2), float(sigma[kept].sum())]
-    )
+    apart = [np.mean([dot(k, k + lag) for k in range(_LAGS - lag)]) for lag in range(_LAGS)]
+    return np.array([kept.sum(), *apart, float(sigma[kept].sum())])
 
 
 def _relative_to_flow(

@@ -43,6 +43,8 @@ class Guess:
         Stiffness that the first energy has at unit amplitude.
     n_dims : int
         2 or 3.
+    sigma : float, px
+        Localisation error that is new in every frame, where the fit has to find it.
     """
 
     cutoff: float
@@ -53,6 +55,7 @@ class Guess:
     envelope_sum: float
     stiffness_per_amplitude: float
     n_dims: int = 2
+    sigma: float = 0.0
 
 
 def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:

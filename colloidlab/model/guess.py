@@ -14,6 +14,7 @@ from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
 from colloidlab.model.envelope import envelope
 from colloidlab.model.forms import Guess, isothermal_laws
+from colloidlab.model.oscillator import fit_oscillator
 from colloidlab.model.pairs import Pairs, pair_geometry
 
 _LEAST_SHARE = 0.1
@@ -38,17 +39,20 @@ def complete_guess(guess: Guess, pairs: Pairs, chosen: Tensor | slice = slice(No
 
 
 def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
-    """Temperature, friction and stiffness from the decay of the velocity correlation.
+    """Temperature, friction, stiffness and error of the oscillator with the measured covariances of displacements.
 
-    For a damped oscillator the displacements of successive frames have correlations
-    1 - 2g/3 - w^2/2 and 1 - 5g/3 - 2w^2 at one and two frames, to first order in the friction g and the
-    squared frequency w^2; two measured values give both.
+    Stated errors that are new in every frame are taken off; of others, as much as they may be is found with the rest.
     """
-    lost1, lost2 = 1 - regime.correlation, 1 - regime.correlation2
-    stiffness = float(np.clip((lost2 - 2.5 * lost1) / 0.75, 0.01, 1.0))
-    friction = float(np.clip(1.5 * (lost1 - 0.5 * stiffness), 0.03, 1.0))
-    temperature = regime.variance * (1 + friction / 3 + stiffness / 6)
-    cutoff = float(cutoff)
+    noise, most = regime.error_variance, 0.0
+    measured = np.array(regime.autocovariance)
+    if not recording.sigma_stated:
+        most = 0.5 * measured[0]
+    elif recording.sigma_new:
+        measured[:2] += [-2 * noise, noise]
+    else:
+        most = noise
+    scales = fit_oscillator(measured, most)
+    cutoff, temperature, friction = float(cutoff), scales.temperature, scales.friction
     window = read_window(recording, recording.first, recording.first + 2, cutoff)
     pairs = pair_geometry(window.positions[0], window.pairs[0], cutoff, window.scale, window.box)
     inside = window.complete[0] if bool(window.complete[0].any()) else window.present[0]
@@ -60,4 +64,9 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
         stiff = torch.linalg.eigvalsh(response.self_stiffness(ev)[inside])
         # The mean of a dilute gas may be nothing or less: along some directions neighbours push it away.
         unit = max(float(stiff.mean()), _LEAST_SHARE * float(stiff.abs().amax(1).mean()))
-    return replace(trial, stiffness=stiffness, stiffness_per_amplitude=max(unit, 1e-12))
+    return replace(
+        trial,
+        stiffness=scales.stiffness,
+        stiffness_per_amplitude=max(unit, 1e-12),
+        sigma=float(np.sqrt(scales.error_variance)),
+    )

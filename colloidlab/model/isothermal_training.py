@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,8 +40,10 @@ _LOOKS = 6
 
 _RATE = 0.04
 
-_FIRST_SIGMA = 0.2
-"""First guess of an unknown localisation error, in thermal displacements per frame."""
+_LEAST_SIGMA = 0.05
+"""Where the search for an unknown localisation error begins at the least, in thermal displacements per frame."""
+_LEAST_SCALE = 0.3
+"""The same of the share of stated errors: the likelihood hardly changes with logarithms of what is next to nothing."""
 
 
 Correction = Callable[[Filter, WindowSource, Split, Monitor], object]
@@ -193,5 +196,8 @@ class IsothermalTrainer:
 def _fitted_error(recording: Recording, guess: Guess) -> FittedError | None:
     """What is to be fitted of the localisation error: all of it, how much of it is new in every frame, or nothing."""
     if not recording.sigma_stated:
-        return LocalisationError(_FIRST_SIGMA * math.sqrt(guess.temperature))
-    return None if recording.sigma_new else ErrorScale()
+        return LocalisationError(max(guess.sigma, _LEAST_SIGMA * math.sqrt(guess.temperature)))
+    if recording.sigma_new:
+        return None
+    stated = float(np.sqrt(np.mean(recording.sigma[recording.observed] ** 2)))
+    return ErrorScale(min(max(guess.sigma / stated, _LEAST_SCALE), 1.0) if stated > 0 else 1.0)
