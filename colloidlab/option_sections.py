@@ -231,7 +231,7 @@ class FitConfig(Section):
         34, ge=8, description="Optimisation steps with entropy, trials of both signs included"
     )
     scoring_rounds: int = Field(
-        1, ge=0, description="Newton's steps over the whole training block after the isothermal fit"
+        3, ge=0, description="Most of Newton's steps over the whole training block after the isothermal fit"
     )
     correction_rounds: int = Field(
         0,

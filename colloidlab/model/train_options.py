@@ -21,7 +21,7 @@ class TrainOptions:
     filter_steps: int = 120
     window_frames: int = 20
     burn_in_frames: int = 10
-    scoring_rounds: int = 1
+    scoring_rounds: int = 3
     correction_rounds: int = 0
     seed: int = 0
     batch_windows: int = 1

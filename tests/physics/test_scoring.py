@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from colloidlab.benchmarks.finite_difference import fit_finite_differences
 from colloidlab.benchmarks.learner_functions import function_errors
@@ -17,10 +18,12 @@ from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import follow
+from colloidlab.model.scores import read_values, set_values
 from colloidlab.model.scoring import block_likelihood, score_steps
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import TrainOptions, fit_isothermal
+from colloidlab.model.uncertainty import estimate_uncertainty
 from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 
@@ -61,6 +64,19 @@ def test_steps_raise_the_likelihood_and_bring_the_laws_to_the_true_ones(motion: 
     guess = first_guess(windows.recording, judge(windows.recording, 1.5 * GAS.cutoff), GAS.cutoff)
     naive = fit_finite_differences(windows, split, guess, steps=40, seed=0)
     assert abs(function_errors(naive, GAS, motion).noise.overall) > 0.2
+
+
+def test_steps_end_where_the_likelihood_is_largest(motion: Motion) -> None:
+    """From laws that are off in all directions: each parameter cut off at a bound of its own, steps got stuck on the way."""
+    found, windows, split = fit(motion, known=True, rounds=0)
+    best = read_values(found)
+    away = torch.as_tensor(np.random.default_rng(1).normal(0, 0.7, len(best)))
+    set_values(found, best + away.to(best))
+    n_parameters = len(best)
+    assert estimate_uncertainty(found, windows, split).distance > 10 * n_parameters
+    score_steps(found, windows, split, rounds=10)
+    # Of an optimum that is found, scatter leaves as much as a half to each parameter.
+    assert estimate_uncertainty(found, windows, split).distance < 0.5 * n_parameters
 
 
 def test_an_unknown_localisation_error_is_found(motion: Motion) -> None:
