@@ -15,14 +15,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from colloidlab.dynamics_sections import FitConfig, SimulateConfig
 from colloidlab.errors import UsageError
 from colloidlab.option_sections import (
     QUANTITIES,
     ExportConfig,
-    FitConfig,
     IndicatorsConfig,
     Section,
-    SimulateConfig,
     TrackConfig,
     VideoConfig,
 )

@@ -63,11 +63,12 @@ def learned_functions(
     *,
     n_dims: int,
 ) -> pd.DataFrame:
-    """Kernel, pair force, friction, noise against distances that occur; pressure against density.
+    """Kernel, force, potential, friction, noise against distances that occur; pressure against density.
 
     | quantity | of a pair in the typical state |
     |---|---|
     | `pair_force` | F/m along e: of volume and pair potential; a solid's shear is not of pairs |
+    | `pair_potential` | Phi/m, where the laws have one |
     | `pair_friction_...` | Gamma/m across and along e, the Itô terms of v included |
     | `pair_noise_...` | 2 k_B K/m^2 across and along e: variance of the kicks of v per unit time |
 
@@ -114,6 +115,38 @@ def learned_functions(
     return pd.DataFrame(rows, columns=["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
 
 
+def bath_constants(
+    laws: Laws, uncertainty: Uncertainty | None = None
+) -> dict[str, tuple[float, float, float]]:
+    """Drag gamma/m (1/frame) and k_B T_b/m (px^2/frame^2) of a bath, each with its 95 % interval.
+
+    An interval is NaN where nothing is known of it; that of a temperature which was given is the temperature.
+
+    Parameters
+    ----------
+    laws : Laws
+        With a bath.
+    uncertainty : Uncertainty, optional
+    """
+    bath = laws.bath
+    assert bath is not None
+    variances = {}
+    if uncertainty is not None:
+        of_all = iter(uncertainty.covariance.diagonal().tolist())
+        variances = {id(p): [next(of_all) for _ in range(p.numel())] for p in free_parameters(laws)}
+    found = {}
+    for name, parameter, unit in (
+        ("friction", bath.log_friction, laws.mass),
+        ("temperature", bath.log_temperature, laws.mass / laws.k_B),
+    ):
+        value = float(parameter.detach().exp()) / unit
+        unknown = [np.nan] if parameter.requires_grad else [0.0]
+        (variance,) = variances.get(id(parameter), unknown)
+        low, high = _band(np.array([value]), np.array([value * np.sqrt(variance)]))
+        found[name] = value, float(low[0]), float(high[0])
+    return found
+
+
 def _typical_state(laws: Laws, temperature: float, volumes: np.ndarray) -> _State:
     entropy, log_volume = float64(0.0).requires_grad_(True), float64(0.0).requires_grad_(True)
     V = float64([float(np.median(volumes))])
@@ -139,6 +172,8 @@ def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration,
         radial("kernel", ev.kernel.w),
         radial("pair_force", dot(brackets.pair_force(ev), e) / m, 1, -2),
     ]
+    if ev.potential is not None:
+        found.append(radial("pair_potential", ev.potential.u / m, 2, -2))
     for name, friction, noise in (
         ("perpendicular", ev.g_perp, ev.k_perp),
         ("parallel", ev.g_par, ev.k_par),

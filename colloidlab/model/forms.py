@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from colloidlab.model.bath import Bath
 from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
+from colloidlab.model.potential import RadialPotential
 
 _KERNEL_TERMS = 3
 _RADIAL_TERMS = 4
+_POTENTIAL_TERMS = 4
 _LEAST_EXPONENT = 1e-3
 _COLD_EXPONENTS = (0.5, 3.0, 12.0)
 """From a gas, whose pressure goes with density, to grains that hardly yield."""
@@ -23,6 +27,28 @@ _COLD_EXPONENTS = (0.5, 3.0, 12.0)
 
 EntropyForm = Literal["filter", "isothermal", "encoder"]
 """Names of the forms of entropy inference, in options and files."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What fitted laws have beside the energy of volumes and the friction of pairs.
+
+    Attributes
+    ----------
+    cohesion : bool
+        A pair potential: without it particles can only push.
+    bath : bool
+        Drag and noise of a solvent or a substrate at rest.
+    bath_temperature : float, px^2/frame^2, optional
+        k_B T_b/m, where it is known [fitted].
+    """
+
+    cohesion: bool = False
+    bath: bool = False
+    bath_temperature: float | None = None
+
+
+PLAIN = Parts()
 
 
 @dataclass(frozen=True)
@@ -45,6 +71,7 @@ class Guess:
         2 or 3.
     sigma : float, px
         Localisation error that is new in every frame, where the fit has to find it.
+    parts : Parts
     """
 
     cutoff: float
@@ -56,6 +83,12 @@ class Guess:
     stiffness_per_amplitude: float
     n_dims: int = 2
     sigma: float = 0.0
+    parts: Parts = PLAIN
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any]) -> Guess:
+        """What `dataclasses.asdict` made a description of."""
+        return cls(**(description | {"parts": Parts(**description.get("parts", {}))}))
 
 
 def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
@@ -77,12 +110,24 @@ def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
     )
     # K_perp = A^2/2 and K_par = A^2 with A = B: on average (1 + 1/D) A^2/2 a pair.
     share = 0.5 * (1 + 1 / guess.n_dims)
-    log_a2 = math.log(guess.friction_rate * guess.temperature / (share * guess.envelope_sum))
+    friction, bath = _shared_friction(guess)
+    log_a2 = math.log(friction * guess.temperature / (share * guess.envelope_sum))
     radial = [log_a2] + [0.0] * (radial_terms - 1)
     amplitudes = PowerLawAmplitudes(radial, radial, [-20.0], (0.0, 0.0, 0.0), guess.temperature)
     amplitudes.C.requires_grad_(False)
     amplitudes.powers.requires_grad_(False)
-    return Laws(RadialKernel(_KERNEL_TERMS), energy, amplitudes, guess.cutoff)
+    potential = RadialPotential([0.0] * _POTENTIAL_TERMS, guess.temperature) if guess.parts.cohesion else None
+    return Laws(RadialKernel(_KERNEL_TERMS), energy, amplitudes, guess.cutoff, potential=potential, bath=bath)
+
+
+def _shared_friction(guess: Guess) -> tuple[float, Bath | None]:
+    """Friction of the pairs, and the bath; where there is one, either is given half of what is seen."""
+    if not guess.parts.bath:
+        return guess.friction_rate, None
+    half, known = 0.5 * guess.friction_rate, guess.parts.bath_temperature
+    return half, Bath(
+        half, guess.temperature if known is None else known, fixed_temperature=known is not None
+    )
 
 
 def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float = 0.5) -> Laws:
@@ -116,7 +161,14 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
         amplitudes = PowerLawAmplitudes(old.A.tolist(), old.B.tolist(), [first, 0.0], (power, power, 1.0), T)
         kernel = RadialKernel(_KERNEL_TERMS)
         kernel.load_state_dict(isothermal.kernel.state_dict())
-    return Laws(kernel, energy, amplitudes, isothermal.cutoff)
+    return Laws(
+        kernel,
+        energy,
+        amplitudes,
+        isothermal.cutoff,
+        potential=copy.deepcopy(isothermal.potential),
+        bath=copy.deepcopy(isothermal.bath),
+    )
 
 
 def first_inference(form: EntropyForm, laws: Laws, temperature: float, *, seed: int = 0) -> EntropyInference:

@@ -13,7 +13,7 @@ from colloidlab.dataset.regime import Regime
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
 from colloidlab.model.envelope import envelope
-from colloidlab.model.forms import Guess, isothermal_laws
+from colloidlab.model.forms import PLAIN, Guess, Parts, isothermal_laws
 from colloidlab.model.oscillator import fit_oscillator
 from colloidlab.model.pairs import Pairs, pair_geometry
 
@@ -38,7 +38,7 @@ def complete_guess(guess: Guess, pairs: Pairs, chosen: Tensor | slice = slice(No
     return replace(guess, reference_volume=float(there.volume[chosen].mean()))
 
 
-def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
+def first_guess(recording: Recording, regime: Regime, cutoff: float, parts: Parts = PLAIN) -> Guess:
     """Temperature, friction, stiffness and error of the oscillator with the measured covariances of displacements.
 
     Stated errors that are new in every frame are taken off; of others, as much as they may be is found with the rest.
@@ -69,4 +69,5 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float) -> Guess:
         stiffness=scales.stiffness,
         stiffness_per_amplitude=max(unit, 1e-12),
         sigma=float(np.sqrt(scales.error_variance)),
+        parts=parts,
     )

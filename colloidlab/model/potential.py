@@ -21,22 +21,27 @@ class PotentialValues:
 
 
 class RadialPotential(nn.Module):
-    """Phi(x) = (1 - x)^3 (1 + 3x) sum_k g_k T_k(2x - 1): any shape that ends smoothly at the cutoff.
+    """Phi(x) = u (1 - x)^3 (1 + 3x) sum_k g_k T_k(2x - 1): any shape that ends smoothly at the cutoff.
 
     The envelope has two continuous derivatives there. T_k are Chebyshev polynomials.
 
     Parameters
     ----------
     coefficients : sequence of float
-        g_k, energy.
+        g_k.
+    unit : float, energy
+        u; with the thermal energy for it, coefficients that are fitted are of order one.
     """
 
-    def __init__(self, coefficients: list[float]) -> None:
+    unit: Tensor
+
+    def __init__(self, coefficients: list[float], unit: float = 1.0) -> None:
         super().__init__()
         self.coefficients = nn.Parameter(float64(coefficients))
+        self.register_buffer("unit", float64(unit))
 
     def forward(self, x: Tensor) -> PotentialValues:
-        p, dp, d2p = _series(2 * x - 1, self.coefficients)
+        p, dp, d2p = _series(2 * x - 1, self.unit * self.coefficients)
         f, df, d2f = envelope_derivatives(x)
         return PotentialValues(u=f * p, du=df * p + 2 * f * dp, d2u=d2f * p + 4 * df * dp + 4 * f * d2p)
 

@@ -74,7 +74,7 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
             raise InputError(f"{folder} was written by a newer colloidlab; upgrade the program to read it")
         if description["format"] < _FORMAT:
             raise InputError(f"{folder} was written by an older colloidlab; run 'colloidlab fit' again")
-        guess = Guess(**description["guess"])
+        guess = Guess.from_description(description["guess"])
         isothermal, inference = isothermal_laws(guess), _inference(description)
         _load(isothermal, "isothermal", tensors)
         _load(inference, "entropy", tensors)

@@ -18,10 +18,10 @@ from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
-from colloidlab.model.curves import learned_functions
+from colloidlab.model.curves import bath_constants, learned_functions
 from colloidlab.model.distributed import CPU, Machine, machine
 from colloidlab.model.filter_state import MATURE
-from colloidlab.model.forms import Guess
+from colloidlab.model.forms import Guess, Parts
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.localisation import ErrorScale
@@ -123,7 +123,9 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
         if here.leads:
             _record_refusal(run, config, key, regime, str(error))
         raise
-    return _Subject(recording, split, first_guess(known, regime, cutoff), regime, cutoff_reason)
+    options = config.fit
+    parts = Parts(options.cohesion, options.bath, options.bath_temperature_px2)
+    return _Subject(recording, split, first_guess(known, regime, cutoff, parts), regime, cutoff_reason)
 
 
 def _fit(
@@ -166,6 +168,7 @@ def _fit(
         run.write_table("likelihood", comparison.table)
         run.write_table("functions", _functions(fit, thermal, uncertainty, run))
         summary = _summary(comparison, regime, subject.guess.cutoff) | _settings(fit, options)
+        summary |= _bath(fit, uncertainty)
         summary |= association(run, thermal.state, split.test)
         run.summarise("fit", summary)
     training.checkpoint.remove()
@@ -199,6 +202,19 @@ def _settings(fit: Fit, options: TrainOptions) -> dict[str, Any]:
     if options.entropy != "isothermal":
         found["filter_steps"] = options.filter_steps
     return found
+
+
+def _bath(fit: Fit, uncertainty: Uncertainty) -> dict[str, float]:
+    """Numbers of the bath with their intervals, where one was fitted."""
+    laws = fit.thermal.laws
+    if laws.bath is None:
+        return {}
+    found, units = bath_constants(laws, uncertainty), {"friction": "per_frame", "temperature": "px2"}
+    return {
+        f"bath_{name}_{units[name]}{end}": value
+        for name, values in found.items()
+        for end, value in zip(("", "_low", "_high"), values, strict=True)
+    }
 
 
 def _with_steps(config: Config, isothermal_steps: int, filter_steps: int) -> Config:

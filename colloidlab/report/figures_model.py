@@ -25,7 +25,7 @@ from colloidlab.report.style import (
     new_figure,
     stamp,
 )
-from colloidlab.report.words import correlation, label, number, pretty_unit, sentence
+from colloidlab.report.words import bath, correlation, label, number, pretty_unit, sentence
 
 NOT_IDENTIFIED = "temperature not identified"
 _NO_MEANING = ": neither correlation says anything about the particles"
@@ -34,8 +34,8 @@ _ROOM = 2.5
 """Height of a panel in units of the largest value in it, where bands would need more."""
 _BANDS = (
     "Bands are 95 % intervals, point by point: finite data and an unfinished optimisation are in them, that the true "
-    "function may be none of the class is not. They may leave the panel. Kernel and pressure can stand in for "
-    "each other: their product, the pair force, is known better than either."
+    "function may be none of the class is not. They may leave the panel. Kernel, pressure and "
+    "pair potential can stand in for each other: what they make together, the pair force, is known better than any of them."
 )
 _UNKNOWN = (
     '"Not identified" is a function that over most of its range is smaller than the half-width of its band.'
@@ -126,9 +126,8 @@ def functions(results: Results) -> Plate:
     bands = f"{_BANDS} {_UNKNOWN}" if banded.any() else "No uncertainty was computed for these functions."
     if results.entropy == "encoder" and banded.any():
         bands += " The encoder of the entropy is held fixed in them."
-    return Plate(
-        figure, f"The laws that the fit found, in units where k_B = 1 and the particle's mass is 1. {bands}"
-    )
+    found = f"The laws that the fit found, in units where k_B = 1 and the particle's mass is 1. {bath(results)}{bands}"
+    return Plate(figure, found)
 
 
 def draw_function(ax: Axes, table: pd.DataFrame, name: str, parts: list[str]) -> None:
@@ -180,7 +179,9 @@ def group_functions(table: pd.DataFrame) -> dict[str, list[str]]:
     for quantity in dict.fromkeys(table["quantity"]):
         head, _, way = quantity.rpartition("_")
         panels.setdefault(head if way in _DIRECTIONS else quantity, []).append(quantity)
-    first = [n for n in ("pressure", "pair_friction", "pair_noise", "pair_force") if n in panels]
+    first = [
+        n for n in ("pressure", "pair_friction", "pair_noise", "pair_force", "pair_potential") if n in panels
+    ]
     return {n: sorted(panels[n]) for n in [*first, *(n for n in panels if n not in first)]}
 
 

@@ -236,6 +236,23 @@ def _origin(source: str) -> str:
     return {"option": "given as an option", "file": "from the file's metadata"}.get(source, f"from {source}")
 
 
+def bath(results: Results) -> str:
+    """Drag and temperature of a bath that was fitted, as a sentence with a space after it; empty without one."""
+    if "bath_friction_per_frame" not in results.summary:
+        return ""
+    calibration, parts = results.calibration, []
+    for name, key, power in (
+        ("drag", "bath_friction_per_frame", (0, -1)),
+        ("k_B T/m", "bath_temperature_px2", (2, -2)),
+    ):
+        factor = calibration.factor(*power)
+        value, low, high = (factor * float(results.summary[key + end]) for end in ("", "_low", "_high"))
+        given = low == high
+        known = "given" if given else f"95 % interval {number(low)} to {number(high)}"
+        parts.append(f"{name} {number(value)} {pretty_unit(calibration.unit(*power))} ({known})")
+    return f"Bath: {', '.join(parts)}. "
+
+
 def entropy_gain(results: Results) -> str:
     """What the hidden temperature adds to the isothermal model, as a sentence."""
     summary = results.summary

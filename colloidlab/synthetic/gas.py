@@ -6,7 +6,7 @@ differences of positions are not the velocities of any scheme.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,14 @@ from torch import Tensor
 from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.model import brackets
 from colloidlab.model.analytic import ideal_gas
+from colloidlab.model.bath import Bath
 from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.envelope import envelope
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
+from colloidlab.model.potential import RadialPotential
 from colloidlab.rollout.integrators import conserving
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise, Moment
@@ -63,6 +65,10 @@ class Gas:
         Amplitude of ln T at the start, one period along x.
     cold : bool
         The pressure depends on the volume alone, not on temperature.
+    bath : float, 1/frame
+        Drag of a bath at rest, which has the gas's first temperature; 0 without one.
+    cohesion : float, k_B T
+        Depth of a pair potential that attracts farther out than particles push; 0 without one.
     """
 
     n: int = 300
@@ -77,6 +83,8 @@ class Gas:
     noise_power: float = 1.0
     wave: float = 0.6
     cold: bool = False
+    bath: float = 0.0
+    cohesion: float = 0.0
 
     @property
     def box(self) -> float:
@@ -109,7 +117,10 @@ def gas_laws(gas: Gas) -> Laws:
         energy = ideal_gas(gas.heat_capacity, gas.pressure, T, gas.volume)
     powers = (gas.noise_power, gas.noise_power, 2.0)
     amplitudes = PowerLawAmplitudes([a2], [a2], [c2], powers, T)
-    return Laws(RadialKernel(0), energy, amplitudes, gas.cutoff).requires_grad_(False)
+    bath = Bath(gas.bath, T) if gas.bath > 0 else None
+    return Laws(
+        RadialKernel(0), energy, amplitudes, gas.cutoff, potential=_attraction(gas), bath=bath
+    ).requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -179,9 +190,11 @@ class _Simulation:
             step = self._taken
 
             def draw(pairs: Pairs, part: int, attempt: Tensor, step: int = step) -> brackets.Noise:
-                return self._noise.pair_numbers(
-                    pairs, Moment(step, part, attempt), self._gas.n_dims, torch.float64
-                )
+                moment, dim = Moment(step, part, attempt), self._gas.n_dims
+                found = self._noise.pair_numbers(pairs, moment, dim, torch.float64)
+                if self._laws.bath is None:
+                    return found
+                return replace(found, bath=self._noise.particle_numbers(moment, dim, torch.float64))
 
             done = conserving.step(
                 self._state, self._laws, self._there, self._around, 1.0 / self._steps, draw
@@ -223,6 +236,15 @@ def observe(
         if known:
             table[f"sigma_{axis}_px"] = error[particle]
     return from_tracks(table, None, box=np.full(dim, motion.box))
+
+
+def _attraction(gas: Gas) -> RadialPotential | None:
+    """-x times the envelope, which is deepest at a third of the cutoff."""
+    if gas.cohesion == 0:
+        return None
+    x = np.linspace(0, 1, 1000)
+    half = 0.5 * gas.cohesion / float((x * envelope(x)).max())
+    return RadialPotential([-half, -half], gas.temperature)
 
 
 def _cold_gas(gas: Gas) -> SumOfExponentials:

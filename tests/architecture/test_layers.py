@@ -21,6 +21,7 @@ FOUNDATION = (
     "memory",
     "option_text",
     "option_sections",
+    "dynamics_sections",
     "config",
     "run",
     "claim",

@@ -50,6 +50,38 @@ def test_each_form_is_fitted_saved_and_rolled_out(command: Command, copy_of_run:
     assert np.isfinite(summary["rollout_g_r_error"])
 
 
+@pytest.mark.slow
+def test_a_bath_and_cohesion_go_from_the_fit_to_the_report(command: Command, copy_of_run: Path) -> None:
+    options = [
+        *recordings.QUICK_FIT,
+        "--scoring-rounds",
+        "0",
+        "--bath",
+        "--bath-temperature-px2",
+        "0.2",
+        "--cohesion",
+    ]
+    done = command("fit", copy_of_run, *options)
+    assert done.code == 0, done.err
+    summary = json.loads((copy_of_run / "summary.json").read_text())
+    drag = [summary[f"bath_friction_per_frame{end}"] for end in ("_low", "", "_high")]
+    assert 0 < drag[0] < drag[1] < drag[2]
+    assert summary["bath_temperature_px2"] == summary["bath_temperature_px2_low"] == pytest.approx(0.2)
+    _, thermal, _ = load_fit(copy_of_run / "model")
+    assert float(thermal.laws.bath.friction) == pytest.approx(drag[1])
+    assert "pair_potential" in set(pd.read_parquet(copy_of_run / "functions.parquet")["quantity"])
+    done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
+    assert done.code == 0, done.err
+    assert command("report", copy_of_run).code == 0
+    assert "Bath: drag" in (copy_of_run / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_temperature_of_no_bath_is_refused(command: Command, copy_of_run: Path) -> None:
+    done = command("fit", copy_of_run, "--bath-temperature-px2", "0.2")
+    assert done.code == 2
+    assert "give bath = true" in done.err
+
+
 @pytest.mark.parametrize(
     ("low", "said"),
     [

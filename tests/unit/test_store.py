@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from colloidlab.errors import InputError
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
+from colloidlab.model.forms import Guess, Parts, isothermal_laws, thermal_laws
 from colloidlab.model.store import load_fit, save_fit
 
 GUESS = Guess(24.0, 0.16, 0.2, 0.3, 0.5, 1.2, 0.7)
@@ -48,6 +49,22 @@ def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
     assert (again_thermal.velocity_variance, again_thermal.inference.initial) == (0.17, 1 / 3)
     assert isinstance(again.inference, ConstantEntropy)
     assert facts["note"] == "a fact" and facts["cutoff_px"] == 24.0
+
+
+@pytest.mark.parametrize("parts", [Parts(True, False), Parts(False, True, 0.2), Parts(True, True)])
+def test_laws_come_back_with_their_parts(tmp_path: Path, parts: Parts) -> None:
+    guess = replace(GUESS, parts=parts)
+    isothermal = Filter(isothermal_laws(guess), ConstantEntropy(), 0.17)
+    thermal = Filter(thermal_laws(isothermal.laws), ScoreFilter(initial=0.2), 0.17)
+    if thermal.laws.bath is not None:
+        with torch.no_grad():
+            thermal.laws.bath.log_friction.add_(0.3)
+    save_fit(tmp_path / "model", isothermal, thermal, guess, {})
+    _, again, _ = load_fit(tmp_path / "model")
+    before, after = thermal.laws.state_dict(), again.laws.state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert (again.laws.potential is not None, again.laws.bath is not None) == (parts.cohesion, parts.bath)
 
 
 def encoder() -> EntropyEncoder:

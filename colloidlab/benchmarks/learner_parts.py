@@ -1,0 +1,158 @@
+"""A bath and attraction between particles, found where they are, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from colloidlab.benchmarks.learner_functions import VISITED, function_errors, volumes
+from colloidlab.benchmarks.learner_gas import BURN_IN, FULL, SCORING_ROUNDS, Size
+from colloidlab.benchmarks.rows import Row, at_least, at_most
+from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.regime import judge
+from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.model.curves import bath_constants, learned_functions
+from colloidlab.model.filter import Filter
+from colloidlab.model.forms import PLAIN, Parts
+from colloidlab.model.guess import first_guess
+from colloidlab.model.held_out import compare, follow
+from colloidlab.model.laws import Laws
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.train import TrainOptions, fit_isothermal
+from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
+from colloidlab.units import Calibration
+
+SIGMA = 0.05
+_PLAIN_GAS = Gas(n=400, heat_capacity=2000.0, wave=0.0, pressure=5.0)
+GASES = {
+    "bath": (replace(_PLAIN_GAS, bath=0.1), Parts(bath=True)),
+    "attraction": (replace(_PLAIN_GAS, friction=0.1, pressure=6.0, cohesion=1.5), Parts(cohesion=True)),
+}
+"""Of one temperature. A third of the drag is the bath's; beyond two thirds of the cutoff particles attract each other."""
+NULL = _PLAIN_GAS
+_BAR = 0.10
+_IN_BANDS = 0.8
+_FORCE_BAR = 0.10
+_POINTS = 9
+_ATTRACTING = 0.8
+"""Share of the cutoff at which the true force is near its lowest."""
+_OTHER = 1000
+"""Added to the seed of what is held out."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Laws with and without the part, and what the part is worth on a recording that neither has seen."""
+
+    gas: Gas
+    motion: Motion
+    without: Filter
+    found: Filter
+    known_to: Uncertainty
+    gain: float
+    gain_low: float
+
+
+def part_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """Numbers of the bath, the force between particles that attract each other, and what is gained by either."""
+    for name, (gas, parts) in GASES.items():
+        fitted = _fit_both(gas, parts, size, seed, monitor)
+        yield Row(f"{name}: held-out gain over laws without it", fitted.gain, "nats")
+        yield at_least(f"{name}: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
+        yield from _bath_rows(name, fitted) if parts.bath else _force_rows(name, fitted)
+    fitted = _fit_both(NULL, Parts(bath=True, cohesion=True), size, seed, monitor)
+    yield Row("neither there, both fitted: held-out gain", fitted.gain, "nats")
+    yield at_most(
+        "neither there, both fitted: lower end of the gain's interval", fitted.gain_low, 0.0, "nats"
+    )
+
+
+def _fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -> _Fitted:
+    monitor.update("simulate", 0, 2)
+    motion = simulate_gas(gas, size.train_frames, seed=seed)
+    monitor.update("simulate", 1, 2)
+    held_out = observe(simulate_gas(gas, size.test_frames, seed=seed + _OTHER), SIGMA, seed=seed + _OTHER)
+    recording = observe(motion, SIGMA, seed=seed)
+    split = split_by_time(recording.first, recording.stop, 0.8, 0.15)
+    windows = WindowSource(recording, gas.cutoff)
+    without, found = (
+        _fit(gas, recording, windows, split, chosen, size, seed, monitor) for chosen in (PLAIN, parts)
+    )
+    known_to = estimate_uncertainty(found, windows, split, monitor)
+    test = WindowSource(held_out, gas.cutoff)
+    passes = [follow(filter_, test, monitor, "held out") for filter_ in (without, found)]
+    scored = Split((0, BURN_IN), (BURN_IN, BURN_IN), (BURN_IN, size.test_frames))
+    # The second is compared as if it were the one with entropy.
+    table = compare(passes[0], replace(passes[1], form="filter"), scored, 0, gas.n_dims)
+    gain = table.gain
+    return _Fitted(gas, motion, without, found, known_to, float(gain["gain"]), float(gain["gain_low"]))
+
+
+def _fit(
+    gas: Gas,
+    recording: Recording,
+    windows: WindowSource,
+    split: Split,
+    parts: Parts,
+    size: Size,
+    seed: int,
+    monitor: Monitor,
+) -> Filter:
+    guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff, parts)
+    options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
+    return fit_isothermal(windows, split, guess, options, [], monitor)
+
+
+def _bath_rows(name: str, fitted: _Fitted) -> Iterable[Row]:
+    gas = fitted.gas
+    truth = {"friction": gas.bath, "temperature": gas.temperature}
+    for quantity, (value, low, high) in bath_constants(fitted.found.laws, fitted.known_to).items():
+        yield at_most(f"{name}: its {quantity}, found / true - 1", abs(value / truth[quantity] - 1), _BAR)
+        held = float(low <= truth[quantity] <= high)
+        yield Row(f"{name}: the 95 % interval of its {quantity} holds the true one", held)
+    for what, filter_ in (("with it", fitted.found), ("without it", fitted.without)):
+        errors = function_errors(filter_.laws, gas, fitted.motion)
+        yield Row(f"{name}: noise of pairs, laws {what}, deviation overall", errors.noise.overall)
+
+
+def _force_rows(name: str, fitted: _Fitted) -> Iterable[Row]:
+    true = _force(fitted, gas_laws(fitted.gas).requires_grad_(False), None)
+    found = _force(fitted, fitted.found.laws, fitted.known_to)
+    without = _force(fitted, fitted.without.laws, None)
+    largest = float(true["y"].abs().max())
+    for what, curve, bar in (("with it", found, True), ("without it", without, False)):
+        deviation = float((curve["y"] - true["y"]).abs().max()) / largest
+        text = f"{name}: force of a pair, laws {what}, largest deviation / largest force"
+        yield at_most(text, deviation, _FORCE_BAR) if bar else Row(text, deviation)
+    held = float(np.mean((found["y_low"] <= true["y"]) & (true["y"] <= found["y_high"])))
+    yield at_least(f"{name}: points of the true force in the 95 % bands", held, _IN_BANDS)
+    at = int(np.argmin(np.abs(_distances(fitted.gas) - _ATTRACTING * fitted.gas.cutoff)))
+    upper = float(found["y_high"].iloc[at]) / largest
+    yield at_most(
+        f"{name}: upper end of the force at {_ATTRACTING:g} of the cutoff / largest force", upper, 0.0
+    )
+
+
+def _distances(gas: Gas) -> np.ndarray:
+    return np.linspace(*VISITED, _POINTS) * gas.cutoff
+
+
+def _force(fitted: _Fitted, laws: Laws, uncertainty: Uncertainty | None) -> pd.DataFrame:
+    """Force of a pair at `_distances`, with its band."""
+    gas = fitted.gas
+    table = learned_functions(
+        laws,
+        gas.temperature,
+        volumes(laws, gas, fitted.motion),
+        Calibration(None, None),
+        uncertainty,
+        n_dims=gas.n_dims,
+    )
+    force = table[table["quantity"] == "pair_force"]
+    at = _distances(gas)
+    return pd.DataFrame({end: np.interp(at, force["x"], force[end]) for end in ("y", "y_low", "y_high")})

@@ -1,0 +1,125 @@
+"""Parts of laws that are fitted where they are asked for: a bath, and a pair potential."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from colloidlab.benchmarks.learner_functions import volumes
+from colloidlab.dataset.regime import judge
+from colloidlab.dataset.split import split_by_time
+from colloidlab.model import brackets
+from colloidlab.model.curves import bath_constants, learned_functions
+from colloidlab.model.filter import Filter
+from colloidlab.model.forms import PLAIN, Guess, Parts, isothermal_laws, thermal_laws
+from colloidlab.model.guess import first_guess
+from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import pair_geometry
+from colloidlab.model.response import LinearResponse
+from colloidlab.model.sequence import WindowSource
+from colloidlab.model.tensors import float64
+from colloidlab.model.train import TrainOptions, fit_isothermal
+from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
+from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
+from colloidlab.units import Calibration
+
+GUESS = Guess(24.0, 0.16, 0.2, 0.3, 0.5, 1.2, 0.7)
+GAS = Gas(n=120, heat_capacity=2000.0, wave=0.0, pressure=5.0)
+BOTH = Parts(cohesion=True, bath=True)
+
+
+def evaluation(parts: Parts, *, thermal: bool = False) -> tuple[brackets.Evaluation, LinearResponse]:
+    """Of first laws, among forty particles."""
+    laws = isothermal_laws(replace(GUESS, parts=parts))
+    T = laws.energy.log_temperature.detach().exp()
+    if thermal:
+        laws = thermal_laws(laws)
+    r = torch.as_tensor(np.random.default_rng(3).uniform(0, 80, (40, 2)))
+    i, j = torch.triu_indices(40, 40, 1)
+    near = (r[i] - r[j]).norm(dim=1) < GUESS.cutoff
+    pairs = pair_geometry(
+        r, torch.stack([i[near], j[near]]), GUESS.cutoff, torch.ones(40, dtype=r.dtype), None
+    )
+    V = brackets.mechanics(laws, pairs, r.new_zeros(40)).volume
+    with torch.no_grad():
+        ev = brackets.evaluate(laws, pairs, laws.energy.entropy(T.expand(40), V))
+    return ev, LinearResponse(laws, ev)
+
+
+def test_first_laws_with_parts_are_those_without() -> None:
+    """A potential begins at nothing; bath and pairs share the friction that is seen."""
+    (plain, response), (both, shared) = (evaluation(parts) for parts in (PLAIN, BOTH))
+    torch.testing.assert_close(both.force, plain.force)
+    half = 0.5 * GUESS.friction_rate
+    with torch.no_grad():
+        without, with_bath = response.mean_self_friction(), shared.mean_self_friction()
+    torch.testing.assert_close(with_bath, 0.5 * without + half)
+
+
+def test_laws_with_entropy_begin_with_the_parts_that_were_found() -> None:
+    laws = isothermal_laws(replace(GUESS, parts=BOTH))
+    with torch.no_grad():
+        laws.bath.log_friction.fill_(-1.7)
+        laws.potential.coefficients.copy_(float64([-1.0, 0.5, 0.2, 0.1]))
+    thermal = thermal_laws(laws)
+    x = float64([0.3, 0.6, 0.9])
+    torch.testing.assert_close(thermal.potential(x).u, laws.potential(x).u, rtol=0, atol=0)
+    assert float(thermal.bath.friction) == float(laws.bath.friction)
+    with torch.no_grad():
+        thermal.bath.log_friction.fill_(0.0)
+    assert float(laws.bath.log_friction) == -1.7
+
+
+def test_a_temperature_that_is_known_is_not_fitted() -> None:
+    bath = isothermal_laws(replace(GUESS, parts=Parts(bath=True, bath_temperature=0.3))).bath
+    assert bath is not None and float(bath.temperature) == pytest.approx(0.3, rel=1e-14)
+    assert not bath.log_temperature.requires_grad
+    value, low, high = bath_constants(isothermal_laws(replace(GUESS, parts=Parts(False, True, 0.3))))[
+        "temperature"
+    ]
+    assert low == value == high
+
+
+def fitted(gas: Gas, parts: Parts) -> tuple[Filter, Motion, Uncertainty]:
+    """Laws of 120 frames, and how well they are known; the benchmark's case `parts` has laws without beside them."""
+    motion = simulate_gas(gas, 120, seed=2)
+    recording = observe(motion, 0.05, seed=2)
+    guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff, parts)
+    split = split_by_time(recording.first, recording.stop, 0.75, 0.15)
+    windows = WindowSource(recording, gas.cutoff)
+    found = fit_isothermal(windows, split, guess, TrainOptions(isothermal_steps=50, scoring_rounds=4), [])
+    return found, motion, estimate_uncertainty(found, windows, split)
+
+
+@pytest.mark.slow
+def test_drag_of_a_bath_is_told_from_friction_of_pairs() -> None:
+    gas = replace(GAS, bath=0.1)
+    found, _, known_to = fitted(gas, Parts(bath=True))
+    for name, true in (("friction", gas.bath), ("temperature", gas.temperature)):
+        value, low, high = bath_constants(found.laws, known_to)[name]
+        assert low < true < high, name
+        assert value == pytest.approx(true, rel=0.3), name
+        assert high / low < 3, name
+
+
+@pytest.mark.slow
+def test_attraction_is_found_where_particles_attract_each_other() -> None:
+    """The volume alone can only push."""
+    gas = replace(GAS, friction=0.1, pressure=6.0, cohesion=1.5)
+    found, motion, known_to = fitted(gas, Parts(cohesion=True))
+
+    def force(laws: Laws, uncertainty: Uncertainty | None) -> list[float]:
+        """At eight tenths of the cutoff, with its band."""
+        v = volumes(laws, gas, motion)
+        table = learned_functions(laws, gas.temperature, v, Calibration(None, None), uncertainty, n_dims=2)
+        curve = table[table["quantity"] == "pair_force"]
+        return [
+            float(np.interp(0.8 * gas.cutoff, curve["x"], curve[end])) for end in ("y_low", "y", "y_high")
+        ]
+
+    true, (_, value, high) = force(gas_laws(gas), None)[1], force(found.laws, known_to)
+    assert true < 0 and high < 0
+    assert value == pytest.approx(true, rel=0.5)
