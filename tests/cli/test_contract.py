@@ -86,7 +86,7 @@ def test_columns_are_those_of_the_page(complete_run: Path, name: str) -> None:
     of_pairs = {
         f"pair_{what}_{way}" for what in ("friction", "noise") for way in ("perpendicular", "parallel")
     }
-    series = {"g_r", "msd", "vacf", "d2min", "kernel", "pair_force", *of_pairs, "pressure"}
+    series = {"g_r", "msd", "vacf", "d2min", "kernel", "pair_force", "pair_potential", *of_pairs, "pressure"}
     assert promised - values - series - set(written) - ANYWHERE == set()
 
 
@@ -129,10 +129,11 @@ def test_headline_numbers_are_those_of_the_page(complete_run: Path) -> None:
     calibrated = {"diffusion_um2_per_s", "diffusion_um2_per_s_error"}
     # Nothing drives this recording.
     driven = {key for key in KEYS if key.startswith("oscillation_")}
+    bathed = {key for key in KEYS if key.startswith("bath_")}
     since = {"d2min_reference_frame"}  # in place of the lag
     other = {"psi_fold_mean"}  # of another fold than six
     said = {"rollout_unjudged", "rollout_notes"}  # where there is something to say
-    assert driven and KEYS - set(summary) == of_a_video | calibrated | driven | since | other | said
+    assert driven and KEYS - set(summary) == of_a_video | calibrated | driven | bathed | since | other | said
 
 
 def test_the_record_is_a_configuration_that_names_what_was_given(complete_run: Path) -> None:
