@@ -82,6 +82,8 @@ def load_config(
             for option, value in options.items():
                 if value:
                     known.pop(_RIVALS.get((section, option), ""), None)
+                else:
+                    known.pop(_NEEDS.get((section, option), ""), None)
             known.update(options)
     try:
         return Config.model_validate(values)
@@ -91,6 +93,8 @@ def load_config(
 
 _RIVALS = {("indicators", "lag_frames"): "lag_period", ("indicators", "lag_period"): "lag_frames"}
 """Two ways to say the same: the one that is given later counts."""
+_NEEDS = {("fit", "bath"): "bath_temperature_px2"}
+"""Options that mean nothing without another: where that is taken back, so are they."""
 
 
 def _read_toml(path: Path) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,11 @@ from colloidlab.option_sections import Section
 from colloidlab.option_text import parse_force
 
 
+def default_of_none(value: object) -> object:
+    """A run keeps its options: the word goes back to the default."""
+    return None if isinstance(value, str | Path) and str(value) in ("none", "", ".") else value
+
+
 class FitConfig(Section):
     """Learning the dynamics."""
 
@@ -29,7 +34,7 @@ class FitConfig(Section):
         description="Fit drag and noise of a solvent or substrate at rest, beside those between particles",
     )
     bath_temperature_px2: float | None = Field(
-        None, gt=0, description="k_B T/m of the bath where it is known, px^2/frame^2 [fitted]"
+        None, gt=0, description="k_B T/m of the bath where it is known, px^2/frame^2; none to fit it [fitted]"
     )
     train_fraction: float = Field(0.6, gt=0.1, lt=0.9, description="First part of the recording, used to fit")
     validation_fraction: float = Field(
@@ -40,7 +45,9 @@ class FitConfig(Section):
         34, ge=8, description="Optimisation steps with entropy, trials of both signs included"
     )
     scoring_rounds: int = Field(
-        3, ge=0, description="Most of Newton's steps over the whole training block after the isothermal fit"
+        3,
+        ge=0,
+        description="Newton's steps over the whole training block after the isothermal fit, at the most",
     )
     correction_rounds: int = Field(
         0,
@@ -88,6 +95,11 @@ class FitConfig(Section):
         False, description="Write training curves for TensorBoard into the run folder; changes no result"
     )
 
+    @field_validator("bath_temperature_px2", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return default_of_none(value)
+
     @model_validator(mode="after")
     def _leaves_a_test(self) -> FitConfig:
         if self.train_fraction + self.validation_fraction > 0.95:
@@ -99,7 +111,9 @@ class FitConfig(Section):
     @model_validator(mode="after")
     def _has_the_bath_of_the_temperature(self) -> FitConfig:
         if self.bath_temperature_px2 is not None and not self.bath:
-            raise ValueError("bath_temperature_px2 is that of a bath: give bath = true, or leave it out")
+            raise ValueError(
+                "bath_temperature_px2 is that of a bath: give bath (--bath) as well, or leave it out"
+            )
         return self
 
 
@@ -160,8 +174,7 @@ class SimulateConfig(Section):
     @field_validator("drive", "rollout_frames", "from_frame", "steps_per_frame", "body_force", mode="before")
     @classmethod
     def _none(cls, value: object) -> object:
-        """A run keeps its options: the word goes back to the default."""
-        return None if isinstance(value, str | Path) and str(value) in ("none", "", ".") else value
+        return default_of_none(value)
 
     @field_validator("drive")
     @classmethod

@@ -24,8 +24,8 @@ _CURVES_PX, _FUNCTION_PX = 230, 175
 
 _BANDS = (
     'Bands are 95 % intervals, in units where k_B = 1 and the mass of a particle is 1; "not identified" is a function '
-    "that is mostly smaller than half of its band. Kernel, pressure and pair potential can stand in for each other: "
-    "what they make together, the pair force, is known better."
+    "that is mostly smaller than half of its band. Kernel, pressure and a pair potential, where there is one, can "
+    "stand in for each other: what they make together, the pair force, is known better."
 )
 
 

@@ -24,6 +24,7 @@ from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 
 SCORING_ROUNDS = 6
+"""Twice as many as `fit` takes by default: recordings are longer, and nobody waits."""
 BURN_IN = 40
 """Frames of a recording in which the filter forgets its start; not scored."""
 _GAINS = [(information, process) for information in (0.3, 0.6, 1.2) for process in (1e-4, 1e-3)]

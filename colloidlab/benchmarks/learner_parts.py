@@ -33,7 +33,7 @@ GASES = {
     "bath": (replace(_PLAIN_GAS, bath=0.1), Parts(bath=True)),
     "attraction": (replace(_PLAIN_GAS, friction=0.1, pressure=6.0, cohesion=1.5), Parts(cohesion=True)),
 }
-"""Of one temperature. A third of the drag is the bath's; beyond two thirds of the cutoff particles attract each other."""
+"""Of one temperature. A quarter of the drag is the bath's; beyond two thirds of the cutoff particles attract each other."""
 NULL = _PLAIN_GAS
 _BAR = 0.10
 _IN_BANDS = 0.8

@@ -80,7 +80,7 @@ def judge(recording: Recording, neighbour_px: float) -> Regime:
     if len(moments) < 2:
         return Regime(
             UNDECIDABLE,
-            f"no particle was followed through {_FRAMES} frames in a row",
+            "no particle was followed through five frames in a row",
             0.0,
             float("nan"),
             float("inf"),

@@ -25,7 +25,10 @@ _LEVEL = 0.95
 
 @dataclass(frozen=True)
 class _Curve:
-    """One function; `y` still knows the parameters and the state that it comes from."""
+    """One function; `y` still knows the parameters and the state that it comes from.
+
+    What is `signed` might have either sign in other laws of the class.
+    """
 
     quantity: str
     x: np.ndarray
@@ -33,6 +36,7 @@ class _Curve:
     x_unit: str
     y_unit: str
     factor: float
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ def learned_functions(
 
     They are what `brackets` says of such a pair.
 
-    Bands are pointwise 95 % intervals by the delta method, on the logarithm where a function is positive. They follow
-    the typical state: other laws would give the same motion another temperature and volume. What the covariance
+    Bands are pointwise 95 % intervals by the delta method, on the logarithm where a function can only be positive. They
+    follow the typical state: other laws would give the same motion another temperature and volume. What the covariance
     holds and what not is said in `uncertainty`.
 
     Parameters
@@ -101,7 +105,7 @@ def learned_functions(
     nearest = 0.3 if uncertainty is None else uncertainty.nearest
     for curve in _curves(laws, state, nearest, calibration, n_dims):
         y = curve.y.detach().numpy()
-        low, high = _band(y, _deviation(curve.y, laws, state, uncertainty))
+        low, high = _band(y, _deviation(curve.y, laws, state, uncertainty), signed=curve.signed)
         for x, *values in zip(curve.x, y, low, high, strict=True):
             rows.append(
                 (
@@ -120,7 +124,7 @@ def bath_constants(
 ) -> dict[str, tuple[float, float, float]]:
     """Drag gamma/m (1/frame) and k_B T_b/m (px^2/frame^2) of a bath, each with its 95 % interval.
 
-    An interval is NaN where nothing is known of it; that of a temperature which was given is the temperature.
+    Intervals are NaN where nothing is known of them; that of a temperature which was given is the temperature.
 
     Parameters
     ----------
@@ -130,19 +134,21 @@ def bath_constants(
     """
     bath = laws.bath
     assert bath is not None
-    variances = {}
-    if uncertainty is not None:
-        of_all = iter(uncertainty.covariance.diagonal().tolist())
-        variances = {id(p): [next(of_all) for _ in range(p.numel())] for p in free_parameters(laws)}
+    variances, first = {}, 0
+    for free in free_parameters(laws):
+        if uncertainty is not None:
+            variances[id(free)] = float(uncertainty.covariance[first, first])
+        first += free.numel()
+    # Laws from a file have no free parameters, and come without uncertainty.
+    otherwise = np.nan if uncertainty is None else 0.0
     found = {}
     for name, parameter, unit in (
         ("friction", bath.log_friction, laws.mass),
         ("temperature", bath.log_temperature, laws.mass / laws.k_B),
     ):
         value = float(parameter.detach().exp()) / unit
-        unknown = [np.nan] if parameter.requires_grad else [0.0]
-        (variance,) = variances.get(id(parameter), unknown)
-        low, high = _band(np.array([value]), np.array([value * np.sqrt(variance)]))
+        deviation = value * np.sqrt(variances.get(id(parameter), otherwise))
+        low, high = _band(np.array([value]), np.array([deviation]))
         found[name] = value, float(low[0]), float(high[0])
     return found
 
@@ -164,16 +170,18 @@ def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration,
     pressure = laws.energy(state.S.expand_as(state.range), state.range).P
     distance, length = r * calibration.factor(1), calibration.unit(1)
 
-    def radial(quantity: str, y: Tensor, *power: int) -> _Curve:
+    def radial(quantity: str, y: Tensor, *power: int, signed: bool = False) -> _Curve:
         unit, factor = (calibration.unit(*power), calibration.factor(*power)) if power else ("", 1.0)
-        return _Curve(quantity, distance, y, length, unit, factor)
+        return _Curve(quantity, distance, y, length, unit, factor, signed)
+
+    attracts = ev.potential is not None
 
     found = [
         radial("kernel", ev.kernel.w),
-        radial("pair_force", dot(brackets.pair_force(ev), e) / m, 1, -2),
+        radial("pair_force", dot(brackets.pair_force(ev), e) / m, 1, -2, signed=attracts),
     ]
     if ev.potential is not None:
-        found.append(radial("pair_potential", ev.potential.u / m, 2, -2))
+        found.append(radial("pair_potential", ev.potential.u / m, 2, -2, signed=True))
     for name, friction, noise in (
         ("perpendicular", ev.g_perp, ev.k_perp),
         ("parallel", ev.g_par, ev.k_par),
@@ -220,9 +228,9 @@ def _deviation(y: Tensor, laws: Laws, state: _State, uncertainty: Uncertainty | 
     return torch.einsum("np,pq,nq->n", slope, uncertainty.covariance, slope).clamp_min(0).sqrt().numpy()
 
 
-def _band(y: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _band(y: np.ndarray, deviation: np.ndarray, *, signed: bool = False) -> tuple[np.ndarray, np.ndarray]:
     reach = norm.ppf(0.5 + _LEVEL / 2) * deviation
-    if (y < 0).any():
+    if signed or (y < 0).any():
         return y - reach, y + reach
     factor = np.exp(np.divide(reach, y, out=np.where(np.isfinite(reach), 0.0, np.nan), where=y > 0))
     return y / factor, y * factor

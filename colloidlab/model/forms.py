@@ -70,7 +70,9 @@ class Guess:
     n_dims : int
         2 or 3.
     sigma : float, px
-        Localisation error that is new in every frame, where the fit has to find it.
+        Localisation error, where the recording states none.
+    error_scale : float
+        Share of the stated localisation errors that is new in every frame, where that has to be found.
     parts : Parts
     """
 
@@ -83,6 +85,7 @@ class Guess:
     stiffness_per_amplitude: float
     n_dims: int = 2
     sigma: float = 0.0
+    error_scale: float = 1.0
     parts: Parts = PLAIN
 
     @classmethod

@@ -11,6 +11,7 @@ from torch import Tensor
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import Regime
 from colloidlab.dataset.windows import read_window
+from colloidlab.errors import FitRefused
 from colloidlab.model import brackets, response
 from colloidlab.model.envelope import envelope
 from colloidlab.model.forms import PLAIN, Guess, Parts, isothermal_laws
@@ -42,9 +43,16 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float, parts: Part
     """Temperature, friction, stiffness and error of the oscillator with the measured covariances of displacements.
 
     Stated errors that are new in every frame are taken off; of others, as much as they may be is found with the rest.
+
+    Raises
+    ------
+    FitRefused
+        No particle was followed long enough.
     """
     noise, most = regime.error_variance, 0.0
     measured = np.array(regime.autocovariance)
+    if not np.isfinite(measured).all():
+        raise FitRefused(f"there is no motion to guess from: {regime.reason}")
     if not recording.sigma_stated:
         most = 0.5 * measured[0]
     elif recording.sigma_new:
@@ -69,5 +77,6 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float, parts: Part
         stiffness=scales.stiffness,
         stiffness_per_amplitude=max(unit, 1e-12),
         sigma=float(np.sqrt(scales.error_variance)),
+        error_scale=float(np.sqrt(scales.error_variance / noise)) if noise > 0 else 1.0,
         parts=parts,
     )

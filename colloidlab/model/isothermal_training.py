@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -199,5 +198,4 @@ def _fitted_error(recording: Recording, guess: Guess) -> FittedError | None:
         return LocalisationError(max(guess.sigma, _LEAST_SIGMA * math.sqrt(guess.temperature)))
     if recording.sigma_new:
         return None
-    stated = float(np.sqrt(np.mean(recording.sigma[recording.observed] ** 2)))
-    return ErrorScale(min(max(guess.sigma / stated, _LEAST_SCALE), 1.0) if stated > 0 else 1.0)
+    return ErrorScale(min(max(guess.error_scale, _LEAST_SCALE), 1.0))

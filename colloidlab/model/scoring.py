@@ -73,7 +73,7 @@ def score_steps(
     for k in range(rounds):
         monitor.update("fit, scoring", k, rounds)
         way = estimate_uncertainty(filter_, windows, split, stretches=1, stretch_frames=_STRETCH_FRAMES)
-        if way.distance < _NEAR:
+        if not way.distance >= _NEAR or not bool(torch.isfinite(way.shift).all()):
             break
         step = way.shift * min(1.0, _TRUST / float(way.shift.abs().max()))
         after = _climb(filter_, windows, split, step, found[-1])
@@ -103,7 +103,8 @@ def block_likelihood(filter_: Filter, windows: WindowSource, split: Split) -> Bl
             carried = CarriedState.take(state, window)
             sums[block] += torch.stack([total.detach(), count.detach()]).to(sums)
             first = stop
-    train, validation = (sums[:, 0] / sums[:, 1].clamp_min(1)).tolist()
+    # Laws that are no numbers leave nobody to count: no likelihood, rather than one of 0.
+    train, validation = (sums[:, 0] / sums[:, 1]).tolist()
     return BlockLikelihood(train, validation)
 
 

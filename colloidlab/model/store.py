@@ -17,7 +17,8 @@ from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.localisation import ErrorScale, FittedError, LocalisationError
 
-_FORMAT = 4
+_FORMAT, _OLDEST = 5, 4
+"""What is written, and the oldest that can be read: it knew no parts."""
 
 
 def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:
@@ -72,7 +73,7 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         tensors = load_file(folder / "model.safetensors")
         if description["format"] > _FORMAT:
             raise InputError(f"{folder} was written by a newer colloidlab; upgrade the program to read it")
-        if description["format"] < _FORMAT:
+        if description["format"] < _OLDEST:
             raise InputError(f"{folder} was written by an older colloidlab; run 'colloidlab fit' again")
         guess = Guess.from_description(description["guess"])
         isothermal, inference = isothermal_laws(guess), _inference(description)

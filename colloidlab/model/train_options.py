@@ -12,7 +12,7 @@ LEAST_TRIAL_STEPS = 8
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How long and how to train; see `config.FitConfig`.
+    """How long and how to train; see `config.FitConfig`. Scoring may end before its rounds are up.
 
     `correction_rounds` is for whoever hands `fit_laws` its correction, and for the time that a fit takes.
     """

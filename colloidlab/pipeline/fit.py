@@ -205,7 +205,7 @@ def _settings(fit: Fit, options: TrainOptions) -> dict[str, Any]:
 
 
 def _bath(fit: Fit, uncertainty: Uncertainty) -> dict[str, float]:
-    """Numbers of the bath with their intervals, where one was fitted."""
+    """Numbers of the bath, where one was fitted, with the ends of their intervals that are known."""
     laws = fit.thermal.laws
     if laws.bath is None:
         return {}
@@ -214,6 +214,7 @@ def _bath(fit: Fit, uncertainty: Uncertainty) -> dict[str, float]:
         f"bath_{name}_{units[name]}{end}": value
         for name, values in found.items()
         for end, value in zip(("", "_low", "_high"), values, strict=True)
+        if np.isfinite(value)
     }
 
 

@@ -35,7 +35,8 @@ _ROOM = 2.5
 _BANDS = (
     "Bands are 95 % intervals, point by point: finite data and an unfinished optimisation are in them, that the true "
     "function may be none of the class is not. They may leave the panel. Kernel, pressure and "
-    "pair potential can stand in for each other: what they make together, the pair force, is known better than any of them."
+    "a pair potential, where there is one, can stand in for each other: what they make together, the pair force, is known "
+    "better than any of them."
 )
 _UNKNOWN = (
     '"Not identified" is a function that over most of its range is smaller than the half-width of its band.'

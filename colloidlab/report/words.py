@@ -245,11 +245,16 @@ def bath(results: Results) -> str:
         ("drag", "bath_friction_per_frame", (0, -1)),
         ("k_B T/m", "bath_temperature_px2", (2, -2)),
     ):
-        factor = calibration.factor(*power)
-        value, low, high = (factor * float(results.summary[key + end]) for end in ("", "_low", "_high"))
-        given = low == high
-        known = "given" if given else f"95 % interval {number(low)} to {number(high)}"
-        parts.append(f"{name} {number(value)} {pretty_unit(calibration.unit(*power))} ({known})")
+        factor, unit = calibration.factor(*power), pretty_unit(calibration.unit(*power))
+        ends = [results.summary.get(f"{key}_{end}") for end in ("low", "high")]
+        low, high = (math.nan if end is None else factor * float(end) for end in ends)
+        known = (
+            f"95 % interval {number(low)} to {number(high)}"
+            if math.isfinite(high - low)
+            else "interval not known"
+        )
+        value = number(factor * float(results.summary[key]))
+        parts.append(f"{name} {value} {unit} ({'given' if low == high else known})")
     return f"Bath: {', '.join(parts)}. "
 
 

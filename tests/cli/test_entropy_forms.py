@@ -79,7 +79,7 @@ def test_a_bath_and_cohesion_go_from_the_fit_to_the_report(command: Command, cop
 def test_the_temperature_of_no_bath_is_refused(command: Command, copy_of_run: Path) -> None:
     done = command("fit", copy_of_run, "--bath-temperature-px2", "0.2")
     assert done.code == 2
-    assert "give bath = true" in done.err
+    assert "--bath" in done.err
 
 
 @pytest.mark.parametrize(

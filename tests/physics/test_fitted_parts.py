@@ -19,6 +19,7 @@ from colloidlab.model.guess import first_guess
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.response import LinearResponse
+from colloidlab.model.scores import free_parameters
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import TrainOptions, fit_isothermal
@@ -67,7 +68,7 @@ def test_laws_with_entropy_begin_with_the_parts_that_were_found() -> None:
     thermal = thermal_laws(laws)
     x = float64([0.3, 0.6, 0.9])
     torch.testing.assert_close(thermal.potential(x).u, laws.potential(x).u, rtol=0, atol=0)
-    assert float(thermal.bath.friction) == float(laws.bath.friction)
+    assert torch.equal(thermal.bath.friction, laws.bath.friction)
     with torch.no_grad():
         thermal.bath.log_friction.fill_(0.0)
     assert float(laws.bath.log_friction) == -1.7
@@ -77,10 +78,33 @@ def test_a_temperature_that_is_known_is_not_fitted() -> None:
     bath = isothermal_laws(replace(GUESS, parts=Parts(bath=True, bath_temperature=0.3))).bath
     assert bath is not None and float(bath.temperature) == pytest.approx(0.3, rel=1e-14)
     assert not bath.log_temperature.requires_grad
-    value, low, high = bath_constants(isothermal_laws(replace(GUESS, parts=Parts(False, True, 0.3))))[
-        "temperature"
-    ]
-    assert low == value == high
+
+
+def test_the_band_of_a_force_that_may_attract_goes_through_zero() -> None:
+    """Where little is known, no estimate that happens to be positive may rule attraction out."""
+    for parts in (PLAIN, Parts(cohesion=True)):
+        laws = isothermal_laws(replace(GUESS, parts=parts))
+        p = sum(q.numel() for q in free_parameters(laws))
+        nothing = torch.zeros(p, dtype=torch.float64)
+        known_to = Uncertainty(torch.eye(p, dtype=torch.float64), nothing, nothing, 1.0, nothing, 0.3)
+        table = learned_functions(laws, 0.16, np.full(9, 0.4), Calibration(None, None), known_to, n_dims=2)
+        force = table[table["quantity"] == "pair_force"].iloc[:-1]
+        assert (force["y"] > 0).all()
+        assert ((force["y_low"] < 0) == parts.cohesion).all()
+
+
+def test_intervals_of_a_bath_are_what_is_known_of_it() -> None:
+    laws = isothermal_laws(replace(GUESS, parts=Parts(bath=True, bath_temperature=0.3)))
+    for value, low, high in bath_constants(laws).values():
+        assert value > 0 and np.isnan([low, high]).all()
+    p = sum(q.numel() for q in free_parameters(laws))
+    nothing = torch.zeros(p, dtype=torch.float64)
+    known_to = Uncertainty(0.01 * torch.eye(p, dtype=torch.float64), nothing, nothing, 1.0, nothing, 0.3)
+    found = bath_constants(laws, known_to)
+    # A tenth is the standard deviation of every logarithm.
+    expected = 0.5 * GUESS.friction_rate * np.exp([0, -0.196, 0.196])
+    np.testing.assert_allclose(found["friction"], expected, rtol=1e-4)
+    np.testing.assert_allclose(found["temperature"], 0.3, rtol=1e-12)
 
 
 def fitted(gas: Gas, parts: Parts) -> tuple[Filter, Motion, Uncertainty]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +16,7 @@ from colloidlab.benchmarks.learner_functions import function_errors
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.errors import ColloidlabError
+from colloidlab.model import scoring
 from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.filter import Filter
 from colloidlab.model.guess import first_guess
@@ -23,7 +26,7 @@ from colloidlab.model.scoring import block_likelihood, score_steps
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import TrainOptions, fit_isothermal
-from colloidlab.model.uncertainty import estimate_uncertainty
+from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 
@@ -77,6 +80,25 @@ def test_steps_end_where_the_likelihood_is_largest(motion: Motion) -> None:
     score_steps(found, windows, split, rounds=10)
     # Of an optimum that is found, scatter leaves as much as a half to each parameter.
     assert estimate_uncertainty(found, windows, split).distance < 0.5 * n_parameters
+
+
+def test_steps_and_laws_that_are_no_numbers_are_not_taken(
+    motion: Motion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody counts with such laws: a likelihood of 0 for them would beat a negative one."""
+    found, windows, split = fit(motion, known=True, rounds=0)
+    before = read_values(found)
+
+    def lost(*_: object, **__: object) -> Uncertainty:
+        known = estimate_uncertainty(found, windows, split, stretches=1, stretch_frames=2)
+        return replace(known, shift=torch.full_like(known.shift, torch.nan), distance=math.nan)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "estimate_uncertainty", lost)
+        assert len(score_steps(found, windows, split, rounds=2)) == 1
+    assert torch.equal(read_values(found), before)
+    set_values(found, torch.full_like(before, torch.nan))
+    assert not block_likelihood(found, windows, split).finite
 
 
 def test_an_unknown_localisation_error_is_found(motion: Motion) -> None:

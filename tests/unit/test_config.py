@@ -157,3 +157,13 @@ def test_the_later_of_two_ways_to_give_a_lag_counts() -> None:
         None, {"indicators": {"lag_frames": 5}}, recorded={"indicators": {"lag_period": True}}
     )
     assert changed.indicators.lag_frames == 5 and not changed.indicators.lag_period
+
+
+def test_without_a_bath_its_recorded_temperature_is_dropped() -> None:
+    recorded = {"fit": {"bath": True, "bath_temperature_px2": 0.2}}
+    assert load_config(None, recorded=recorded).fit.bath_temperature_px2 == 0.2
+    assert load_config(None, {"fit": {"bath": False}}, recorded=recorded).fit.bath_temperature_px2 is None
+    fitted = load_config(None, {"fit": {"bath_temperature_px2": "none"}}, recorded=recorded).fit
+    assert fitted.bath and fitted.bath_temperature_px2 is None
+    with pytest.raises(UsageError, match="--bath"):
+        load_config(None, {"fit": {"bath": False, "bath_temperature_px2": 0.3}}, recorded=recorded)

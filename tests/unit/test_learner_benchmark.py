@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from colloidlab.benchmarks import learner_functions, learner_positions
+from colloidlab.benchmarks import learner_functions, learner_parts, learner_positions
 from colloidlab.benchmarks.learner import benchmark_learner
 from colloidlab.benchmarks.learner_functions import VISITED, force_errors, function_errors
 from colloidlab.benchmarks.learner_gas import Size
@@ -50,6 +50,26 @@ def test_positions_are_fitted_corrected_and_compared(monkeypatch: pytest.MonkeyP
         assert rows[f"{case}: width of the bands, median of upper / lower"].value > 1
         assert f"{case}, finite differences: noise, largest deviation" in rows
     assert rows["every second, not known: error found / true - 1"].bar == "<= 0.1"
+    assert all(math.isfinite(row.value) for row in rows.values())
+
+
+@pytest.mark.slow
+def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner_parts, "SCORING_ROUNDS", 0)
+    monkeypatch.setattr(learner_parts, "BURN_IN", 8)
+    small = {name: (replace(gas, n=40), parts) for name, (gas, parts) in learner_parts.GASES.items()}
+    monkeypatch.setattr(learner_parts, "GASES", small)
+    monkeypatch.setattr(learner_parts, "NULL", replace(learner_parts.NULL, n=40))
+    size = replace(TINY, train_frames=170, test_frames=40, isothermal_steps=2)
+    rows = {row.name: row for row in benchmark_learner(["parts"], size=size)}
+    for quantity in ("friction", "temperature"):
+        assert rows[f"bath: its {quantity}, found / true - 1"].bar == "<= 0.1"
+        assert rows[f"bath: the 95 % interval of its {quantity} holds the true one"].value in (0, 1)
+    # Two steps find little: what is told is told with a bar, and beside it what laws without the part make of it.
+    force = "attraction: force of a pair, laws {} it, largest deviation / largest force"
+    assert rows[force.format("with")].bar == "<= 0.1" and rows[force.format("without")].bar == ""
+    assert rows["attraction: points of the true force in the 95 % bands"].bar == ">= 0.8"
+    assert rows["neither there, both fitted: lower end of the gain's interval"].bar == "<= 0"
     assert all(math.isfinite(row.value) for row in rows.values())
 
 

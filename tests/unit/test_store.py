@@ -168,6 +168,16 @@ def test_missing_entries(saved: tuple[Path, Filter, Filter], key: str) -> None:
     refuse(saved[0])
 
 
+def test_a_model_from_before_parts_is_read(saved: tuple[Path, Filter, Filter]) -> None:
+    path = saved[0] / "model.json"
+    description = json.loads(path.read_text()) | {"format": 4}
+    for since in ("sigma", "error_scale", "parts"):
+        del description["guess"][since]
+    path.write_text(json.dumps(description))
+    isothermal, _, _ = load_fit(saved[0])
+    assert isothermal.laws.bath is None and isothermal.laws.potential is None
+
+
 def test_newer_format_asks_for_an_upgrade(saved: tuple[Path, Filter, Filter]) -> None:
     path = saved[0] / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
