@@ -33,11 +33,14 @@ REPORTED = {
     "2D, a tenth of the noise": Gas(n=200, friction=0.03),
     "2D, only the pressure depends on T": Gas(n=200, noise_power=0.0),
     "2D, only the noise depends on T": Gas(n=200, cold=True),
+    "2D, only the drag depends on T": Gas(n=200, noise_power=0.0, cold=True),
 }
+"""Drag is K/T: it depends on T also where the noise K and the pressure do not, and filters with the true law gain by it."""
 NULLS = {
     "2D, one temperature": Gas(n=200, heat_capacity=2000.0, wave=0.0),
-    "2D, nothing depends on T": Gas(n=200, noise_power=0.0, cold=True),
+    "2D, nothing depends on T": Gas(n=200, noise_power=0.0, cold=True, friction=0.01),
 }
+"""In the second there is next to no drag, which would depend on T."""
 
 CORRECTIONS = 3
 """Rounds of `rollout.indirect`: what the filter leaves out makes the pressure up to half as large again as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from commands import Command
 
-from colloidlab.benchmarks.cost import peak_growth_mb
+from colloidlab.benchmarks.cost import in_fresh_process, peak_growth_mb
 from colloidlab.benchmarks.matching import match
 from colloidlab.benchmarks.rows import Row, at_most, between
 from colloidlab.benchmarks.tracking_accuracy import Accuracy
@@ -82,10 +83,8 @@ def test_some_particles_are_missed() -> None:
 
 
 def test_growth_of_memory_is_seen() -> None:
-    def work() -> float:
-        return float(np.ones(8_000_000).sum())
-
-    growth = peak_growth_mb(work)
+    # In a process whose heap no other test has widened.
+    growth = in_fresh_process(peak_growth_mb, partial(np.ones, 8_000_000))
     if growth is None:
         pytest.skip("the system tells no high-water mark of memory")
     assert 50 < growth < 80  # 61 MiB
