@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,10 @@ def describe(
             problems.append(f"unknown option {where}")
             continue
         said, given = item["msg"].removeprefix("Value error, "), repr(item["input"])
+        if isinstance(item["input"], Mapping):
+            # Of a whole section: the sentence names the options that do not go together.
+            problems.append(said)
+            continue
         # Sentences of our own begin with the option's name, and quote what was given.
         own = said.removeprefix(f"{item['loc'][-1]} ") if item["loc"] else said
         text = f"{where}: {said}" if own == said else f"{where} {own}"

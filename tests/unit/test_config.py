@@ -165,5 +165,7 @@ def test_without_a_bath_its_recorded_temperature_is_dropped() -> None:
     assert load_config(None, {"fit": {"bath": False}}, recorded=recorded).fit.bath_temperature_px2 is None
     fitted = load_config(None, {"fit": {"bath_temperature_px2": "none"}}, recorded=recorded).fit
     assert fitted.bath and fitted.bath_temperature_px2 is None
-    with pytest.raises(UsageError, match="--bath"):
+    with pytest.raises(
+        UsageError, match=r"^bath_temperature_px2 is that of a bath: give bath \(--bath\)[^()]*;"
+    ):
         load_config(None, {"fit": {"bath": False, "bath_temperature_px2": 0.3}}, recorded=recorded)
