@@ -12,7 +12,7 @@ from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import Split, split_by_time
 from colloidlab.model.entropy import ScoreFilter
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import EntropyForm
+from colloidlab.model.forms import PLAIN, EntropyForm, Guess, Parts
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
 from colloidlab.model.isothermal_training import Correction
@@ -30,7 +30,7 @@ BURN_IN = 40
 _GAINS = [(information, process) for information in (0.3, 0.6, 1.2) for process in (1e-4, 1e-3)]
 _PRIOR = 0.2
 _ROUND_OFF = 1e-12
-_OTHER = 1000
+OTHER = 1000
 """Added to the seed of what is held out."""
 
 
@@ -111,7 +111,7 @@ def learn(
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
     monitor.update("simulate", 1, 2)
-    held_out = simulate_gas(gas, size.test_frames, seed=seed + _OTHER)
+    held_out = simulate_gas(gas, size.test_frames, seed=seed + OTHER)
     seen = observe(motion, sigma, seed=seed)
 
     def correct(filter_: Filter, windows: WindowSource, split: Split, monitor: Monitor) -> None:
@@ -122,12 +122,12 @@ def learn(
     uncorrected = None
     if corrections:
         uncorrected = function_errors(fit.thermal.laws, gas, held_out)
-        correct(fit.thermal, WindowSource(seen, gas.cutoff), _split(seen), monitor)
-    recording = observe(held_out, sigma, seed=seed + _OTHER)
+        correct(fit.thermal, WindowSource(seen, gas.cutoff), training_split(seen), monitor)
+    recording = observe(held_out, sigma, seed=seed + OTHER)
     windows = WindowSource(recording, gas.cutoff)
     isothermal, thermal = pass_both(fit, windows, monitor)
     oracle = _oracle(gas, windows, monitor)
-    split = Split((0, BURN_IN), (BURN_IN, BURN_IN), (BURN_IN, size.test_frames))
+    split = scored_split(size)
     return Learned(
         gas,
         held_out,
@@ -153,7 +153,7 @@ def fit_recording(
     correct: Correction | None = None,
 ) -> Fit:
     """Fit a recording with the steps of `size`; nothing is taken from the truth but the cutoff."""
-    guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff)
+    guess = guess_scales(gas, recording)
     options = TrainOptions(
         size.isothermal_steps,
         size.filter_steps,
@@ -161,11 +161,22 @@ def fit_recording(
         seed=seed,
         entropy=entropy,
     )
-    return fit_laws(recording, _split(recording), guess, options, monitor, correct=correct)
+    return fit_laws(recording, training_split(recording), guess, options, monitor, correct=correct)
 
 
-def _split(recording: Recording) -> Split:
+def guess_scales(gas: Gas, recording: Recording, parts: Parts = PLAIN) -> Guess:
+    """The first guess of a fit to what a camera saw of the gas."""
+    return first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff, parts)
+
+
+def training_split(recording: Recording) -> Split:
+    """Most of it to learn from, because what tests is another recording."""
     return split_by_time(recording.first, recording.stop, 0.8, 0.15)
+
+
+def scored_split(size: Size) -> Split:
+    """Of a recording that was held out: all but the burn-in is a test."""
+    return Split((0, BURN_IN), (BURN_IN, BURN_IN), (BURN_IN, size.test_frames))
 
 
 def _oracle(gas: Gas, windows: WindowSource, monitor: Monitor) -> Pass:

@@ -9,15 +9,21 @@ import numpy as np
 import pandas as pd
 
 from colloidlab.benchmarks.learner_functions import VISITED, function_errors, volumes
-from colloidlab.benchmarks.learner_gas import BURN_IN, FULL, SCORING_ROUNDS, Size
+from colloidlab.benchmarks.learner_gas import (
+    FULL,
+    OTHER,
+    SCORING_ROUNDS,
+    Size,
+    guess_scales,
+    scored_split,
+    training_split,
+)
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.dataset.recording import Recording
-from colloidlab.dataset.regime import judge
-from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.dataset.split import Split
 from colloidlab.model.curves import bath_constants, learned_functions
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import PLAIN, Parts
-from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import compare, follow
 from colloidlab.model.laws import Laws
 from colloidlab.model.sequence import WindowSource
@@ -37,12 +43,9 @@ GASES = {
 NULL = _PLAIN_GAS
 _BAR = 0.10
 _IN_BANDS = 0.8
-_FORCE_BAR = 0.10
 _POINTS = 9
 _ATTRACTING = 0.8
 """Share of the cutoff at which the true force is near its lowest."""
-_OTHER = 1000
-"""Added to the seed of what is held out."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ def _fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
     monitor.update("simulate", 1, 2)
-    held_out = observe(simulate_gas(gas, size.test_frames, seed=seed + _OTHER), SIGMA, seed=seed + _OTHER)
+    held_out = observe(simulate_gas(gas, size.test_frames, seed=seed + OTHER), SIGMA, seed=seed + OTHER)
     recording = observe(motion, SIGMA, seed=seed)
-    split = split_by_time(recording.first, recording.stop, 0.8, 0.15)
+    split = training_split(recording)
     windows = WindowSource(recording, gas.cutoff)
     without, found = (
         _fit(gas, recording, windows, split, chosen, size, seed, monitor) for chosen in (PLAIN, parts)
@@ -86,10 +89,8 @@ def _fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -
     known_to = estimate_uncertainty(found, windows, split, monitor)
     test = WindowSource(held_out, gas.cutoff)
     passes = [follow(filter_, test, monitor, "held out") for filter_ in (without, found)]
-    scored = Split((0, BURN_IN), (BURN_IN, BURN_IN), (BURN_IN, size.test_frames))
     # The second is compared as if it were the one with entropy.
-    table = compare(passes[0], replace(passes[1], form="filter"), scored, 0, gas.n_dims)
-    gain = table.gain
+    gain = compare(passes[0], replace(passes[1], form="filter"), scored_split(size), 0, gas.n_dims).gain
     return _Fitted(gas, motion, without, found, known_to, float(gain["gain"]), float(gain["gain_low"]))
 
 
@@ -103,7 +104,7 @@ def _fit(
     seed: int,
     monitor: Monitor,
 ) -> Filter:
-    guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff, parts)
+    guess = guess_scales(gas, recording, parts)
     options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
     return fit_isothermal(windows, split, guess, options, [], monitor)
 
@@ -128,7 +129,7 @@ def _force_rows(name: str, fitted: _Fitted) -> Iterable[Row]:
     for what, curve, bar in (("with it", found, True), ("without it", without, False)):
         deviation = float((curve["y"] - true["y"]).abs().max()) / largest
         text = f"{name}: force of a pair, laws {what}, largest deviation / largest force"
-        yield at_most(text, deviation, _FORCE_BAR) if bar else Row(text, deviation)
+        yield at_most(text, deviation, _BAR) if bar else Row(text, deviation)
     held = float(np.mean((found["y_low"] <= true["y"]) & (true["y"] <= found["y_high"])))
     yield at_least(f"{name}: points of the true force in the 95 % bands", held, _IN_BANDS)
     at = int(np.argmin(np.abs(_distances(fitted.gas) - _ATTRACTING * fitted.gas.cutoff)))

@@ -9,14 +9,12 @@ import numpy as np
 
 from colloidlab.benchmarks.finite_difference import fit_finite_differences
 from colloidlab.benchmarks.learner_functions import VISITED, Functions, function_errors, volumes
-from colloidlab.benchmarks.learner_gas import FULL, SCORING_ROUNDS, Size
+from colloidlab.benchmarks.learner_gas import FULL, SCORING_ROUNDS, Size, guess_scales, training_split
 from colloidlab.benchmarks.learner_temperature import deviation_rows
 from colloidlab.benchmarks.rows import Row, at_least, at_most
-from colloidlab.dataset.regime import judge
-from colloidlab.dataset.split import Split, split_by_time
+from colloidlab.dataset.split import Split
 from colloidlab.model.curves import learned_functions
 from colloidlab.model.filter import Filter
-from colloidlab.model.guess import first_guess
 from colloidlab.model.laws import Laws
 from colloidlab.model.localisation import LocalisationError
 from colloidlab.model.scores import free_parameters
@@ -94,8 +92,7 @@ def _case(
         motion.r[kept], every * motion.v[kept], every**2 * motion.T[kept], motion.S[kept], motion.box
     )
     recording = observe(seen, sigma, seed=seed, known=known)
-    guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff)
-    split = split_by_time(recording.first, recording.stop, 0.8, 0.15)
+    guess, split = guess_scales(gas, recording), training_split(recording)
     windows = WindowSource(recording, gas.cutoff)
     curves: list[Evaluation] = []
     options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)

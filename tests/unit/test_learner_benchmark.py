@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from colloidlab.benchmarks import learner_functions, learner_parts, learner_positions
+from colloidlab.benchmarks import learner_functions, learner_gas, learner_parts, learner_positions
 from colloidlab.benchmarks.learner import benchmark_learner
 from colloidlab.benchmarks.learner_functions import VISITED, force_errors, function_errors
 from colloidlab.benchmarks.learner_gas import Size
@@ -56,7 +56,7 @@ def test_positions_are_fitted_corrected_and_compared(monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner_parts, "SCORING_ROUNDS", 0)
-    monkeypatch.setattr(learner_parts, "BURN_IN", 8)
+    monkeypatch.setattr(learner_gas, "BURN_IN", 8)
     small = {name: (replace(gas, n=40), parts) for name, (gas, parts) in learner_parts.GASES.items()}
     monkeypatch.setattr(learner_parts, "GASES", small)
     monkeypatch.setattr(learner_parts, "NULL", replace(learner_parts.NULL, n=40))
