@@ -215,12 +215,12 @@ class LawChecks(Checks):
         scale, S = torch.ones(2, dtype=DTYPE), torch.zeros(2, dtype=DTYPE)
         v = torch.zeros((2, conf.dim), dtype=DTYPE)
         v[0, 0], v[1, 0] = 1.0, -1.0
-        kind = None if conf.species is None else torch.tensor([1])
+        species = None if conf.species is None else torch.tensor([0, 1])
 
         def radial(distance: float) -> np.ndarray:
             r = torch.zeros((2, conf.dim), dtype=DTYPE)
             r[1, 0] = distance
-            pairs = pair_geometry(r, torch.tensor([[0], [1]]), 1.0, scale, kind=kind)
+            pairs = pair_geometry(r, torch.tensor([[0], [1]]), 1.0, scale, species=species)
             fluid = Laws(
                 conf.laws.kernel, conf.laws.energy, conf.laws.amplitudes, 1.0, potential=conf.laws.potential
             )

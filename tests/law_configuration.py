@@ -13,7 +13,6 @@ from colloidlab.dataset.graph import find_pairs
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
-from colloidlab.model.species import pair_kind
 from colloidlab.model.strain import Reference, measure_strain, reference_neighbourhoods
 
 DTYPE = torch.float64
@@ -62,10 +61,7 @@ class Configuration:
         if order is not None:
             scale = scale[order]
             species = None if species is None else species[order]
-        kind = None
-        if species is not None:
-            kind = pair_kind(species[index[0]], species[index[1]], int(species.max()) + 1)
-        pairs: Pairs = pair_geometry(r, index, self.laws.cutoff, scale, self.box, kind)
+        pairs: Pairs = pair_geometry(r, index, self.laws.cutoff, scale, self.box, species)
         reference = self.reference if reference is None else reference
         shape = None if reference is None else measure_strain(reference, r)
         return brackets.evaluate(self.laws, pairs, S, strain=shape)

@@ -17,7 +17,7 @@ from colloidlab.model import brackets
 from colloidlab.model.entropy import EntropyEncoder
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
-from colloidlab.model.species import count_species, pair_kind
+from colloidlab.model.species import count_species
 from colloidlab.model.strain import Strain, measure_strain, reference_neighbourhoods
 
 
@@ -134,7 +134,7 @@ def evaluate(
             model.cutoff,
             lengths,
             _scale(scale, len(r)),
-            _kind(model, species, index, len(r)),
+            _species(model, species, len(r)),
         )
         strain = _strain(model, tensor, r, reference, lengths)
         ev = brackets.evaluate(model, geometry, tensor(s[:, 0]), strain=strain)
@@ -203,7 +203,7 @@ def _geometry(
     cutoff: float,
     box: np.ndarray | None,
     scale: np.ndarray | None = None,
-    kind: torch.Tensor | None = None,
+    species: torch.Tensor | None = None,
 ) -> Pairs:
     """The pairs nearer than the cutoff, with the type and on the device of `like`."""
 
@@ -216,7 +216,7 @@ def _geometry(
         cutoff,
         tensor(np.ones(len(r)) if scale is None else scale),
         None if box is None else tensor(box),
-        None if kind is None else kind.to(like.device),
+        None if species is None else species.to(like.device),
     )
     return geometry.select(geometry.r < geometry.h)
 
@@ -233,8 +233,8 @@ def _scale(scale: ArrayLike | None, n: int) -> np.ndarray | None:
     return found
 
 
-def _kind(model: Laws, species: ArrayLike | None, index: np.ndarray, n: int) -> torch.Tensor | None:
-    """Kind of every pair, where the laws are those of a mixture."""
+def _species(model: Laws, species: ArrayLike | None, n: int) -> torch.Tensor | None:
+    """Label of every particle, where the laws are those of a mixture."""
     n_species = count_species(model)
     if species is None and n_species == 1:
         return None
@@ -251,8 +251,7 @@ def _kind(model: Laws, species: ArrayLike | None, index: np.ndarray, n: int) -> 
             f"species of shape {label.shape} and type {label.dtype} do not fit: give whole numbers from 0 to "
             f"{n_species - 1}, shape ({n},)"
         )
-    first, second = (torch.as_tensor(label[end].astype(np.int64)) for end in index)
-    return pair_kind(first, second, n_species)
+    return torch.as_tensor(label.astype(np.int64))
 
 
 def _strain(

@@ -28,7 +28,7 @@ class Pairs:
     n : int
         Number of particles.
     kind : int64 tensor, shape (n_pairs,), or None
-        Unordered pair of species (`species.pair_kind`); None where all particles are of one.
+        Unordered pair of species (`pair_kind`); None where all particles are of one.
     wind : tensor, shape (n_pairs, D), or None
         Velocity of the image of j that i meets, less that of j; None where images move as their particles do.
     """
@@ -100,13 +100,19 @@ class Pairs:
         return out.index_add(0, self._ends, torch.cat([at_i, at_j]))
 
 
+def pair_kind(first: Tensor, second: Tensor) -> Tensor:
+    """Number of the unordered pair of two species: of (0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), ..."""
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    return high * (high + 1) // 2 + low
+
+
 def pair_geometry(
     positions: Tensor,
     index: Tensor,
     cutoff: float | Tensor,
     scale: Tensor,
     box: Tensor | None = None,
-    kind: Tensor | None = None,
+    species: Tensor | None = None,
     *,
     tilt: float | Tensor = 0.0,
     wind: float = 0.0,
@@ -123,8 +129,8 @@ def pair_geometry(
         Radius over mean radius.
     box : tensor, shape (D,), optional
         Periodic lengths; zero means open in that direction.
-    kind : int64 tensor, shape (n_pairs,), optional
-        See `Pairs`.
+    species : int64 tensor, shape (n,), optional
+        Label 0, 1, ... of each particle, where the laws are those of a mixture.
     tilt : float, or tensor without dimensions
     wind : float
         Displacement and velocity along x of an image one length of the box up along y (Lees-Edwards).
@@ -147,4 +153,5 @@ def pair_geometry(
     r = torch.linalg.vector_norm(offset, dim=1).clamp_min(1e-12)
     h = cutoff * 0.5 * (scale[i] + scale[j])
     x = (r / h).clamp_max(1.0)
+    kind = None if species is None else pair_kind(species[i], species[j])
     return Pairs(i=i, j=j, e=offset / r[:, None], r=r, x=x, h=h, n=positions.shape[0], kind=kind, wind=blown)

@@ -23,19 +23,13 @@ def number_of_kinds(n_species: int) -> int:
     return n_species * (n_species + 1) // 2
 
 
-def pair_kind(first: Tensor, second: Tensor, n_species: int) -> Tensor:
-    """Number of the unordered pair of species: (0, 0), (0, 1), ..., (1, 1), (1, 2), ..."""
-    low, high = torch.minimum(first, second), torch.maximum(first, second)
-    return low * n_species - low * (low - 1) // 2 + (high - low)
-
-
 def count_species(laws: nn.Module) -> int:
     """Species that laws tell apart; 1 where one function serves all pairs."""
     return max((part.n_species for part in laws.modules() if isinstance(part, _PerKind)), default=1)
 
 
 class _PerKind(nn.Module):
-    """Parts of one protocol, one for every kind of pair, in the order of `pair_kind`."""
+    """Parts of one protocol, one for every kind of pair, in the order of `pairs.pair_kind`."""
 
     def __init__(self, parts: list[nn.Module]) -> None:
         super().__init__()

@@ -28,6 +28,8 @@ class Neighbours:
         Particles of different members never interact.
     box : float array, shape (D,), or ShearBox, optional
         Periodic lengths, zero where open; a shear box also wants the time wherever it wants positions.
+    species : int64 tensor, shape (n,), optional
+        Label of each particle, where the laws are those of a mixture.
     skin : float
         Extra distance of the search, as a fraction of the cutoff.
 
@@ -44,10 +46,12 @@ class Neighbours:
         *,
         member: np.ndarray | None = None,
         box: np.ndarray | ShearBox | None = None,
+        species: Tensor | None = None,
         skin: float = 0.25,
     ) -> None:
         self.cutoff = cutoff
         self.scale = scale
+        self.species = species
         self.skin = skin
         self._smallest = float(scale.min())
         self._member = np.zeros(len(scale), dtype=np.int64) if member is None else member
@@ -82,7 +86,9 @@ class Neighbours:
 
     def geometry(self, r: Tensor, index: Tensor, tilt: float | Tensor) -> Pairs:
         """These pairs, (2, n_pairs), at positions r, where the images of a shear box are displaced by `tilt`."""
-        return pair_geometry(r, index, self.cutoff, self.scale, self._box, tilt=tilt, wind=self.wind)
+        return pair_geometry(
+            r, index, self.cutoff, self.scale, self._box, self.species, tilt=tilt, wind=self.wind
+        )
 
     def near(self, r: Tensor, t: float = 0.0) -> Pairs:
         """Only those within the cutoff: where laws are dear, that pays."""

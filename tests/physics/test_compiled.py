@@ -18,7 +18,7 @@ from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
 from colloidlab.model.shear import PowerLawShear
-from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, pair_kind
+from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel
 from colloidlab.model.tabulated import Ranges, ranges_around, tabulate
 from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.integrators import conserving
@@ -42,27 +42,17 @@ class Box:
     species: Tensor | None = None
 
     def neighbours(self) -> Neighbours:
-        return Neighbours(CUTOFF, self.scale, member=self.member, box=self.box)
+        return Neighbours(CUTOFF, self.scale, member=self.member, box=self.box, species=self.species)
 
     def compiled(self, **options) -> CompiledStep:
-        kinds = None
-        if self.species is not None:
-            label = self.species
-
-            def kinds(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-                return pair_kind(label[i.astype(int)], label[j.astype(int)], 2).numpy()
-
-        options = {"member": self.member, "kinds": kinds} | options
+        options = {"member": self.member} | options
         return CompiledStep(self.laws, self.state, self.neighbours(), self.noise, **options)
 
     def in_torch(self, steps: int) -> State:
         neighbours, state, dim = self.neighbours(), self.state, self.state.r.shape[1]
 
         def around(r: Tensor, S: Tensor) -> brackets.Mechanics:
-            pairs = neighbours.pairs(r)
-            if self.species is not None:
-                pairs = replace(pairs, kind=pair_kind(self.species[pairs.i], self.species[pairs.j], 2))
-            return brackets.mechanics(self.laws, pairs, S)
+            return brackets.mechanics(self.laws, neighbours.pairs(r), S)
 
         with torch.no_grad():
             there = around(state.r, state.S)

@@ -22,7 +22,7 @@ from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.shear import PowerLawShear
-from colloidlab.model.species import count_species, pair_kind
+from colloidlab.model.species import count_species
 from colloidlab.model.strain import Reference, measure_strain
 from colloidlab.model.tabulated import Ranges, tabulate
 from colloidlab.rollout.integrators.dissipation import dissipate, parts_needed
@@ -68,10 +68,8 @@ def side_by_side(conf: Configuration, count: int) -> brackets.Evaluation:
     def tile(values: torch.Tensor) -> torch.Tensor:
         return values.repeat(count, *[1] * (values.dim() - 1))
 
-    kind = None
-    if conf.species is not None:
-        kind = pair_kind(*conf.species[conf.index], int(conf.species.max()) + 1).repeat(count)
-    pairs = pair_geometry(tile(r), repeat(conf.index), conf.laws.cutoff, tile(conf.scale), conf.box, kind)
+    species = None if conf.species is None else tile(conf.species)
+    pairs = pair_geometry(tile(r), repeat(conf.index), conf.laws.cutoff, tile(conf.scale), conf.box, species)
     strain = None
     if conf.reference is not None:
         old = conf.reference

@@ -14,6 +14,7 @@ import torch
 from colloidlab.errors import UsageError
 from colloidlab.model.inversion import solve_entropy
 from colloidlab.model.laws import Laws
+from colloidlab.model.pairs import pair_kind
 from colloidlab.model.tabulated import count_misses
 from colloidlab.rollout.compiled import exchange, friction, mechanics
 from colloidlab.rollout.compiled.adjacency import sort_pairs
@@ -48,8 +49,6 @@ class CompiledStep:
         Independent simulations side by side [one].
     watched : bool array, shape (n,), optional
         Particles whose state counts for how a step is divided [all].
-    kinds : callable(i, j) -> int array, optional
-        Kind of pairs (`species.pair_kind`) where the laws are those of a mixture.
     threads : int
         A small system is faster with one.
     least_share : int
@@ -72,7 +71,6 @@ class CompiledStep:
         *,
         member: Array | None = None,
         watched: Array | None = None,
-        kinds: Callable[[Array, Array], Array] | None = None,
         threads: int = 1,
         least_share: int = LEAST_SHARE,
         t: float = 0.0,
@@ -83,7 +81,8 @@ class CompiledStep:
             )
         check_shear(laws, neighbours.wind)
         self.laws, self._tables = laws, tables_of(laws)
-        self._neighbours, self._kinds = neighbours, kinds
+        self._neighbours = neighbours
+        self._species = None if neighbours.species is None else neighbours.species.cpu()
         self._n, self._dim = state.r.shape
         self._scale = np.ascontiguousarray(neighbours.scale.cpu().numpy(), dtype=float)
         self._source = friction.Source(noise.identity.cpu().numpy(), noise.seed.cpu().numpy())
@@ -275,8 +274,11 @@ class CompiledStep:
             return np.zeros((count, 3), dtype)
 
         kind = empty(np.int8)
-        if self._kinds is not None:
-            kind[:] = self._kinds(self._ends.i, self._ends.j)
+        if self._species is not None:
+            first, second = (
+                self._species[torch.as_tensor(end).long()] for end in (self._ends.i, self._ends.j)
+            )
+            kind[:] = pair_kind(first, second).numpy()
         self._pairs = mechanics.Geometry._make(
             [vectors(), *(empty() for _ in range(5)), empty(np.int8), kind]
         )
@@ -307,7 +309,7 @@ class CompiledStep:
         )
         if missed:
             at = np.flatnonzero(out.missed)
-            kind = () if self._kinds is None else (pairs.kind[at].astype(np.int64),)
+            kind = () if self._species is None else (pairs.kind[at].astype(np.int64),)
             numbers = pairs.x[at].astype(float), particles.T[ends.i[at]], particles.T[ends.j[at]], *kind
             with torch.no_grad():
                 found = self.laws.amplitudes(*map(torch.as_tensor, numbers))
