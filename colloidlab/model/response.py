@@ -75,6 +75,13 @@ class LinearResponse:
         drag = ev.pairs.sum_symmetric(((dim - 1) * ev.g_perp + ev.g_par) / dim)
         return drag if self._bath is None else drag + self._bath.friction
 
+    def fastest_rate(self) -> float:
+        """Times the mass, the rate at which the fastest relative velocity of two particles decays."""
+        pairs = torch.maximum(self._ev.g_par, self._ev.g_perp).detach()
+        return 2 * max(
+            float(drag.max()) if len(drag) else 0.0 for drag in (pairs, self.mean_self_friction().detach())
+        )
+
 
 def self_friction(laws: Laws, ev: Evaluation) -> Tensor:
     """The drag that a particle feels among neighbours held still: sum_j Gamma_ij, and the bath's; shape (n, D, D)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.linalg import expm
@@ -12,7 +13,7 @@ from simulated_tracks import table
 from small_gas import CUTOFF, TEMPERATURE, Motion, isothermal_gas, record, simulate, thermal_gas, watch
 from torch import Tensor
 
-from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
 from colloidlab.model.entropy import ConstantEntropy, ScoreFilter
@@ -182,6 +183,32 @@ def test_one_step_in_a_dense_gas_is_a_textbook_kalman_step(recording: Recording)
         assert float(result.loglik[p]) == pytest.approx(expected, abs=relative * (1 + z2) + shift)
         checked += 1
     assert checked > 30
+
+
+@pytest.mark.parametrize("times", [1, 10, 30])
+def test_the_prediction_converges_where_friction_is_strong(times: float) -> None:
+    """Two particles that are near each other lose their relative velocity within a part of a frame."""
+    laws = isothermal_gas()
+    with torch.no_grad():
+        laws.amplitudes.A += np.log(times)
+        laws.amplitudes.B += np.log(times)
+    frame, particle = np.indices((3, 2)).reshape(2, -1)
+    seen = pd.DataFrame(
+        {"frame": frame, "particle": particle, "x": 50.0 + 0.1 * CUTOFF * particle, "y": 50.0}
+    )
+    side = np.full(2, 10 * CUTOFF)
+    window = read_window(from_tracks(seen, None, box=side, sigma_px=SIGMA), 0, 3, CUTOFF)
+    # What is seen next tells nothing, so that the filtered state is the predicted one.
+    window = replace(window, sigma2=torch.full_like(window.sigma2, 1e12))
+    start = Filter(laws, ConstantEntropy(), TEMPERATURE).step(fresh_state(window), window, 0).filtered
+    v = torch.tensor([[1.0, 0.5], [-0.7, 0.2]], dtype=start.v.dtype)
+    result = Filter(laws, ConstantEntropy(), TEMPERATURE).step(replace(start, v=v), window, 0)
+    rate = response.LinearResponse(laws, result.evaluation).fastest_rate() / laws.mass
+    assert {1: rate < 1, 10: 2 < rate < 10, 30: 10 < rate < 32}[times]
+    r_true, v_true = linear_motion(laws, result.evaluation, start.r, v)
+    scale = float((v[0] - v[1]).norm())
+    assert float((result.state.r - r_true).norm()) < 0.01 * scale
+    assert float((result.state.v - v_true).norm()) < 0.03 * scale
 
 
 def test_covariances_stay_positive(recording: Recording) -> None:
