@@ -26,6 +26,12 @@ class FitConfig(Section):
     cutoff_px: float | None = Field(
         None, gt=0, description="Interaction cutoff at the mean particle size, px [first minimum of g(r)]"
     )
+    species: int = Field(
+        1,
+        ge=1,
+        le=3,
+        description="Species that the laws tell apart: by the column species of the tracks, or by size where there is none",
+    )
     cohesion: bool = Field(
         False, description="Fit a pair potential too, for particles that attract each other: gels, clusters"
     )

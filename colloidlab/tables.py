@@ -56,6 +56,7 @@ COLUMNS: dict[str, Column] = {
     "y": Column("px", "centre, along the image's rows; 0 is the centre of the first pixel"),
     "z": Column("px", "centre, along the planes of a stack"),
     "mass": Column("grey level", "integrated brightness after band-pass (trackpy)"),
+    "species": Column("", "of which species a particle is, or between which two a function is, in a mixture"),
     "size": Column("px", "radius of gyration of the band-passed brightness (trackpy)"),
     "ecc": Column("", "eccentricity, 0 is circular (trackpy)"),
     "signal": Column("grey level", "brightest pixel after band-pass (trackpy)"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from colloidlab.benchmarks.learner_forms import form_rows
 from colloidlab.benchmarks.learner_gas import FULL, Size
+from colloidlab.benchmarks.learner_mixture import mixture_rows
 from colloidlab.benchmarks.learner_parts import part_rows
 from colloidlab.benchmarks.learner_positions import position_rows
 from colloidlab.benchmarks.learner_stars import ALONE, Outside, star_rows
@@ -26,6 +27,7 @@ CASES: dict[str, Case] = {
     "nulls": lambda seeds, size, monitor: null_rows(size, monitor),
     "positions": lambda seeds, size, monitor: position_rows(size, monitor=monitor),
     "parts": lambda seeds, size, monitor: part_rows(size, monitor=monitor),
+    "mixture": lambda seeds, size, monitor: mixture_rows(size, monitor=monitor),
 }
 """What `colloidlab benchmark learner` measures, in this order, and `STARS` after it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from colloidlab.model import brackets
 from colloidlab.model.energy import Isothermal
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.species import count_species
 from colloidlab.model.tensors import dot
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws
 
@@ -125,7 +126,8 @@ def volumes(laws: Laws, gas: Gas, motion: Motion) -> np.ndarray:
     found = []
     for pairs, _ in _frames(gas, motion):
         with torch.no_grad():
-            found.append(brackets.evaluate(laws, pairs, torch.zeros(pairs.n, dtype=torch.float64)).volume)
+            known = pairs if count_species(laws) > 1 else replace(pairs, kind=None)
+            found.append(brackets.evaluate(laws, known, torch.zeros(pairs.n, dtype=torch.float64)).volume)
     return np.asarray(torch.cat(found))
 
 
@@ -154,7 +156,8 @@ def _pairs(gas: Gas, r: torch.Tensor) -> Pairs:
 
     box = np.full(gas.n_dims, gas.box)
     index = torch.as_tensor(find_pairs(r.numpy(), gas.cutoff, box=box))
-    return pair_geometry(r, index, gas.cutoff, torch.ones_like(r[:, 0]), torch.as_tensor(box))
+    species = None if gas.species is None else torch.as_tensor(gas.species)
+    return pair_geometry(r, index, gas.cutoff, torch.ones_like(r[:, 0]), torch.as_tensor(box), species)
 
 
 def _at_temperature(laws: Laws, pairs: Pairs, T: torch.Tensor) -> brackets.Evaluation:

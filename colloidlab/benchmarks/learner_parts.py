@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,7 @@ from colloidlab.model.sequence import WindowSource
 from colloidlab.model.train import TrainOptions, fit_isothermal
 from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
+from colloidlab.rollout.indirect import correct_laws
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws, observe, simulate_gas
 from colloidlab.units import Calibration
 
@@ -49,38 +51,50 @@ _ATTRACTING = 0.8
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class Fitted:
     """Laws with and without the part, and what the part is worth on a recording that neither has seen."""
 
     gas: Gas
     motion: Motion
+    recording: Recording
     without: Filter
     found: Filter
     known_to: Uncertainty
     gain: float
     gain_low: float
 
+    def corrected(self, rounds: int, seed: int, monitor: Monitor) -> Fitted:
+        """The same with the laws with the part moved to those whose simulations have the data's score."""
+        windows, split = WindowSource(self.recording, self.gas.cutoff), training_split(self.recording)
+        found = copy.deepcopy(self.found)
+        known_to = correct_laws(found, windows, split, seed=seed, rounds=rounds, monitor=monitor)
+        return replace(self, found=found, known_to=known_to)
+
 
 def part_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT) -> Iterable[Row]:
     """Numbers of the bath, the force between particles that attract each other, and what is gained by either."""
     for name, (gas, parts) in GASES.items():
-        fitted = _fit_both(gas, parts, size, seed, monitor)
+        fitted = fit_both(gas, parts, size, seed, monitor)
         yield Row(f"{name}: held-out gain over laws without it", fitted.gain, "nats")
         yield at_least(f"{name}: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
         yield from _bath_rows(name, fitted) if parts.bath else _force_rows(name, fitted)
-    fitted = _fit_both(NULL, Parts(bath=True, cohesion=True), size, seed, monitor)
+    fitted = fit_both(NULL, Parts(bath=True, cohesion=True), size, seed, monitor)
     yield Row("neither there, both fitted: held-out gain", fitted.gain, "nats")
     yield at_most(
         "neither there, both fitted: lower end of the gain's interval", fitted.gain_low, 0.0, "nats"
     )
 
 
-def _fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -> _Fitted:
+def fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -> Fitted:
+    """Fit laws with and without these parts to one gas."""
     monitor.update("simulate", 0, 2)
     motion = simulate_gas(gas, size.train_frames, seed=seed)
     monitor.update("simulate", 1, 2)
-    held_out = observe(simulate_gas(gas, size.test_frames, seed=seed + OTHER), SIGMA, seed=seed + OTHER)
-    recording = observe(motion, SIGMA, seed=seed)
+    other = simulate_gas(gas, size.test_frames, seed=seed + OTHER)
+    recording, held_out = (
+        observe(seen, SIGMA, seed=seed + more, species=gas.species)
+        for seen, more in ((motion, 0), (other, OTHER))
+    )
     split = training_split(recording)
     windows = WindowSource(recording, gas.cutoff)
     without, found = (
@@ -91,7 +105,9 @@ def _fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -
     passes = [follow(filter_, test, monitor, "held out") for filter_ in (without, found)]
     # The second is compared as if it were the one with entropy.
     gain = compare(passes[0], replace(passes[1], form="filter"), scored_split(size), 0, gas.n_dims).gain
-    return _Fitted(gas, motion, without, found, known_to, float(gain["gain"]), float(gain["gain_low"]))
+    return Fitted(
+        gas, motion, recording, without, found, known_to, float(gain["gain"]), float(gain["gain_low"])
+    )
 
 
 def _fit(
@@ -109,7 +125,7 @@ def _fit(
     return fit_isothermal(windows, split, guess, options, [], monitor)
 
 
-def _bath_rows(name: str, fitted: _Fitted) -> Iterable[Row]:
+def _bath_rows(name: str, fitted: Fitted) -> Iterable[Row]:
     gas = fitted.gas
     truth = {"friction": gas.bath, "temperature": gas.temperature}
     for quantity, (value, low, high) in bath_constants(fitted.found.laws, fitted.known_to).items():
@@ -121,10 +137,15 @@ def _bath_rows(name: str, fitted: _Fitted) -> Iterable[Row]:
         yield Row(f"{name}: noise of pairs, laws {what}, deviation overall", errors.noise.overall)
 
 
-def _force_rows(name: str, fitted: _Fitted) -> Iterable[Row]:
-    true = _force(fitted, gas_laws(fitted.gas).requires_grad_(False), None)
-    found = _force(fitted, fitted.found.laws, fitted.known_to)
-    without = _force(fitted, fitted.without.laws, None)
+def _force_rows(name: str, fitted: Fitted) -> Iterable[Row]:
+    true, found, without = (
+        force_and_bands[force_and_bands["quantity"] == "pair_force"]
+        for force_and_bands in (
+            curves(fitted, gas_laws(fitted.gas), None),
+            curves(fitted, fitted.found.laws, fitted.known_to),
+            curves(fitted, fitted.without.laws, None),
+        )
+    )
     largest = float(true["y"].abs().max())
     for what, curve, bar in (("with it", found, True), ("without it", without, False)):
         deviation = float((curve["y"] - true["y"]).abs().max()) / largest
@@ -143,8 +164,14 @@ def _distances(gas: Gas) -> np.ndarray:
     return np.linspace(*VISITED, _POINTS) * gas.cutoff
 
 
-def _force(fitted: _Fitted, laws: Laws, uncertainty: Uncertainty | None) -> pd.DataFrame:
-    """Force of a pair at `_distances`, with its band."""
+def curves(fitted: Fitted, laws: Laws, uncertainty: Uncertainty | None) -> pd.DataFrame:
+    """Functions of pairs in a typical state at `_POINTS` distances that occur, with their bands.
+
+    Returns
+    -------
+    DataFrame
+        Columns quantity, species, y, y_low, y_high.
+    """
     gas = fitted.gas
     table = learned_functions(
         laws,
@@ -154,6 +181,10 @@ def _force(fitted: _Fitted, laws: Laws, uncertainty: Uncertainty | None) -> pd.D
         uncertainty,
         n_dims=gas.n_dims,
     )
-    force = table[table["quantity"] == "pair_force"]
-    at = _distances(gas)
-    return pd.DataFrame({end: np.interp(at, force["x"], force[end]) for end in ("y", "y_low", "y_high")})
+    at, found = _distances(gas), []
+    for (quantity, species), curve in table[table["quantity"] != "pressure"].groupby(
+        ["quantity", "species"], sort=False
+    ):
+        values = {end: np.interp(at, curve["x"], curve[end]) for end in ("y", "y_low", "y_high")}
+        found.append(pd.DataFrame({"quantity": quantity, "species": species, **values}))
+    return pd.concat(found, ignore_index=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from colloidlab.dataset.species import Species, tell_apart
 from colloidlab.errors import FitRefused, InputError, UsageError
 
 EdgeDistance = Callable[..., np.ndarray]
@@ -55,6 +56,8 @@ class Recording:
         False where nothing is known of the localisation errors, and `sigma` is 0.
     sigma_new : bool
         False where errors of successive frames may have something in common, so that only a part of `sigma` is noise.
+    species : Species, optional
+        Where the laws are to tell some apart.
     """
 
     first: int
@@ -71,6 +74,7 @@ class Recording:
     box: np.ndarray | None = None
     sigma_stated: bool = True
     sigma_new: bool = True
+    species: Species | None = None
 
     @property
     def mean_radius(self) -> float:
@@ -102,6 +106,7 @@ def from_tracks(
     sigma_scale: float | None = 1.0,
     bad_frames: frozenset[int] = frozenset(),
     box: np.ndarray | None = None,
+    n_species: int = 1,
 ) -> Recording:
     """Prepare linked tracks for learning.
 
@@ -112,7 +117,7 @@ def from_tracks(
     Parameters
     ----------
     tracks : DataFrame
-        Columns frame, particle, x, y[, z]; sigma_x_px, sigma_y_px[, sigma_z_px] and radius_px where known.
+        Columns frame, particle, x, y[, z]; sigma_x_px, sigma_y_px[, sigma_z_px], radius_px and species where known.
     edge_distance : callable
         See `EdgeDistance`; None in a periodic box.
     sigma_px : float, optional
@@ -121,6 +126,8 @@ def from_tracks(
         How much of the columns' errors is new in every frame; None where that is not known.
     box : float array, shape (D,), px, optional
         Periodic lengths of a simulated recording, which has no edge.
+    n_species : int
+        That the laws tell apart: by the column `species`, or by size where there is none.
     """
     if (edge_distance is None) != (box is not None):
         raise UsageError(
@@ -151,6 +158,7 @@ def from_tracks(
         box=box,
         sigma_stated=sigma_px is not None or _states_sigma(tracks),
         sigma_new=sigma_px is not None or sigma_scale is not None,
+        species=tell_apart(table, code, radius, n_species) if n_species > 1 else None,
     )
 
 

@@ -27,7 +27,8 @@ class WindowData(Data):
         First frame of each.
     slot : int64 tensor, shape (n,)
     box : tensor, shape (n_windows, D)
-        Absent where there is none.
+    species : int64 tensor, shape (n,)
+        Either is absent where there is none.
     """
 
     @staticmethod
@@ -45,6 +46,8 @@ class WindowData(Data):
         )
         if window.box is not None:
             data.box = window.box[None]
+        if window.species is not None:
+            data.species = window.species
         return data
 
     def __inc__(self, key: str, value: Any, *args: Any) -> int:
@@ -63,6 +66,7 @@ class WindowData(Data):
             scale=self.scale,
             pairs=tuple(self.pairs),
             box=self.box[0] if "box" in self else None,
+            species=self.species if "species" in self else None,
             **{name: self[name] for name in _BY_FRAME},
         )
 

@@ -42,6 +42,8 @@ class Window:
         Graph of every frame.
     box : tensor, shape (D,), or None
         Periodic lengths.
+    species : int64 tensor, shape (n,), or None
+        Label of each particle, where some are told apart.
     """
 
     frames: tuple[int, ...]
@@ -56,6 +58,7 @@ class Window:
     scale: Tensor
     pairs: tuple[Tensor, ...]
     box: Tensor | None = None
+    species: Tensor | None = None
 
     @property
     def n_frames(self) -> int:
@@ -133,6 +136,7 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
         scale=torch.as_tensor(scale),
         pairs=tuple(graphs),
         box=None if recording.box is None else torch.as_tensor(recording.box),
+        species=None if recording.species is None else torch.as_tensor(recording.species.label[slot]),
         **{name: torch.as_tensor(values) for name, values in flags.items()},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
-from colloidlab.model.pairs import Pairs
+from colloidlab.model.pairs import Pairs, pair_kind
 from colloidlab.model.scores import free_parameters
+from colloidlab.model.species import count_species
 from colloidlab.model.strain import unstrained
 from colloidlab.model.tensors import dot, float64
 from colloidlab.model.uncertainty import Uncertainty
@@ -27,7 +29,7 @@ _LEVEL = 0.95
 class _Curve:
     """One function; `y` still knows the parameters and the state that it comes from.
 
-    What is `signed` might have either sign in other laws of the class.
+    What is `signed` might have either sign in other laws of the class. `species`: of which pair, in a mixture.
     """
 
     quantity: str
@@ -37,6 +39,7 @@ class _Curve:
     y_unit: str
     factor: float
     signed: bool = False
+    species: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,11 @@ def learned_functions(
     uncertainty: Uncertainty | None = None,
     *,
     n_dims: int,
+    species: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Kernel, force, potential, friction, noise against distances that occur; pressure against density.
+
+    Of a mixture every kind of pair has its own, in the order of `pairs.pair_kind`, and the pressure is common.
 
     | quantity | of a pair in the typical state |
     |---|---|
@@ -94,6 +100,8 @@ def learned_functions(
         Without it the bands are NaN.
     n_dims : int
         2 or 3, those of the motion: how much of the noises A and B falls along e depends on it.
+    species : sequence of str, optional
+        Names of the species of a mixture [their numbers].
 
     Returns
     -------
@@ -103,20 +111,29 @@ def learned_functions(
     state = _typical_state(laws, temperature, volumes)
     rows = []
     nearest = 0.3 if uncertainty is None else uncertainty.nearest
-    for curve in _curves(laws, state, nearest, calibration, n_dims):
+    pairs_of = _kinds(laws, species)
+    curves = [
+        curve
+        for kind, name in pairs_of.items()
+        for curve in _pair_curves(laws, state, nearest, calibration, n_dims, kind, name)
+    ]
+    for curve in [*curves, _pressure(laws, state, calibration)]:
         y = curve.y.detach().numpy()
         low, high = _band(y, _deviation(curve.y, laws, state, uncertainty), signed=curve.signed)
         for x, *values in zip(curve.x, y, low, high, strict=True):
             rows.append(
                 (
                     curve.quantity,
+                    curve.species,
                     float(x),
                     *(float(v) * curve.factor for v in values),
                     curve.x_unit,
                     curve.y_unit,
                 )
             )
-    return pd.DataFrame(rows, columns=["quantity", "x", "y", "y_low", "y_high", "x_unit", "y_unit"])
+    return pd.DataFrame(
+        rows, columns=["quantity", "species", "x", "y", "y_low", "y_high", "x_unit", "y_unit"]
+    )
 
 
 def bath_constants(
@@ -163,16 +180,36 @@ def _typical_state(laws: Laws, temperature: float, volumes: np.ndarray) -> _Stat
     return _State(entropy, log_volume, S + entropy, V * log_volume.exp(), seen * log_volume.exp())
 
 
-def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration, n_dims: int) -> list[_Curve]:
+def _kinds(laws: Laws, species: Sequence[str]) -> dict[int | None, str]:
+    """What every kind of pair is called; a single one without number and name where there is one species."""
+    n = count_species(laws)
+    if n == 1:
+        return {None: ""}
+    names = species or [str(k) for k in range(n)]
+    return {
+        int(pair_kind(torch.tensor(a), torch.tensor(b))): f"{names[a]} + {names[b]}"
+        for b in range(n)
+        for a in range(b + 1)
+    }
+
+
+def _pair_curves(
+    laws: Laws,
+    state: _State,
+    nearest: float,
+    calibration: Calibration,
+    n_dims: int,
+    kind: int | None,
+    species: str,
+) -> list[_Curve]:
     r = np.linspace(nearest, 1.0, _POINTS) * laws.cutoff
-    ev = _evaluate_pairs(laws, state, r, n_dims)
+    ev = _evaluate_pairs(laws, state, r, n_dims, kind)
     e, m = ev.pairs.e, laws.mass
-    pressure = laws.energy(state.S.expand_as(state.range), state.range).P
     distance, length = r * calibration.factor(1), calibration.unit(1)
 
     def radial(quantity: str, y: Tensor, *power: int, signed: bool = False) -> _Curve:
         unit, factor = (calibration.unit(*power), calibration.factor(*power)) if power else ("", 1.0)
-        return _Curve(quantity, distance, y, length, unit, factor, signed)
+        return _Curve(quantity, distance, y, length, unit, factor, signed, species)
 
     attracts = ev.potential is not None
 
@@ -188,19 +225,28 @@ def _curves(laws: Laws, state: _State, nearest: float, calibration: Calibration,
     ):
         found.append(radial(f"pair_friction_{name}", friction / m, 0, -1))
         found.append(radial(f"pair_noise_{name}", 2 * laws.k_B * noise / m**2, 2, -3))
+    return found
+
+
+def _pressure(laws: Laws, state: _State, calibration: Calibration) -> _Curve:
+    pressure = laws.energy(state.S.expand_as(state.range), state.range).P
     density = 1 / state.range.detach().numpy()
-    unit, factor = calibration.unit(2, -2), calibration.factor(2, -2)
-    return [*found, _Curve("pressure", density, pressure, "density / W(0)", unit, factor)]
+    return _Curve(
+        "pressure", density, pressure, "density / W(0)", calibration.unit(2, -2), calibration.factor(2, -2)
+    )
 
 
-def _evaluate_pairs(laws: Laws, state: _State, r: np.ndarray, n_dims: int) -> brackets.Evaluation:
-    """What the brackets say of pairs at distances r whose particles are both in the typical state."""
+def _evaluate_pairs(
+    laws: Laws, state: _State, r: np.ndarray, n_dims: int, kind: int | None
+) -> brackets.Evaluation:
+    """What the brackets say of pairs of a kind at distances r whose particles are both in the typical state."""
     n = len(r)
     one, two = torch.arange(n), torch.arange(n, 2 * n)
     distance = float64(r.tolist())
     x, h = distance / laws.cutoff, torch.full_like(distance, laws.cutoff)
     e = torch.eye(n_dims, dtype=distance.dtype)[:1].expand(n, n_dims)
-    pairs = Pairs(i=one, j=two, e=e, r=distance, x=x, h=h, n=2 * n)
+    kinds = None if kind is None else torch.full_like(one, kind)
+    pairs = Pairs(i=one, j=two, e=e, r=distance, x=x, h=h, n=2 * n, kind=kinds)
     V = state.V.expand(2 * n)
     strain = None if laws.shear is None else unstrained(2 * n, n_dims, V)
     return brackets.evaluate(laws, pairs, state.S.expand(2 * n), volume=lambda _: V, strain=strain)

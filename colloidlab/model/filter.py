@@ -35,7 +35,7 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.localisation import FittedError
 from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.response import LinearResponse
-from colloidlab.model.species import count_species
+from colloidlab.model.species import labels_for
 from colloidlab.model.tensors import dot
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
@@ -96,7 +96,7 @@ class Filter:
     Raises
     ------
     UsageError
-        The laws are those of a mixture or of a solid.
+        The laws are those of a solid.
     """
 
     def __init__(
@@ -106,11 +106,9 @@ class Filter:
         velocity_variance: float,
         error: FittedError | None = None,
     ) -> None:
-        if count_species(laws) > 1 or laws.shear is not None:
-            of = "a mixture" if laws.shear is None else "a solid"
+        if laws.shear is not None:
             raise UsageError(
-                f"laws of {of} cannot be followed through a recording, which knows no species and no undeformed "
-                "state; sizes come with it as radii"
+                "laws of a solid cannot be followed through a recording, which knows no undeformed state"
             )
         self.laws = laws
         self.inference = inference
@@ -128,7 +126,10 @@ class Filter:
         state = self._meet(state, window, k)
         inference, complete = self.inference, window.complete[k]
         with torch.set_grad_enabled(training or inference.scored):
-            pairs = pair_geometry(state.r, window.pairs[k], self.laws.cutoff, window.scale, window.box)
+            species = labels_for(self.laws, window.species)
+            pairs = pair_geometry(
+                state.r, window.pairs[k], self.laws.cutoff, window.scale, window.box, species
+            )
             S = inference.at_frame(state, pairs, window, k)
             ev = self._evaluate(pairs, S, window, k)
             vv = brackets.velocity_noise(self.laws, ev)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from colloidlab.model.bath import Bath
 from colloidlab.model.energy import Isothermal, SumOfExponentials
@@ -16,6 +17,14 @@ from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
+from colloidlab.model.species import (
+    SpeciesAmplitudes,
+    SpeciesKernel,
+    SpeciesPotential,
+    exchanged,
+    for_every_kind,
+    of_every_kind,
+)
 
 _KERNEL_TERMS = 3
 _RADIAL_TERMS = 4
@@ -31,7 +40,7 @@ EntropyForm = Literal["filter", "isothermal", "encoder"]
 
 @dataclass(frozen=True)
 class Parts:
-    """What fitted laws have beside the energy of volumes and the friction of pairs.
+    """What fitted laws have beside the energy of volumes and the friction of one kind of pair.
 
     Attributes
     ----------
@@ -41,11 +50,15 @@ class Parts:
         Drag and noise of a solvent or a substrate at rest.
     bath_temperature : float, px^2/frame^2, optional
         k_B T_b/m, where it is known [fitted].
+    n_species : int
+        That are told apart: every kind of pair has a kernel, amplitudes and a potential of its own. How they depend on
+        temperature, the conduction and the energy of a volume are common to all.
     """
 
     cohesion: bool = False
     bath: bool = False
     bath_temperature: float | None = None
+    n_species: int = 1
 
 
 PLAIN = Parts()
@@ -115,12 +128,35 @@ def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
     share = 0.5 * (1 + 1 / guess.n_dims)
     friction, bath = _shared_friction(guess)
     log_a2 = math.log(friction * guess.temperature / (share * guess.envelope_sum))
-    radial = [log_a2] + [0.0] * (radial_terms - 1)
-    amplitudes = PowerLawAmplitudes(radial, radial, [-20.0], (0.0, 0.0, 0.0), guess.temperature)
-    amplitudes.C.requires_grad_(False)
-    amplitudes.powers.requires_grad_(False)
-    potential = RadialPotential([0.0] * _POTENTIAL_TERMS, guess.temperature) if guess.parts.cohesion else None
-    return Laws(RadialKernel(_KERNEL_TERMS), energy, amplitudes, guess.cutoff, potential=potential, bath=bath)
+    radial, T, n_species = [log_a2] + [0.0] * (radial_terms - 1), guess.temperature, guess.parts.n_species
+    amplitudes = _of_temperature_alike(
+        for_every_kind(
+            SpeciesAmplitudes,
+            n_species,
+            lambda: PowerLawAmplitudes(radial, radial, [-20.0], (0.0, 0.0, 0.0), T),
+        )
+    )
+    for part in of_every_kind(amplitudes):
+        part.C.requires_grad_(False)
+        part.powers.requires_grad_(False)
+    potential = None
+    if guess.parts.cohesion:
+        potential = for_every_kind(
+            SpeciesPotential, n_species, lambda: RadialPotential([0.0] * _POTENTIAL_TERMS, T)
+        )
+    kernel = for_every_kind(SpeciesKernel, n_species, lambda: RadialKernel(_KERNEL_TERMS))
+    return Laws(kernel, energy, amplitudes, guess.cutoff, potential=potential, bath=bath)
+
+
+def _of_temperature_alike(amplitudes: nn.Module) -> nn.Module:
+    """Every kind of pair with the exponents of temperature and the conduction of the first, which stay common in a fit.
+
+    Motion says little of either, and a third as much of those of one kind.
+    """
+    first, *others = of_every_kind(amplitudes)
+    for other in others:
+        other.C, other.powers = first.C, first.powers
+    return amplitudes
 
 
 def _shared_friction(guess: Guess) -> tuple[float, Bath | None]:
@@ -145,8 +181,7 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
         hot; both signs are tried.
     """
     cold = isothermal.energy
-    old = isothermal.amplitudes
-    assert isinstance(cold, Isothermal) and isinstance(old, PowerLawAmplitudes)
+    assert isinstance(cold, Isothermal)
     with torch.no_grad():
         T = float(cold.log_temperature.exp())
         # P V at the reference volume; half of it becomes that of a gas, which grows with temperature.
@@ -161,13 +196,16 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
         )
         # Conduction that levels a single hot particle in about a hundred frames.
         first = math.log(0.01 * heat_capacity * T**2)
-        amplitudes = PowerLawAmplitudes(old.A.tolist(), old.B.tolist(), [first, 0.0], (power, power, 1.0), T)
-        kernel = RadialKernel(_KERNEL_TERMS)
-        kernel.load_state_dict(isothermal.kernel.state_dict())
+        amplitudes = exchanged(
+            isothermal.amplitudes,
+            lambda old: PowerLawAmplitudes(
+                old.A.tolist(), old.B.tolist(), [first, 0.0], (power, power, 1.0), T
+            ),
+        )
     return Laws(
-        kernel,
+        copy.deepcopy(isothermal.kernel),
         energy,
-        amplitudes,
+        _of_temperature_alike(amplitudes),
         isothermal.cutoff,
         potential=copy.deepcopy(isothermal.potential),
         bath=copy.deepcopy(isothermal.bath),

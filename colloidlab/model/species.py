@@ -5,7 +5,7 @@ Which function a pair follows depends on the two labels, not on their order, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -28,10 +28,46 @@ def count_species(laws: nn.Module) -> int:
     return max((part.n_species for part in laws.modules() if isinstance(part, _PerKind)), default=1)
 
 
+def labels_for(laws: nn.Module, species: Tensor | None) -> Tensor | None:
+    """The labels of particles as `pair_geometry` takes them: none where the laws are of one species.
+
+    Raises
+    ------
+    UsageError
+        The laws tell species apart, and there are no labels.
+    """
+    n_species = count_species(laws)
+    if n_species == 1:
+        return None
+    if species is None:
+        raise UsageError(
+            f"these laws tell {n_species} species apart, and nothing says of which the particles are: read the recording "
+            "with n_species, or give the plan of a rollout its species"
+        )
+    return species
+
+
+def of_every_kind(part: nn.Module) -> list[Any]:
+    """The functions of one role, in the order of `pairs.pair_kind`; a single one where one serves all pairs."""
+    return list(part.parts) if isinstance(part, _PerKind) else [part]
+
+
+def for_every_kind(together: type[_PerKind], n_species: int, make: Callable[[], nn.Module]) -> Any:
+    """A function for every kind of pair, or the one of a single species."""
+    if n_species == 1:
+        return make()
+    return together([make() for _ in range(number_of_kinds(n_species))])
+
+
+def exchanged(part: nn.Module, other: Callable[[Any], nn.Module]) -> Any:
+    """The same role with another function in the place of each."""
+    return type(part)([other(p) for p in part.parts]) if isinstance(part, _PerKind) else other(part)
+
+
 class _PerKind(nn.Module):
     """Parts of one protocol, one for every kind of pair, in the order of `pairs.pair_kind`."""
 
-    def __init__(self, parts: list[nn.Module]) -> None:
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
         if not any(number_of_kinds(k) == len(parts) for k in range(1, len(parts) + 1)):
             raise UsageError(
@@ -65,9 +101,9 @@ class SpeciesKernel(_PerKind):
     that species happen to have. `RadialKernel` has W(0) = 1 whatever its coefficients.
     """
 
-    def __init__(self, parts: list[nn.Module]) -> None:
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__(parts)
-        kernels: list[Any] = parts
+        kernels: Sequence[Any] = parts
         with torch.no_grad():
             at_zero = torch.stack([torch.as_tensor(kernel.at_zero()) for kernel in kernels])
         if not torch.allclose(at_zero, at_zero[0].expand_as(at_zero), rtol=1e-12, atol=0):

@@ -17,8 +17,8 @@ from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.localisation import ErrorScale, FittedError, LocalisationError
 
-_FORMAT, _OLDEST = 5, 4
-"""What is written, and the oldest that can be read: it knew no parts."""
+_FORMAT, _OLDEST = 6, 4
+"""What is written, and the oldest that can be read: it knew no parts. 5 knew no species."""
 
 
 def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:

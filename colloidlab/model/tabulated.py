@@ -24,7 +24,7 @@ from colloidlab.model.friction import PairAmplitudes
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import PotentialValues
-from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, SpeciesPotential
+from colloidlab.model.species import exchanged
 from colloidlab.model.splines import Axis, Spline
 
 Values = TypeVar("Values", Thermo, PairAmplitudes)
@@ -280,21 +280,13 @@ def tabulate(laws: Laws, ranges: Ranges, *, points: int = _POINTS) -> Laws:
     points : int
         Of each table along each axis.
     """
-
-    def each(part: Any, together: Any, table: Callable[[Any], nn.Module]) -> nn.Module:
-        return together([table(p) for p in part.parts]) if isinstance(part, together) else table(part)
-
     potential = laws.potential
     if potential is not None:
-        potential = each(potential, SpeciesPotential, lambda part: TabulatedPotential(part, 2 * points))
+        potential = exchanged(potential, lambda part: TabulatedPotential(part, 2 * points))
     return Laws(
-        each(laws.kernel, SpeciesKernel, lambda part: TabulatedKernel(part, 2 * points)),
+        exchanged(laws.kernel, lambda part: TabulatedKernel(part, 2 * points)),
         TabulatedEnergy(laws.energy, ranges.entropies, ranges.volumes, points),
-        each(
-            laws.amplitudes,
-            SpeciesAmplitudes,
-            lambda part: TabulatedAmplitudes(part, ranges.temperatures, points),
-        ),
+        exchanged(laws.amplitudes, lambda part: TabulatedAmplitudes(part, ranges.temperatures, points)),
         laws.cutoff,
         laws.mass,
         laws.k_B,

@@ -28,6 +28,7 @@ from colloidlab.model.forms import Guess, first_inference, thermal_laws
 from colloidlab.model.isothermal_training import Correction, IsothermalTrainer
 from colloidlab.model.journal import Evaluation, Journal
 from colloidlab.model.sequence import WindowSource
+from colloidlab.model.species import of_every_kind
 from colloidlab.model.train_options import TrainOptions
 from colloidlab.model.training_log import TrainingLog
 from colloidlab.progress import SILENT, Monitor
@@ -120,7 +121,8 @@ def fit_laws(
         inference = first_inference(options.entropy, laws, temperature, seed=options.seed)
         if options.entropy == "encoder":
             # Without a law by which S moves, conduction enters no likelihood.
-            laws.amplitudes.C.requires_grad_(False)
+            for part in of_every_kind(laws.amplitudes):
+                part.C.requires_grad_(False)
         start = Filter(laws, inference, guess.temperature, error=copy.deepcopy(isothermal.error))
         trainer = EntropyTrainer(start, windows, split, options, machine)
         phase = f"trial, noise {'grows' if power > 0 else 'falls'} with T"

@@ -124,7 +124,7 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
             _record_refusal(run, config, key, regime, str(error))
         raise
     options = config.fit
-    parts = Parts(options.cohesion, options.bath, options.bath_temperature_px2)
+    parts = Parts(options.cohesion, options.bath, options.bath_temperature_px2, options.species)
     return _Subject(recording, split, first_guess(known, regime, cutoff, parts), regime, cutoff_reason)
 
 
@@ -166,9 +166,10 @@ def _fit(
         run.write_table("training", pd.DataFrame([asdict(row) for row in fit.curves]))
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
-        run.write_table("functions", _functions(fit, thermal, uncertainty, run))
+        names = () if recording.species is None else recording.species.names
+        run.write_table("functions", _functions(fit, thermal, uncertainty, run, names))
         summary = _summary(comparison, regime, subject.guess.cutoff) | _settings(fit, options)
-        summary |= _bath(fit, uncertainty)
+        summary |= _species(recording) | _bath(fit, uncertainty)
         summary |= association(run, thermal.state, split.test)
         run.summarise("fit", summary)
     training.checkpoint.remove()
@@ -202,6 +203,14 @@ def _settings(fit: Fit, options: TrainOptions) -> dict[str, Any]:
     if options.entropy != "isothermal":
         found["filter_steps"] = options.filter_steps
     return found
+
+
+def _species(recording: Recording) -> dict[str, Any]:
+    """Number of tracks of every species, where some were told apart."""
+    if recording.species is None:
+        return {}
+    counts = np.bincount(recording.species.label, minlength=len(recording.species.names))
+    return {"species": dict(zip(recording.species.names, counts.tolist(), strict=True))}
 
 
 def _bath(fit: Fit, uncertainty: Uncertainty) -> dict[str, float]:
@@ -246,6 +255,7 @@ def load_recording(run: Run, config: Config) -> Recording:
         sigma_px=options.sigma_px,
         sigma_scale=options.sigma_scale,
         bad_frames=bad,
+        n_species=options.species,
     )
 
 
@@ -318,12 +328,20 @@ def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibrat
     }
 
 
-def _functions(fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run) -> pd.DataFrame:
+def _functions(
+    fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run, species: tuple[str, ...]
+) -> pd.DataFrame:
     inside = thermal.state[~thermal.state["boundary"]]
     temperature = float(inside["temperature_px2"].median())
     n_dims = 3 if "z" in inside else 2
     return learned_functions(
-        fit.thermal.laws, temperature, thermal.volumes, run.calibration, uncertainty, n_dims=n_dims
+        fit.thermal.laws,
+        temperature,
+        thermal.volumes,
+        run.calibration,
+        uncertainty,
+        n_dims=n_dims,
+        species=species,
     )
 
 

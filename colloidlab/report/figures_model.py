@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,9 +18,12 @@ from colloidlab.report.results import Results
 from colloidlab.report.style import (
     BLOCK_COLOURS,
     BLUE,
+    GOLD,
+    GREEN,
     GREY,
     MAPS,
     ORANGE,
+    PURPLE,
     WIDTH,
     Plate,
     draw_band,
@@ -30,6 +35,7 @@ from colloidlab.report.words import bath, correlation, label, number, pretty_uni
 NOT_IDENTIFIED = "temperature not identified"
 _NO_MEANING = ": neither correlation says anything about the particles"
 _DIRECTIONS = {"parallel": "along the pair", "perpendicular": "across it"}
+_COLOURS = BLUE, ORANGE, GREEN, PURPLE, GOLD, GREY
 _ROOM = 2.5
 """Height of a panel in units of the largest value in it, where bands would need more."""
 _BANDS = (
@@ -132,7 +138,9 @@ def functions(results: Results) -> Plate:
 
 
 def draw_function(ax: Axes, table: pd.DataFrame, name: str, parts: list[str]) -> None:
-    """One learned function, its curves along and across a pair together; a title says which is not identified.
+    """One learned function, its curves along and across a pair, or of all kinds of pairs in a mixture, together.
+
+    A title says which is not identified.
 
     Parameters
     ----------
@@ -142,21 +150,34 @@ def draw_function(ax: Axes, table: pd.DataFrame, name: str, parts: list[str]) ->
         A panel of `group_functions`.
     """
     shown = table[table["quantity"].isin(parts)]
-    unknown = []
-    for part, colour in zip(parts, (BLUE, ORANGE), strict=False):
-        curve, way = table[table["quantity"] == part], _DIRECTIONS.get(part.removeprefix(f"{name}_"), "")
-        draw_band(ax, curve, colour=colour, label=way)
+    curves, unknown = _curves(shown, name, parts), []
+    for (which, curve), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
+        draw_band(ax, curve, colour=colour, label=which)
         if not is_identified(curve):
-            unknown.append(way)
+            unknown.append(which)
     ax.axhline(0, color=GREY, linewidth=0.8)
     _keep_curves_visible(ax, shown)
-    if len(parts) > 1:
+    if len(curves) > 1:
         ax.legend(loc="upper right")
     if unknown:
-        which = "" if len(unknown) == len(parts) else f", {unknown[0]}"
-        ax.set_title(f"not identified{which}")
+        some = "" if len(unknown) == len(curves) else f": {', '.join(unknown)}"
+        ax.set_title(f"not identified{some}")
     ax.set_xlabel(_argument(str(shown["x_unit"].iloc[0])))
     ax.set_ylabel(label(name.replace("_", " ").replace("$", ""), str(shown["y_unit"].iloc[0])))
+
+
+def _curves(shown: pd.DataFrame, name: str, parts: list[str]) -> dict[str, pd.DataFrame]:
+    """The curves of a panel by what tells them apart: the kind of pair, or the direction."""
+    if _of_a_mixture(shown):
+        return dict(iter(shown.groupby("species", sort=False)))
+    return {
+        _DIRECTIONS.get(part.removeprefix(f"{name}_"), ""): shown[shown["quantity"] == part] for part in parts
+    }
+
+
+def _of_a_mixture(table: pd.DataFrame) -> bool:
+    """Has every kind of pair functions of its own? Tables of older versions do not say, and have not."""
+    return "species" in table and bool((table["species"] != "").any())
 
 
 def is_identified(curve: pd.DataFrame) -> bool:
@@ -177,12 +198,12 @@ def is_identified(curve: pd.DataFrame) -> bool:
 def group_functions(table: pd.DataFrame) -> dict[str, list[str]]:
     """Curves of `functions.parquet` by panel: the physics first, and the kernel, which only defines density, last."""
     panels: dict[str, list[str]] = {}
+    together = not _of_a_mixture(table)
     for quantity in dict.fromkeys(table["quantity"]):
         head, _, way = quantity.rpartition("_")
-        panels.setdefault(head if way in _DIRECTIONS else quantity, []).append(quantity)
-    first = [
-        n for n in ("pressure", "pair_friction", "pair_noise", "pair_force", "pair_potential") if n in panels
-    ]
+        panels.setdefault(head if together and way in _DIRECTIONS else quantity, []).append(quantity)
+    physics = "pressure", "pair_friction", "pair_noise", "pair_force", "pair_potential"
+    first = [name for what in physics for name in sorted(panels) if name.startswith(what)]
     return {n: sorted(panels[n]) for n in [*first, *(n for n in panels if n not in first)]}
 
 

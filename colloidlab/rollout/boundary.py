@@ -44,6 +44,8 @@ class Plan:
         Radius over the recording's mean radius.
     box : float array, shape (D,), or ShearBox, or None
         Periodic lengths; the images of a shear box are aligned in the first frame.
+    species : int64 array, shape (n,), or None
+        Label of each particle, where the laws are those of a mixture.
     """
 
     first: int
@@ -54,6 +56,7 @@ class Plan:
     S: np.ndarray
     scale: np.ndarray
     box: np.ndarray | ShearBox | None = None
+    species: np.ndarray | None = None
 
     @property
     def n_frames(self) -> int:
@@ -149,8 +152,9 @@ def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames
     S[k, at] = part["entropy"].to_numpy()
     simulated = np.isin(particles, inner)
     r[1:, simulated], v[1:, simulated], S[1:, simulated] = np.nan, np.nan, np.nan
-    scale = recording.scale[np.searchsorted(recording.particles, particles)]
-    return Plan(first, particles, simulated, r, v, S, scale)
+    track = np.searchsorted(recording.particles, particles)
+    species = None if recording.species is None else recording.species.label[track]
+    return Plan(first, particles, simulated, r, v, S, recording.scale[track], species=species)
 
 
 def check_start(state: pd.DataFrame, first: int) -> None:

@@ -16,6 +16,7 @@ from colloidlab.errors import RolloutStopped
 from colloidlab.model import brackets, response
 from colloidlab.model.ahead import Ahead, pays_on, sure
 from colloidlab.model.laws import Laws
+from colloidlab.model.species import labels_for
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
 from colloidlab.rollout.boundary import Plan, Starts
@@ -114,7 +115,9 @@ def needed_steps_per_frame(
     """The same without the bound."""
     decay = _DECAY[integrator] if decay is None else decay
     everyone = Prescription(plan, 1, _like(laws))
-    neighbours = Neighbours(laws.cutoff, everyone.scale, box=plan.box)
+    neighbours = Neighbours(
+        laws.cutoff, everyone.scale, box=plan.box, species=labels_for(laws, everyone.species)
+    )
     with torch.no_grad():
         state = everyone.start()
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
@@ -228,8 +231,13 @@ class _Simulation:
             identity=torch.as_tensor(plan.particles, device=like.device).to(torch.int64).repeat(len(seeds)),
             seed=torch.tensor(seeds, dtype=torch.int64, device=like.device)[member],
         )
+        given = self.prescription
         self.neighbours = Neighbours(
-            laws.cutoff, self.prescription.scale, member=self.prescription.member, box=plan.box
+            laws.cutoff,
+            given.scale,
+            member=given.member,
+            box=plan.box,
+            species=labels_for(laws, given.species),
         )
         simulated = self.prescription.simulated
         self.laws: Laws = laws

@@ -36,6 +36,7 @@ from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.scores import Stretch, join_stretches, read_values, set_values, stretch_score
 from colloidlab.model.sequence import WindowSource
+from colloidlab.model.species import labels_for
 from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
@@ -185,7 +186,13 @@ def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monito
     laws = copy.deepcopy(laws).to("cpu", torch.float64)
     prescription = Prescription(plan, 1, torch.zeros((), dtype=torch.float64))
     state = prescription.start()
-    neighbours = Neighbours(laws.cutoff, torch.as_tensor(plan.scale), member=member, box=plan.box)
+    neighbours = Neighbours(
+        laws.cutoff,
+        prescription.scale,
+        member=member,
+        box=plan.box,
+        species=labels_for(laws, prescription.species),
+    )
     with torch.no_grad():
         volume = brackets.mechanics(laws, neighbours.pairs(state.r), state.S).volume
     numbers = torch.as_tensor(member)
@@ -254,6 +261,7 @@ def _plan(stretch: Stretch, truth: FilterState, inside: Tensor) -> Plan:
         S.cpu().numpy(),
         window.scale.cpu().numpy(),
         None if window.box is None else window.box.cpu().numpy(),
+        None if window.species is None else window.species.cpu().numpy(),
     )
 
 
@@ -272,4 +280,5 @@ def _side_by_side(plans: list[Plan]) -> Plan:
         S=joined("S", 1),
         scale=joined("scale"),
         box=plans[0].box,
+        species=None if plans[0].species is None else joined("species"),
     )

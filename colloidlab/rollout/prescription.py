@@ -26,6 +26,7 @@ class Prescription:
     ----------
     simulated : bool tensor, shape (members n,)
     scale : tensor, shape (members n,)
+    species : int64 tensor, shape (members n,), or None
     member : int array, shape (members n,)
     """
 
@@ -36,6 +37,11 @@ class Prescription:
         self._like = like
         self.simulated = torch.as_tensor(np.tile(plan.simulated, members), device=like.device)
         self.scale = self.tile(plan.scale)
+        self.species = (
+            None
+            if plan.species is None
+            else torch.as_tensor(np.tile(plan.species, members), device=like.device)
+        )
         self.member = np.repeat(np.arange(members), len(plan.particles))
         self._ends: tuple[int, State, State] | None = None
 

@@ -25,6 +25,7 @@ from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.potential import RadialPotential
+from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, number_of_kinds
 from colloidlab.rollout.integrators import conserving
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise, Moment
@@ -69,6 +70,9 @@ class Gas:
         Drag of a bath at rest, which has the gas's first temperature; 0 without one.
     cohesion : float, k_B T
         Depth of a pair potential that attracts farther out than particles push; 0 without one.
+    kinds : tuple of (float, float)
+        Of a mixture, whose particles are of species 0, 1, ... in turn, for every kind of pair (`pairs.pair_kind`): factor
+        on the noise A^2 and B^2, and the kernel's coefficient q in exp(q x), less than 0 where forces reach less far.
     """
 
     n: int = 300
@@ -85,6 +89,15 @@ class Gas:
     cold: bool = False
     bath: float = 0.0
     cohesion: float = 0.0
+    kinds: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def species(self) -> np.ndarray | None:
+        """Label of each particle of a mixture, shape (n,)."""
+        if not self.kinds:
+            return None
+        n_species = next(k for k in range(1, len(self.kinds) + 1) if number_of_kinds(k) == len(self.kinds))
+        return np.arange(self.n) % n_species
 
     @property
     def box(self) -> float:
@@ -116,11 +129,28 @@ def gas_laws(gas: Gas) -> Laws:
     else:
         energy = ideal_gas(gas.heat_capacity, gas.pressure, T, gas.volume)
     powers = (gas.noise_power, gas.noise_power, 2.0)
-    amplitudes = PowerLawAmplitudes([a2], [a2], [c2], powers, T)
+    kinds = gas.kinds or ((1.0, 0.0),)
+    amplitudes = [
+        PowerLawAmplitudes([a2 + np.log(factor)], [a2 + np.log(factor)], [c2], powers, T)
+        for factor, _ in kinds
+    ]
+    kernels = [_kernel(coefficient) for _, coefficient in kinds]
     bath = Bath(gas.bath, T) if gas.bath > 0 else None
     return Laws(
-        RadialKernel(0), energy, amplitudes, gas.cutoff, potential=_attraction(gas), bath=bath
+        SpeciesKernel(kernels) if gas.kinds else kernels[0],
+        energy,
+        SpeciesAmplitudes(amplitudes) if gas.kinds else amplitudes[0],
+        gas.cutoff,
+        potential=_attraction(gas),
+        bath=bath,
     ).requires_grad_(False)
+
+
+def _kernel(coefficient: float) -> RadialKernel:
+    kernel = RadialKernel(0 if coefficient == 0 else 1)
+    if coefficient:
+        torch.nn.init.constant_(kernel.coefficients, coefficient)
+    return kernel
 
 
 @dataclass(frozen=True)
@@ -167,7 +197,10 @@ class _Simulation:
         self._rng = np.random.default_rng(seed)
         self._noise = CounterNoise(torch.arange(gas.n), torch.full((gas.n,), seed))
         box = np.full(gas.n_dims, gas.box)
-        self._neighbours = Neighbours(gas.cutoff, torch.ones(gas.n, dtype=torch.float64), box=box)
+        species = None if gas.species is None else torch.as_tensor(gas.species)
+        self._neighbours = Neighbours(
+            gas.cutoff, torch.ones(gas.n, dtype=torch.float64), box=box, species=species
+        )
         self._taken = 0
         # Evenly: independent positions would hold sound waves of 1.5 times the thermal energy at a pressure of 10.
         r = torch.as_tensor(gas.box * Halton(gas.n_dims, seed=self._rng).random(gas.n))
@@ -211,7 +244,13 @@ class _Simulation:
 
 
 def observe(
-    motion: Motion, sigma: float | np.ndarray, *, seed: int, every: int = 1, known: bool = True
+    motion: Motion,
+    sigma: float | np.ndarray,
+    *,
+    seed: int,
+    every: int = 1,
+    known: bool = True,
+    species: np.ndarray | None = None,
 ) -> Recording:
     """The recording of a camera that sees every particle with a Gaussian error.
 
@@ -223,6 +262,8 @@ def observe(
         Keep only every so many frames.
     known : bool
         Tell the recording the errors.
+    species : int array, shape (n,), optional
+        Tell it of which species the particles are.
     """
     r = motion.r[::every]
     n_frames, n, dim = r.shape
@@ -235,7 +276,10 @@ def observe(
         table[axis] = seen[..., k].ravel()
         if known:
             table[f"sigma_{axis}_px"] = error[particle]
-    return from_tracks(table, None, box=np.full(dim, motion.box))
+    if species is not None:
+        table["species"] = species[particle]
+    n_species = 1 if species is None else len(np.unique(species))
+    return from_tracks(table, None, box=np.full(dim, motion.box), n_species=n_species)
 
 
 def _attraction(gas: Gas) -> RadialPotential | None:

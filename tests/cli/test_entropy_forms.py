@@ -11,8 +11,10 @@ import pytest
 import recordings
 from commands import Command
 
+from colloidlab.model.species import count_species
 from colloidlab.model.store import load_fit
 from colloidlab.run import Run
+from colloidlab.tables import write_parquet
 
 
 @pytest.mark.slow
@@ -74,6 +76,31 @@ def test_a_bath_and_cohesion_go_from_the_fit_to_the_report(command: Command, cop
     assert done.code == 0, done.err
     assert command("report", copy_of_run).code == 0
     assert "Bath: drag" in (copy_of_run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_species_go_from_the_tracks_to_the_report(command: Command, copy_of_run: Path) -> None:
+    run = Run(copy_of_run)
+    tracks = run.read_table("tracks")
+    tracks["species"] = np.where(tracks["particle"] % 2 == 0, "even", "odd")
+    write_parquet(copy_of_run / "tracks.parquet", tracks, calibration=run.calibration)
+    done = command("fit", copy_of_run, *recordings.QUICK_FIT, "--scoring-rounds", "0", "--species", "2")
+    assert done.code == 0, done.err
+    n_tracks = tracks.drop_duplicates("particle")["species"].value_counts()
+    assert json.loads((copy_of_run / "summary.json").read_text())["species"] == n_tracks.to_dict()
+    _, thermal, _ = load_fit(copy_of_run / "model")
+    assert count_species(thermal.laws) == 2
+    functions = pd.read_parquet(copy_of_run / "functions.parquet")
+    of_force = functions.loc[functions["quantity"] == "pair_force", "species"]
+    assert list(of_force.unique()) == ["even + even", "even + odd", "odd + odd"]
+    assert set(functions.loc[functions["quantity"] == "pressure", "species"]) == {""}
+    done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
+    assert done.code == 0, done.err
+    assert command("report", copy_of_run).code == 0
+    tracks.loc[0, "species"] = "other"
+    write_parquet(copy_of_run / "tracks.parquet", tracks, calibration=run.calibration)
+    done = command("fit", copy_of_run, "--species", "2", "--fit-seed", "1")
+    assert done.code == 4 and "names 3 species (even, odd, other)" in done.err
 
 
 def test_the_temperature_of_no_bath_is_refused(command: Command, copy_of_run: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from colloidlab.benchmarks.learner_functions import volumes
 from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
+from colloidlab.errors import UsageError
 from colloidlab.model import brackets
 from colloidlab.model.curves import bath_constants, learned_functions
 from colloidlab.model.filter import Filter
@@ -21,6 +22,7 @@ from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.response import LinearResponse
 from colloidlab.model.scores import free_parameters
 from colloidlab.model.sequence import WindowSource
+from colloidlab.model.species import labels_for
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import TrainOptions, fit_isothermal
 from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
@@ -72,6 +74,54 @@ def test_laws_with_entropy_begin_with_the_parts_that_were_found() -> None:
     with torch.no_grad():
         thermal.bath.log_friction.fill_(0.0)
     assert float(laws.bath.log_friction) == -1.7
+
+
+def mixture(n_species: int) -> tuple[brackets.Evaluation, Laws]:
+    """First laws with entropy among forty particles whose species alternate; of one where all are alike."""
+    laws = thermal_laws(isothermal_laws(replace(GUESS, parts=Parts(cohesion=True, n_species=n_species))))
+    r = torch.as_tensor(np.random.default_rng(3).uniform(0, 80, (40, 2)))
+    index = torch.triu_indices(40, 40, 1)
+    labels = labels_for(laws, torch.arange(40) % 2)
+    pairs = pair_geometry(r, index, GUESS.cutoff, torch.ones(40, dtype=r.dtype), None, labels)
+    with torch.no_grad():
+        return brackets.evaluate(laws, pairs.select(pairs.x < 1), r.new_zeros(40)), laws
+
+
+def test_first_laws_of_a_mixture_are_those_of_one_species() -> None:
+    (one, _), (two, laws) = mixture(1), mixture(2)
+    for name in ("force", "k_par", "g_perp"):
+        torch.testing.assert_close(getattr(two, name), getattr(one, name))
+    first, *others = laws.amplitudes.parts
+    # How noise depends on temperature is common, how on distance is not.
+    assert all(part.powers is first.powers and part.C is first.C for part in others)
+    assert len({id(part.A) for part in laws.amplitudes.parts}) == len(laws.kernel.parts) == 3
+
+
+def test_laws_of_a_mixture_need_labels() -> None:
+    laws = isothermal_laws(replace(GUESS, parts=Parts(n_species=2)))
+    with pytest.raises(UsageError, match="tell 2 species apart, and nothing says"):
+        labels_for(laws, None)
+    # Laws of one species do not ask.
+    assert labels_for(isothermal_laws(GUESS), torch.arange(3)) is None
+
+
+@pytest.mark.slow
+def test_species_are_told_apart_where_they_differ() -> None:
+    """Unlike particles hardly rub: the friction of every kind of pair is found within a third, and one for all is not."""
+    gas = replace(GAS, kinds=((1.0, 0.0), (0.1, 0.0), (1.0, 0.0)))
+    recording = observe(simulate_gas(gas, 170, seed=1), 0.05, seed=1, species=gas.species)
+    guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff, Parts(n_species=2))
+    windows, split = WindowSource(recording, gas.cutoff), split_by_time(0, 170, 0.8, 0.15)
+    fit = fit_isothermal(windows, split, guess, TrainOptions(isothermal_steps=20, scoring_rounds=3), [])
+    found, true = (
+        learned_functions(laws, gas.temperature, np.full(9, 0.4), Calibration(None, None), n_dims=2)
+        .query("quantity == 'pair_friction_parallel' and 0.4 * 28 < x < 0.7 * 28")
+        .groupby("species")["y"]
+        .mean()
+        for laws in (fit.laws, gas_laws(gas))
+    )
+    assert list(found.index) == ["0 + 0", "0 + 1", "1 + 1"]
+    np.testing.assert_allclose(found / found["0 + 0"], true / true["0 + 0"], atol=0.2)
 
 
 def test_a_temperature_that_is_known_is_not_fitted() -> None:

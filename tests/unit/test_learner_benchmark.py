@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from colloidlab.benchmarks import learner_functions, learner_gas, learner_parts, learner_positions
+from colloidlab.benchmarks import (
+    learner_functions,
+    learner_gas,
+    learner_mixture,
+    learner_parts,
+    learner_positions,
+)
 from colloidlab.benchmarks.learner import benchmark_learner
 from colloidlab.benchmarks.learner_functions import VISITED, force_errors, function_errors
 from colloidlab.benchmarks.learner_gas import Size
@@ -70,6 +76,24 @@ def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows[force.format("with")].bar == "<= 0.1" and rows[force.format("without")].bar == ""
     assert rows["attraction: points of the true force in the 95 % bands"].bar == ">= 0.8"
     assert rows["neither there, both fitted: lower end of the gain's interval"].bar == "<= 0"
+    assert all(math.isfinite(row.value) for row in rows.values())
+
+
+@pytest.mark.slow
+def test_a_mixture_is_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner_parts, "SCORING_ROUNDS", 0)
+    monkeypatch.setattr(learner_gas, "BURN_IN", 8)
+    for name in ("MIXTURE", "NULL"):
+        monkeypatch.setattr(learner_mixture, name, replace(getattr(learner_mixture, name), n=40))
+    monkeypatch.setattr(learner_mixture, "CORRECTIONS", 1)
+    size = replace(TINY, train_frames=170, test_frames=40, isothermal_steps=2)
+    rows = {row.name: row for row in benchmark_learner(["mixture"], size=size)}
+    for kind in ("0 + 0", "0 + 1", "1 + 1"):
+        row = f"mixture: noise across, pairs {kind}, {{}}: largest deviation / largest value"
+        assert rows[row.format("corrected")].bar == "<= 0.15"
+        assert rows[row.format("likelihood alone")].bar == rows[row.format("laws of one species")].bar == ""
+    assert rows["mixture: points of the true functions in the 95 % bands"].bar == ">= 0.8"
+    assert rows["species alike: lower end of the gain's interval"].bar == "<= 0"
     assert all(math.isfinite(row.value) for row in rows.values())
 
 

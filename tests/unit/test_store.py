@@ -14,6 +14,7 @@ from colloidlab.errors import InputError
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, Parts, isothermal_laws, thermal_laws
+from colloidlab.model.species import count_species
 from colloidlab.model.store import load_fit, save_fit
 
 GUESS = Guess(24.0, 0.16, 0.2, 0.3, 0.5, 1.2, 0.7)
@@ -51,7 +52,9 @@ def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
     assert facts["note"] == "a fact" and facts["cutoff_px"] == 24.0
 
 
-@pytest.mark.parametrize("parts", [Parts(True, False), Parts(False, True, 0.2), Parts(True, True)])
+@pytest.mark.parametrize(
+    "parts", [Parts(True, False), Parts(False, True, 0.2), Parts(True, True), Parts(True, n_species=2)]
+)
 def test_laws_come_back_with_their_parts(tmp_path: Path, parts: Parts) -> None:
     guess = replace(GUESS, parts=parts)
     isothermal = Filter(isothermal_laws(guess), ConstantEntropy(), 0.17)
@@ -59,12 +62,17 @@ def test_laws_come_back_with_their_parts(tmp_path: Path, parts: Parts) -> None:
     if thermal.laws.bath is not None:
         with torch.no_grad():
             thermal.laws.bath.log_friction.add_(0.3)
+    if parts.n_species > 1:
+        with torch.no_grad():
+            thermal.laws.kernel.parts[1].coefficients.add_(0.2)
+            thermal.laws.amplitudes.parts[2].powers.add_(0.1)
     save_fit(tmp_path / "model", isothermal, thermal, guess, {})
     _, again, _ = load_fit(tmp_path / "model")
     before, after = thermal.laws.state_dict(), again.laws.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (again.laws.potential is not None, again.laws.bath is not None) == (parts.cohesion, parts.bath)
+    assert count_species(again.laws) == parts.n_species
 
 
 def encoder() -> EntropyEncoder:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import nn
 
 from colloidlab.model.laws import Laws
-from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, SpeciesPotential
+from colloidlab.model.species import of_every_kind
 from colloidlab.model.splines import DEGREE, Spline
 from colloidlab.model.tabulated import (
     TabulatedAmplitudes,
@@ -77,8 +76,8 @@ def are_compilable(laws: Laws) -> bool:
     """Are these laws of a fluid whose parts are all tables? Solids look at many neighbours at once."""
     if laws.shear is not None or not isinstance(laws.energy, TabulatedEnergy):
         return False
-    kernels, amplitudes = _parts(laws.kernel, SpeciesKernel), _parts(laws.amplitudes, SpeciesAmplitudes)
-    potentials = [] if laws.potential is None else _parts(laws.potential, SpeciesPotential)
+    kernels, amplitudes = of_every_kind(laws.kernel), of_every_kind(laws.amplitudes)
+    potentials = [] if laws.potential is None else of_every_kind(laws.potential)
     return (
         all(isinstance(part, TabulatedKernel) for part in kernels)
         and all(isinstance(part, TabulatedAmplitudes) for part in amplitudes)
@@ -88,12 +87,12 @@ def are_compilable(laws: Laws) -> bool:
 
 def tables_of(laws: Laws) -> Tables:
     """The arrays of laws that are compilable."""
-    amplitudes = _parts(laws.amplitudes, SpeciesAmplitudes)
-    kernel = _one_variable([part.spline for part in _parts(laws.kernel, SpeciesKernel)])
+    amplitudes = of_every_kind(laws.amplitudes)
+    kernel = _one_variable([part.spline for part in of_every_kind(laws.kernel)])
     if laws.potential is None:
         potential = Table1(np.zeros((len(kernel.coefficients), 1, DEGREE + 1)), 0.0, 1.0)
     else:
-        potential = _one_variable([part.spline for part in _parts(laws.potential, SpeciesPotential)])
+        potential = _one_variable([part.spline for part in of_every_kind(laws.potential)])
     energy: Spline = laws.energy.spline
     bath = laws.bath
     return Tables(
@@ -109,11 +108,6 @@ def tables_of(laws: Laws) -> Tables:
         bath_friction=0.0 if bath is None else float(bath.friction),
         bath_noise=0.0 if bath is None else float(bath.noise_strength(laws.k_B)),
     )
-
-
-def _parts(part: Any, together: type[nn.Module]) -> list[Any]:
-    parts: Any = part.parts if isinstance(part, together) else [part]
-    return list(parts)
 
 
 def _array(spline: Spline) -> Array:

@@ -1,0 +1,74 @@
+"""Two species whose pairs differ in force and friction, told apart where they differ, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from colloidlab.benchmarks.learner_gas import FULL, Size
+from colloidlab.benchmarks.learner_parts import NULL as ALIKE
+from colloidlab.benchmarks.learner_parts import Fitted, curves, fit_both
+from colloidlab.benchmarks.rows import Row, at_least, at_most
+from colloidlab.model.filter import Filter
+from colloidlab.model.forms import Parts
+from colloidlab.progress import SILENT, Monitor
+from colloidlab.synthetic.gas import gas_laws
+
+TWO = Parts(n_species=2)
+MIXTURE = replace(ALIKE, n=800, kinds=((1.0, 0.0), (0.5, -1.0), (1.0, 0.5)))
+"""Unlike particles push each other less and rub half as much, so that each kind of pair has a third of all friction."""
+_LENGTH = 2
+"""Times the frames of other gases: every kind of pair has a quarter or half of them."""
+CORRECTIONS = 3
+"""Rounds of `rollout.indirect`: likelihood alone finds a tenth too little noise, of every kind of pair."""
+NULL = replace(ALIKE, kinds=((1.0, 0.0),) * 3)
+_BAR = 0.15
+_IN_BANDS = 0.8
+_QUANTITIES = {
+    "pair_force": "force",
+    "pair_friction_parallel": "friction along",
+    "pair_friction_perpendicular": "friction across",
+    "pair_noise_parallel": "noise along",
+    "pair_noise_perpendicular": "noise across",
+}
+
+
+def mixture_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT) -> Iterable[Row]:
+    """Functions of every kind of pair, with and without the species, and what it gains to tell them apart."""
+    longer = replace(size, train_frames=_LENGTH * size.train_frames)
+    fitted = fit_both(MIXTURE, TWO, longer, seed, monitor)
+    yield Row("mixture: held-out gain over laws of one species", fitted.gain, "nats")
+    yield at_least("mixture: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
+    yield from _function_rows(fitted, "laws of one species", fitted.without)
+    yield from _function_rows(fitted, "likelihood alone", fitted.found)
+    corrected = fitted.corrected(CORRECTIONS, seed, monitor)
+    yield from _function_rows(corrected, "corrected", corrected.found, bars=True)
+    fitted = fit_both(NULL, TWO, size, seed, monitor)
+    yield Row("species alike: held-out gain", fitted.gain, "nats")
+    yield at_most("species alike: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
+
+
+def _function_rows(fitted: Fitted, what: str, filter_: Filter, *, bars: bool = False) -> Iterable[Row]:
+    true = curves(fitted, gas_laws(fitted.gas), None)
+    found = curves(fitted, filter_.laws, fitted.known_to if filter_ is fitted.found else None)
+    held = []
+    for quantity, name in _QUANTITIES.items():
+        mine = _by_kind(found, quantity)
+        for kind, expected in _by_kind(true, quantity).items():
+            curve = mine.get(kind, next(iter(mine.values())))
+            deviation = float((curve["y"] - expected["y"]).abs().max() / expected["y"].abs().max())
+            text = f"mixture: {name}, pairs {kind}, {what}: largest deviation / largest value"
+            yield at_most(text, deviation, _BAR) if bars else Row(text, deviation)
+            held.append((curve["y_low"] <= expected["y"]) & (expected["y"] <= curve["y_high"]))
+    if bars:
+        yield at_least(
+            "mixture: points of the true functions in the 95 % bands", float(np.mean(held)), _IN_BANDS
+        )
+
+
+def _by_kind(table: pd.DataFrame, quantity: str) -> dict[str, pd.DataFrame]:
+    chosen = table[table["quantity"] == quantity]
+    return {str(kind): part.reset_index(drop=True) for kind, part in chosen.groupby("species", sort=False)}
