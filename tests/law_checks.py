@@ -20,14 +20,19 @@ from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.strain import Reference
 
 
-def bath_acceleration(laws: Laws, v: torch.Tensor) -> torch.Tensor:
+def masses(laws: Laws, ev: brackets.Mechanics) -> torch.Tensor:
+    """Of all particles, shape (n, 1)."""
+    return torch.as_tensor(laws.mass_of(ev.pairs), dtype=DTYPE).expand(ev.pairs.n)[:, None]
+
+
+def bath_acceleration(laws: Laws, ev: brackets.Mechanics, v: torch.Tensor) -> torch.Tensor:
     """What the drag of a bath does, noise left out; zero without a bath."""
-    return brackets.bath_increment(laws, v, brackets.Noise(v, v), 1.0)
+    return brackets.bath_impulse(laws, v, brackets.Noise(v, v), 1.0) / masses(laws, ev)
 
 
 def moved(laws: Laws, ev: brackets.Evaluation, v: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Everything that the generator makes of a state: acceleration without a bath's, entropy rate, covariances."""
-    a = brackets.acceleration(laws, ev, v) - bath_acceleration(laws, v)
+    a = brackets.acceleration(laws, ev, v) - bath_acceleration(laws, ev, v)
     return a, brackets.entropy_rate(laws, ev, v), *brackets.marginal_covariance(laws, ev, v)
 
 
@@ -65,8 +70,7 @@ class LawChecks(Checks):
             divergence += (conf.dense(up)[:, k] - conf.dense(down)[:, k]) / (2 * step)
         expected = conf.dense(conf.x) @ dS_dx + conf.laws.k_B * divergence
         ev, v = conf.evaluate(conf.x)
-        m = conf.laws.mass
-        dv = brackets.friction_force(ev, v) / m
+        dv = brackets.friction_force(ev, v) / masses(conf.laws, ev)
         dS = brackets.entropy_rate(conf.laws, ev, v)
         found = torch.cat([torch.zeros(conf.n * conf.dim, dtype=DTYPE), dv.reshape(-1), dS]).detach()
         assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
@@ -77,11 +81,13 @@ class LawChecks(Checks):
         vv, vS, SS = brackets.marginal_covariance(conf.laws, ev, v)
         k = conf.n * conf.dim
         bath = conf.laws.bath
-        alone = 0.0 if bath is None else bath.noise_strength(conf.laws.k_B) / conf.laws.mass**2
+        alone = torch.zeros(conf.n, dtype=DTYPE)
+        if bath is not None:
+            alone = bath.noise_strength(conf.laws.k_B) / masses(conf.laws, ev)[:, 0] ** 2
         eye = torch.eye(conf.dim, dtype=DTYPE)
         for i in range(conf.n):
             rows = slice(k + i * conf.dim, k + (i + 1) * conf.dim)
-            assert torch.allclose(M[rows, rows] + alone * eye, vv[i], rtol=1e-10, atol=1e-12)
+            assert torch.allclose(M[rows, rows] + alone[i] * eye, vv[i], rtol=1e-10, atol=1e-12)
             assert torch.allclose(M[rows, 2 * k + i], vS[i], rtol=1e-10, atol=1e-12)
             assert torch.allclose(M[2 * k + i, 2 * k + i], SS[i], rtol=1e-10, atol=1e-12)
 
@@ -117,8 +123,9 @@ class LawChecks(Checks):
 
     def test_all_momentum_goes_to_the_bath(self, conf: Configuration) -> None:
         ev, v = conf.evaluate(conf.x)
-        a = brackets.acceleration(conf.laws, ev, v) - bath_acceleration(conf.laws, v)
-        assert float(a.detach().sum(0).abs().max()) <= 1e-12 * float(a.detach().abs().max())
+        a = brackets.acceleration(conf.laws, ev, v) - bath_acceleration(conf.laws, ev, v)
+        given = (masses(conf.laws, ev) * a).detach()
+        assert float(given.sum(0).abs().max()) <= 1e-12 * float(given.abs().max())
 
     def test_all_energy_goes_to_the_bath(self, conf: Configuration) -> None:
         """Mean rate of the total energy, grad E . drift + 1/2 tr(d2E 2 k_B M): zero, or what drag and noise of a bath give.
@@ -127,17 +134,18 @@ class LawChecks(Checks):
         """
         laws = conf.laws
         ev, v = conf.evaluate(conf.x)
+        m = masses(laws, ev)[:, 0]
         vv, _, SS = brackets.marginal_covariance(laws, ev, v)
         terms = [
             -(ev.force * v).sum(1),
-            laws.mass * (v * brackets.acceleration(laws, ev, v)).sum(1),
+            m * (v * brackets.acceleration(laws, ev, v)).sum(1),
             ev.thermo.T * brackets.entropy_rate(laws, ev, v),
-            0.5 * laws.mass * vv.diagonal(dim1=1, dim2=2).sum(1),
+            0.5 * m * vv.diagonal(dim1=1, dim2=2).sum(1),
             0.5 * ev.thermo.T * ev.thermo.inv_c * SS,
         ]
         gained = torch.zeros((), dtype=DTYPE)
         if laws.bath is not None:
-            noise = laws.bath.noise_strength(laws.k_B) / laws.mass
+            noise = laws.bath.noise_strength(laws.k_B) / m
             gained = (0.5 * conf.dim * noise - laws.bath.friction * (v**2).sum(1)).sum()
         rate, scale = (sum(float(f(t.detach())) for t in terms) for f in (torch.sum, lambda t: t.abs().sum()))
         assert abs(rate - float(gained)) <= 1e-12 * scale
@@ -188,7 +196,9 @@ class LawChecks(Checks):
         """L grad S = 0, as S does not move, and grad E L grad E = 0."""
         ev, v = conf.evaluate(conf.x)
         dE = gradient(conf.energy, conf.x)
-        flow = torch.cat([v.reshape(-1), (ev.force / conf.laws.mass).reshape(-1), torch.zeros_like(ev.theta)])
+        flow = torch.cat(
+            [v.reshape(-1), (ev.force / masses(conf.laws, ev)).reshape(-1), torch.zeros_like(ev.theta)]
+        )
         flow = flow.detach()
         assert abs(float(dE @ flow)) <= 1e-12 * float((dE * flow).abs().sum())
 

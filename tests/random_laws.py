@@ -8,6 +8,7 @@ import torch
 
 from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
@@ -60,7 +61,7 @@ def cohesive(seed: int) -> Laws:
 
 
 def mixture(seed: int) -> Laws:
-    """Of two species."""
+    """Of two species, the second twice as heavy."""
     seeds = [seed, seed + 1, seed + 2]
     return Laws(
         SpeciesKernel([kernel(s) for s in seeds]),
@@ -68,6 +69,7 @@ def mixture(seed: int) -> Laws:
         SpeciesAmplitudes([amplitudes(s) for s in seeds]),
         cutoff=1.0,
         potential=SpeciesPotential([RadialPotential(normal(3, s)) for s in seeds]),
+        inertia=SpeciesMasses([0.7]),
     ).requires_grad_(False)
 
 

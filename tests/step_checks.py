@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from law_checks import masses
 from law_configuration import DTYPE, Checks, Configuration
 
 from colloidlab.model import brackets, response
@@ -20,7 +21,8 @@ class DissipationChecks(Checks):
     def test_every_step_keeps_momentum(self, conf: Configuration) -> None:
         r, v, S = (part.detach() for part in conf.split(conf.x))
         state = State(r, v + 1.0, S)
-        before, given = state.v.sum(0), torch.zeros(conf.dim, dtype=DTYPE)
+        m = masses(conf.laws, conf.at(r, S))
+        before, given = (m * state.v).sum(0), torch.zeros(conf.dim, dtype=DTYPE)
         generator = torch.Generator().manual_seed(1)
         # Small steps: what is tested is that every pair gives and takes the same.
         dt = 1e-6
@@ -29,10 +31,10 @@ class DissipationChecks(Checks):
                 ev = conf.at(state.r, state.S)
                 numbers = torch.randn((conf.index.shape[1], conf.dim + 1), generator=generator, dtype=DTYPE)
                 noise = brackets.Noise(numbers[:, : conf.dim], numbers[:, conf.dim])
-                given += brackets.bath_increment(conf.laws, state.v, noise, dt).sum(0)
+                given += brackets.bath_impulse(conf.laws, state.v, noise, dt).sum(0)
                 state = euler_maruyama.step(state, conf.laws, ev, dt, noise)
         assert float((state.v - v - 1.0).abs().max()) > 1e-6
-        assert float((state.v.sum(0) - before - given).abs().max() / before.abs().max()) < 1e-13
+        assert float(((m * state.v).sum(0) - before - given).abs().max() / before.abs().max()) < 1e-13
 
     @pytest.mark.parametrize("implicit", [False, True], ids=["sweeps", "implicit"])
     def test_a_dissipative_step_has_the_moments_of_the_generator(
@@ -41,10 +43,10 @@ class DissipationChecks(Checks):
         """Mean M grad S + k_B div M and covariance 2 k_B M to first order in dt, over the noise by an exact cubature of
         third degree; and every one of its steps keeps momentum and energy."""
         r, v, S = (part.detach() for part in conf.split(conf.x))
-        m = conf.laws.mass
         M = 2 * conf.laws.k_B * conf.dense(conf.x)[conf.n * conf.dim :, conf.n * conf.dim :]
         with torch.no_grad():
             ev = conf.at(r, S)
+            m = masses(conf.laws, ev)
             drift = torch.cat(
                 [
                     (brackets.drag_force(conf.laws, ev, v) / m).reshape(-1),
@@ -84,8 +86,9 @@ class DissipationChecks(Checks):
         )
         scale = sum(float(part.abs().sum()) for part in brackets.total_energy(conf.laws, ev, v))
         assert abs(float(last - first - done.bath_energy.sum())) < 1e-13 * scale
-        missing = conf.laws.mass * (done.v - v).sum(0) - done.bath_momentum.sum(0)
-        assert float(missing.abs().max()) < 1e-14 * conf.laws.mass * float(done.v.abs().sum())
+        m = masses(conf.laws, ev)
+        missing = (m * (done.v - v)).sum(0) - done.bath_momentum.sum(0)
+        assert float(missing.abs().max()) < 1e-14 * float((m * done.v).abs().sum())
 
 
 class StepChecks(DissipationChecks):
@@ -147,7 +150,10 @@ class StepChecks(DissipationChecks):
                 )
                 after = done.state
                 assert float((after.v - v).abs().max()) > 1e-6 and float((after.S - S).abs().max()) > 1e-6
-                assert float((after.v - v).sum(0).abs().max()) < 1e-14 * float(after.v.abs().sum())
+                m = masses(conf.laws, start)
+                assert float((m * (after.v - v)).sum(0).abs().max()) < 1e-14 * float(
+                    (m * after.v).abs().sum()
+                )
                 made.append(_energy(conf, done.mechanics, after.v) - before)
         # Third order is a factor of eight, less what the fourth adds.
         assert abs(made[1]) < abs(made[0]) / 6
@@ -210,7 +216,9 @@ class StepChecks(DissipationChecks):
             digits = torch.finfo(dtype).eps
             assert done.v.dtype == done.S.dtype == dtype
             assert abs(change) < 30 * digits * scale
-            assert float((done.v - v).to(DTYPE).sum(0).abs().max()) < 30 * digits * float(v.abs().sum())
+            m = masses(here.laws, ev)
+            lost = (m * (done.v - v).to(DTYPE)).sum(0)
+            assert float(lost.abs().max()) < 30 * digits * float((m * v).abs().sum())
             ends.append(torch.cat([done.v, done.S[:, None]], dim=1).to(DTYPE))
         assert torch.allclose(ends[0], ends[1], rtol=1e-4, atol=1e-4)
 

@@ -29,7 +29,7 @@ from colloidlab.model.pairs import Pairs
 from colloidlab.model.potential import PotentialValues
 from colloidlab.model.shear import ShearState
 from colloidlab.model.strain import Strain, shear_force
-from colloidlab.model.tensors import dot
+from colloidlab.model.tensors import dot, each
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def drag_force(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
 
 def acceleration(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
     """dv/dt without noise, k_B div M and the drag of a bath included; shape (n, D)."""
-    return (ev.force + drag_force(laws, ev, v)) / laws.mass
+    return (ev.force + drag_force(laws, ev, v)) / each(laws.mass_of(ev.pairs), v)
 
 
 def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Tensor | None = None) -> Tensor:
@@ -264,7 +264,7 @@ def entropy_rate(laws: Laws, ev: Evaluation, v: Tensor, *, velocity_variance: Te
     trace = (dim - 1) * ev.k_perp + ev.k_par
     cold_i, cold_j = 1 / T_i, 1 / T_j
     beta_i, beta_j = inv_c_i / T_i, inv_c_j / T_j
-    common = 0.25 * (cold_i + cold_j) * q + k_B * (dq - trace / laws.mass)
+    common = 0.25 * (cold_i + cold_j) * q + k_B * (dq - 0.5 * trace * inverse_masses(laws, p))
     heat = (cold_i - cold_j) * a.C2 + k_B * (a.C2_i * inv_c_i - a.C2_j * inv_c_j)
     at_i = common + heat - k_B * ((2 * beta_i + beta_j) * q / 4 + (2 * beta_i - beta_j) * a.C2)
     at_j = common - heat - k_B * ((2 * beta_j + beta_i) * q / 4 + (2 * beta_j - beta_i) * a.C2)
@@ -299,23 +299,24 @@ def noise_increment(laws: Laws, ev: Evaluation, v: Tensor, noise: Noise, dt: flo
     work = -0.5 * dot(f, p.relative_velocity(v))
     heat = scale * torch.sqrt(ev.amplitudes.C2) * noise.heat
     dS = p.sum_ends(work + heat, work - heat) / ev.thermo.T
-    dv = p.sum_antisymmetric(f) / laws.mass
+    m = each(laws.mass_of(p), v)
+    dv = p.sum_antisymmetric(f) / m
     if laws.bath is not None and noise.bath is not None:
-        dv = dv + torch.sqrt(laws.bath.noise_strength(k_B) * dt) / laws.mass * noise.bath
+        dv = dv + torch.sqrt(laws.bath.noise_strength(k_B) * dt) / m * noise.bath
     return dv, dS
 
 
-def bath_increment(laws: Laws, v: Tensor, noise: Noise, dt: float) -> Tensor:
-    """Part of the change of v in a step dt that the bath makes, drag and noise; shape (n, D).
+def bath_impulse(laws: Laws, v: Tensor, noise: Noise, dt: float) -> Tensor:
+    """Momentum that the bath gives in a step dt, by drag and noise; shape (n, D).
 
     It is contained in `acceleration` and `noise_increment`; whoever keeps books needs it alone.
     """
     if laws.bath is None:
         return torch.zeros_like(v)
-    dv = -dt * laws.bath.friction * v
+    given = -dt * laws.bath.friction * v
     if noise.bath is not None:
-        dv = dv + torch.sqrt(laws.bath.noise_strength(laws.k_B) * dt) * noise.bath
-    return dv / laws.mass
+        given = given + torch.sqrt(laws.bath.noise_strength(laws.k_B) * dt) * noise.bath
+    return given
 
 
 def marginal_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -333,19 +334,25 @@ def velocity_noise(laws: Laws, ev: Evaluation) -> Tensor:
     if laws.bath is not None:
         eye = torch.eye(pairwise.shape[1], dtype=pairwise.dtype, device=pairwise.device)
         pairwise = pairwise + laws.bath.noise_strength(laws.k_B) * eye
-    return pairwise / laws.mass**2
+    return pairwise / each(laws.mass_of(ev.pairs), pairwise) ** 2
 
 
 def velocity_entropy_covariance(laws: Laws, ev: Evaluation, v: Tensor) -> Tensor:
     """Block vS of `marginal_covariance`: -(k_B/(m T_i)) sum_j K_ij v_ij, shape (n, D)."""
     p = ev.pairs
     Ku = apply(ev.k_perp, ev.k_par, p.e, p.relative_velocity(v))
-    return -laws.k_B / (laws.mass * ev.thermo.T[:, None]) * p.sum_antisymmetric(Ku)
+    return -laws.k_B / (laws.mass_of(p) * ev.thermo.T)[:, None] * p.sum_antisymmetric(Ku)
 
 
 def total_energy(laws: Laws, ev: Mechanics, v: Tensor) -> tuple[Tensor, Tensor]:
     """Kinetic energy 1/2 m v^2 and internal energy of every particle, shape (n,) each."""
-    return 0.5 * laws.mass * dot(v, v), internal_energy(ev)
+    return 0.5 * laws.mass_of(ev.pairs) * dot(v, v), internal_energy(ev)
+
+
+def inverse_masses(laws: Laws, pairs: Pairs) -> Tensor | float:
+    """1/m_i + 1/m_j of every pair, shape (n_pairs,); one number where all masses are alike."""
+    m = laws.mass_of(pairs)
+    return 2 / m if laws.inertia is None else pairs.total(torch.as_tensor(1 / m))
 
 
 def internal_energy(ev: Mechanics) -> Tensor:

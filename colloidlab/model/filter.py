@@ -36,7 +36,7 @@ from colloidlab.model.localisation import FittedError
 from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.response import LinearResponse
 from colloidlab.model.species import labels_for
-from colloidlab.model.tensors import dot
+from colloidlab.model.tensors import dot, each
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
 _LEAST_SIGMA2 = 1e-15
@@ -202,7 +202,7 @@ class Filter:
         )
 
     def _predict(self, state: FilterState, S: Tensor, ev: brackets.Evaluation, vv: Tensor) -> FilterState:
-        mass = self.laws.mass
+        mass = self.laws.mass_of(ev.pairs)
         linear = LinearResponse(self.laws, ev)
         stiffness = linear.mean_self_stiffness() / mass
         friction = linear.mean_self_friction() / mass
@@ -233,8 +233,11 @@ class Filter:
         The time series of the motion with force, its gradient and friction as they are at the start of the frame; in
         parts of a frame where two particles are so near each other that it would not converge.
         """
-        mass, first = self.laws.mass, brackets.acceleration(self.laws, ev, state.v)
-        parts = min(max(math.ceil(linear.fastest_rate() / mass / _RATE), 1), _MOST_PARTS)
+        mass, first = (
+            each(self.laws.mass_of(ev.pairs), state.v),
+            brackets.acceleration(self.laws, ev, state.v),
+        )
+        parts = min(max(math.ceil(linear.fastest_rate() / _RATE), 1), _MOST_PARTS)
         dt, r, v, derivative = 1.0 / parts, state.r, state.v, first
         for part in range(parts):
             if part:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from colloidlab.model.bath import Bath
 from colloidlab.model.energy import Thermo
 from colloidlab.model.friction import PairAmplitudes
+from colloidlab.model.inertia import Labelled
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.potential import PotentialValues
 from colloidlab.model.shear import ShearState
@@ -69,6 +70,8 @@ class Laws(nn.Module):
         Pair potential, see `Potential`.
     bath : Bath, optional
         Solvent or substrate at rest.
+    inertia : nn.Module, optional
+        Masses of particles that are not all alike, see `Inertia`.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Laws(nn.Module):
         shear: nn.Module | None = None,
         potential: nn.Module | None = None,
         bath: Bath | None = None,
+        inertia: nn.Module | None = None,
     ) -> None:
         super().__init__()
         # Modules for their parameters, but called through the protocols above.
@@ -95,3 +99,8 @@ class Laws(nn.Module):
         self.shear: Any = shear
         self.potential: Any = potential
         self.bath = bath
+        self.inertia: Any = inertia
+
+    def mass_of(self, particles: Labelled) -> Tensor | float:
+        """m of every particle, shape (n,); one number where all are alike."""
+        return self.mass if self.inertia is None else self.mass * self.inertia(particles)

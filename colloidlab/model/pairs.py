@@ -31,6 +31,8 @@ class Pairs:
         Unordered pair of species (`pair_kind`); None where all particles are of one.
     wind : tensor, shape (n_pairs, D), or None
         Velocity of the image of j that i meets, less that of j; None where images move as their particles do.
+    species, scale : tensors, shape (n,), or None
+        Labels of the particles, and radius over mean radius.
     """
 
     i: Tensor
@@ -42,6 +44,8 @@ class Pairs:
     n: int
     kind: Tensor | None = None
     wind: Tensor | None = None
+    species: Tensor | None = None
+    scale: Tensor | None = None
 
     @property
     def arguments(self) -> tuple[Tensor, ...]:
@@ -57,7 +61,7 @@ class Pairs:
         )
         kind = None if self.kind is None else self.kind.index_select(0, at)
         wind = None if self.wind is None else self.wind.index_select(0, at)
-        return Pairs(i, j, e, r, x, h, self.n, kind, wind)
+        return Pairs(i, j, e, r, x, h, self.n, kind, wind, self.species, self.scale)
 
     # Both ends in one go: with some thousand pairs it is the number of operations that takes time.
 
@@ -154,4 +158,16 @@ def pair_geometry(
     h = cutoff * 0.5 * (scale[i] + scale[j])
     x = (r / h).clamp_max(1.0)
     kind = None if species is None else pair_kind(species[i], species[j])
-    return Pairs(i=i, j=j, e=offset / r[:, None], r=r, x=x, h=h, n=positions.shape[0], kind=kind, wind=blown)
+    return Pairs(
+        i=i,
+        j=j,
+        e=offset / r[:, None],
+        r=r,
+        x=x,
+        h=h,
+        n=positions.shape[0],
+        kind=kind,
+        wind=blown,
+        species=species,
+        scale=scale,
+    )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from colloidlab.model import brackets
 from colloidlab.model.brackets import Evaluation, pair_matrix
 from colloidlab.model.laws import Laws
 from colloidlab.model.strain import shear_force_rate, shear_stiffness
@@ -32,7 +33,7 @@ class LinearResponse:
     """
 
     def __init__(self, laws: Laws, ev: Evaluation) -> None:
-        self._bath, self._ev = laws.bath, ev
+        self._laws, self._bath, self._ev = laws, laws.bath, ev
         self._parts = _stiffness(ev)
 
     def force(self, moved: Tensor, faster: Tensor) -> Tensor:
@@ -76,11 +77,11 @@ class LinearResponse:
         return drag if self._bath is None else drag + self._bath.friction
 
     def fastest_rate(self) -> float:
-        """Times the mass, the rate at which the fastest relative velocity of two particles decays."""
-        pairs = torch.maximum(self._ev.g_par, self._ev.g_perp).detach()
-        return 2 * max(
-            float(drag.max()) if len(drag) else 0.0 for drag in (pairs, self.mean_self_friction().detach())
-        )
+        """Rate at which the fastest relative velocity of two particles decays."""
+        ev, laws = self._ev, self._laws
+        of_pairs = torch.maximum(ev.g_par, ev.g_perp) * brackets.inverse_masses(laws, ev.pairs)
+        of_particles = 2 * self.mean_self_friction() / laws.mass_of(ev.pairs)
+        return max(float(rate.detach().max()) if len(rate) else 0.0 for rate in (of_pairs, of_particles))
 
 
 def self_friction(laws: Laws, ev: Evaluation) -> Tensor:

@@ -293,6 +293,7 @@ def tabulate(laws: Laws, ranges: Ranges, *, points: int = _POINTS) -> Laws:
         shear=laws.shear,
         potential=potential,
         bath=laws.bath,
+        inertia=laws.inertia,
     )
 
 

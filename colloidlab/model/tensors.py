@@ -17,6 +17,13 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
+def each(number: Tensor | float, like: Tensor) -> Tensor | float:
+    """A number of every particle, shape (n,), such that it multiplies and divides what is `like`, shape (n, ...)."""
+    if isinstance(number, Tensor) and number.dim() > 0:
+        return number.reshape(-1, *[1] * (like.dim() - 1))
+    return number
+
+
 def float64(values: float | Sequence[float]) -> Tensor:
     """A float64 tensor; laws are stored in double precision and cast with ``.to(dtype)`` where less will do."""
     return torch.tensor(values, dtype=torch.float64)

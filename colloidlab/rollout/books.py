@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colloidlab.model.laws import Laws
-from colloidlab.model.tensors import dot
+from colloidlab.model.tensors import dot, each
 from colloidlab.rollout.motion import Fields, Moved
 from colloidlab.rollout.state import State
 
@@ -44,14 +43,14 @@ class Books:
 
     Parameters
     ----------
-    laws : Laws
+    mass : tensor, shape (n,), or float
     member : int64 tensor, shape (n,)
     simulated : bool tensor, shape (n,)
         Of the force from outside, what acts on the others holds them.
     """
 
-    def __init__(self, laws: Laws, member: Tensor, simulated: Tensor) -> None:
-        self._laws = laws
+    def __init__(self, mass: Tensor | float, member: Tensor, simulated: Tensor) -> None:
+        self._mass = mass.to(torch.float64) if isinstance(mass, Tensor) else mass
         self._simulated = simulated
         self._member = member
         self._members = int(member.max()) + 1
@@ -110,5 +109,5 @@ class Books:
         return out.index_add(0, self._member, torch.nan_to_num(values))
 
     def _totals(self, fields: Fields, state: State) -> tuple[Tensor, Tensor]:
-        v, mass = state.v.to(torch.float64), self._laws.mass
-        return self._sum(0.5 * mass * dot(v, v) + fields.internal), self._sum(mass * v)
+        v, mass = state.v.to(torch.float64), self._mass
+        return self._sum(0.5 * mass * dot(v, v) + fields.internal), self._sum(each(mass, v) * v)

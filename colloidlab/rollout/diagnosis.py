@@ -54,8 +54,9 @@ def culprit(laws: Laws, state: State, ev: brackets.Evaluation, among: Tensor, dt
 
 def _rates(laws: Laws, ev: brackets.Evaluation) -> tuple[Tensor, Tensor]:
     """Frequency of the stiffest oscillation and rate of the strongest damping of every particle, shape (n,) each."""
-    stiffness = torch.linalg.matrix_norm(response.self_stiffness(ev)) / laws.mass
-    drag = torch.linalg.matrix_norm(response.self_friction(laws, ev)) / laws.mass
+    m = laws.mass_of(ev.pairs)
+    stiffness = torch.linalg.matrix_norm(response.self_stiffness(ev)) / m
+    drag = torch.linalg.matrix_norm(response.self_friction(laws, ev)) / m
     return torch.nan_to_num(stiffness, nan=torch.inf).sqrt(), torch.nan_to_num(drag, nan=torch.inf)
 
 

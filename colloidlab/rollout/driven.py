@@ -17,6 +17,7 @@ from colloidlab.model import brackets, response
 from colloidlab.model.ahead import Ahead, pays_on, sure
 from colloidlab.model.laws import Laws
 from colloidlab.model.species import labels_for
+from colloidlab.model.tensors import each
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
 from colloidlab.rollout.boundary import Plan, Starts
@@ -122,8 +123,10 @@ def needed_steps_per_frame(
         state = everyone.start()
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
         inside = everyone.simulated
-        stiffness = float(torch.linalg.eigvalsh(response.self_stiffness(ev)[inside]).max()) / laws.mass
-        friction = float(torch.linalg.eigvalsh(response.self_friction(laws, ev)[inside]).max()) / laws.mass
+        stiffness, friction = (
+            float((torch.linalg.eigvalsh(found) / each(laws.mass_of(ev.pairs), found[..., 0]))[inside].max())
+            for found in (response.self_stiffness(ev), response.self_friction(laws, ev))
+        )
     # Collective modes are up to sqrt(2) faster than a particle between still neighbours.
     passed = jump_of_boundary(plan, 1) / SHARE_A_STEP
     needed = max(math.sqrt(2 * max(stiffness, 0.0)) / phase, 2 * friction / decay, passed, _LEAST_STEPS)
@@ -256,7 +259,7 @@ class _Simulation:
             self.motion = FusedMotion(FreeMotion(*what, **who, ahead=True))
         else:
             self.motion = FreeMotion(*what, **who)
-        self.books = Books(self.laws, member, simulated)
+        self.books = Books(self.laws.mass_of(self.neighbours), member, simulated)
         self._misses = 0
         self._ahead = Ahead() if pays_on(like.device) else None
         if resume is None:

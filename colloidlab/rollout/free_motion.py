@@ -17,7 +17,7 @@ from colloidlab.model.ahead import Ahead, pays_on
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.tabulated import count_misses
-from colloidlab.model.tensors import dot
+from colloidlab.model.tensors import dot, each
 from colloidlab.rollout.forcing import Forcing
 from colloidlab.rollout.integrators import Integrator, conserving, euler_maruyama
 from colloidlab.rollout.motion import Fields, Given, Moved, check_shear
@@ -151,18 +151,19 @@ class FreeMotion:
             watched=self._simulated,
             external=lambda r, t: self._push(r, start + t),
             held=~self._simulated,
+            mass=self.laws.mass_of(self.neighbours),
         )
 
     def _published(self, dt: float, index: int) -> conserving.Step:
         laws, state = self.laws, self._state
         ev = brackets.with_friction(laws, self._there)
         numbers = self._draw(ev.pairs, Moment(index), state.r)
-        kick = brackets.bath_increment(laws, state.v, numbers, dt)
+        impulse = brackets.bath_impulse(laws, state.v, numbers, dt)
         push = self._push(state.r, index * dt)
         after = euler_maruyama.step(state, laws, ev, dt, numbers, push)
         given = Given(
-            bath_momentum=laws.mass * kick,
-            bath_energy=laws.mass * dot(kick, after.v - 0.5 * kick),
+            bath_momentum=impulse,
+            bath_energy=dot(impulse, after.v - 0.5 * impulse / each(laws.mass_of(ev.pairs), impulse)),
             external_momentum=dt * push,
             external_energy=dot(dt * push, 0.5 * (state.v + after.v)),
             image_energy=torch.zeros_like(state.S),

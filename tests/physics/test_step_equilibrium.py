@@ -100,7 +100,8 @@ def test_velocities_and_temperatures_have_their_equilibrium(name: str, dim: int,
         S = at_one_temperature(conf, ev)
         ev = brackets.with_friction(laws, brackets.at_entropy(laws, ev, S))
         v = torch.randn((len(S), dim), generator=generator, dtype=torch.float64).to(dtype)
-        v = v * (laws.k_B * TEMPERATURE / laws.mass) ** 0.5
+        m = torch.as_tensor(laws.mass_of(ev.pairs), dtype=dtype).expand(len(S))
+        v = v * (laws.k_B * TEMPERATURE / m[:, None]) ** 0.5
         # A particle loses at most a fifth of its velocity, or of its heat, in a step.
         time = torch.full_like(S, 0.4 / float(parts_needed(laws, ev, v, 1e3).max()) * 1e3)
         for step in range(STEPS):
@@ -111,7 +112,8 @@ def test_velocities_and_temperatures_have_their_equilibrium(name: str, dim: int,
             v, S = done.v, done.S
             ev = brackets.with_friction(laws, brackets.at_entropy(laws, ev, S))
             if step >= STEPS // 3:
-                square = laws.mass / (4 * dim * laws.k_B) * ev.pairs.difference(v).square().sum(1)
+                reduced = 1 / brackets.inverse_masses(laws, ev.pairs)
+                square = reduced / (2 * dim * laws.k_B) * ev.pairs.difference(v).square().sum(1)
                 for total, cold in ((pair_law, ev.theta), (without, 1 / ev.thermo.T)):
                     total += (square * ev.pairs.total(cold)).reshape(COPIES, -1).mean(1)[:, None].numpy()
                 theta = ev.theta.reshape(COPIES, n)

@@ -57,6 +57,7 @@ def move(
     mean: Array,
     shaken: Array,
     tables: Tables,
+    mass: Array,
     after: Array,
     next_mean: Array,
 ) -> None:
@@ -75,9 +76,9 @@ def move(
                 y -= impulses.kick[p, 1]
                 z -= impulses.kick[p, 2]
         drag = tables.bath_friction * time[k]
-        after[k, 0] = v[k, 0] + (x + shaken[k, 0] - drag * mean[k, 0]) / tables.mass
-        after[k, 1] = v[k, 1] + (y + shaken[k, 1] - drag * mean[k, 1]) / tables.mass
-        after[k, 2] = v[k, 2] + (z + shaken[k, 2] - drag * mean[k, 2]) / tables.mass
+        after[k, 0] = v[k, 0] + (x + shaken[k, 0] - drag * mean[k, 0]) / mass[k]
+        after[k, 1] = v[k, 1] + (y + shaken[k, 1] - drag * mean[k, 1]) / mass[k]
+        after[k, 2] = v[k, 2] + (z + shaken[k, 2] - drag * mean[k, 2]) / mass[k]
         for a in range(3):
             next_mean[k, a] = 0.5 * (v[k, a] + after[k, a])
 

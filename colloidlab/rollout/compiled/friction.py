@@ -200,7 +200,7 @@ def count_parts(
                 conduction += weights[p, 1]
                 work += weights[p, 2]
         slope = particles.inv_c[k] / particles.T[k]
-        needed = drag * dt / tables.mass / decay_most
+        needed = drag * dt / particles.mass[k] / decay_most
         needed = max(needed, conduction * dt * slope / particles.T[k] / conduction_most)
         needed = max(needed, 2 * tables.k_B * dt * (work + conduction) * slope**2 / spread_most**2)
         out[k] = max(math.ceil(needed), 1.0) if needed == needed else 1.0

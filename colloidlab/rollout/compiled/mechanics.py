@@ -46,8 +46,8 @@ class Geometry(NamedTuple):
 
 
 class Particles(NamedTuple):
-    """Float64 arrays of shape (n,): volume, thermodynamics (`model.energy.Thermo`), ln T, theta, P V^2; `missed` (uint8)
-    where the table of the energy did not hold the particle."""
+    """Float64 arrays of shape (n,): volume, thermodynamics (`model.energy.Thermo`), ln T, theta, P V^2, and the mass, which
+    stays; `missed` (uint8) where the table of the energy did not hold the particle."""
 
     volume: Array
     U: Array
@@ -56,6 +56,7 @@ class Particles(NamedTuple):
     log_t: Array
     theta: Array
     push: Array
+    mass: Array
     missed: Array
 
 

@@ -88,12 +88,14 @@ class CompiledStep:
         self._source = friction.Source(noise.identity.cpu().numpy(), noise.seed.cpu().numpy())
         self._member = np.zeros(self._n, np.int64) if member is None else np.asarray(member, dtype=np.int64)
         self._watched = np.ones(self._n, bool) if watched is None else np.asarray(watched, dtype=bool)
+        mass = np.empty(self._n)
+        mass[:] = torch.as_tensor(laws.mass_of(neighbours)).detach().cpu().numpy()
         self._members = int(self._member.max()) + 1
         self._threads, self._least_share, self.n_shared = threads, least_share, 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rollout") if threads > 1 else None
         self._at_search = -1
         self._particles = mechanics.Particles._make(
-            [*(np.zeros(self._n) for _ in range(7)), np.zeros(self._n, np.uint8)]
+            [*(np.zeros(self._n) for _ in range(7)), mass, np.zeros(self._n, np.uint8)]
         )
         self._force = np.zeros((self._n, 3))
         self._wind, self._t = neighbours.wind, t
@@ -215,7 +217,7 @@ class CompiledStep:
             push[:, : self._dim] = external(r, at).numpy()
         if held is not None:
             push[held] = -self._force[held]
-        after = v + time / self.laws.mass * (self._force + push)
+        after = v + time / self._particles.mass[:, None] * (self._force + push)
         return after, time * push, (time * push * 0.5 * (v + after)).sum(1)
 
     def _each(self, count: int, loop: Callable[..., Any], *arguments: Any) -> int:
@@ -375,7 +377,19 @@ class CompiledStep:
                 mean, following = following, np.empty_like(v)
             self._each(count, exchange.kick, ends, pairs, self._friction, time, mean, self._wind, impulses)
             self._each(
-                self._n, exchange.move, ends, pairs, impulses, time, v, mean, shaken, tables, after, following
+                self._n,
+                exchange.move,
+                ends,
+                pairs,
+                impulses,
+                time,
+                v,
+                mean,
+                shaken,
+                tables,
+                self._particles.mass,
+                after,
+                following,
             )
         self._each(count, exchange.lose, ends, pairs, following, self._wind, impulses)
         energy = np.empty(self._n)

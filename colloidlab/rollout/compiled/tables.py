@@ -66,7 +66,6 @@ class Tables(NamedTuple):
     enveloped: Array
     at_zero: float
     cutoff: float
-    mass: float
     k_B: float
     bath_friction: float
     bath_noise: float
@@ -103,7 +102,6 @@ def tables_of(laws: Laws) -> Tables:
         enveloped=np.array([part.enveloped for part in amplitudes]),
         at_zero=float(laws.kernel.at_zero()),
         cutoff=float(laws.cutoff),
-        mass=float(laws.mass),
         k_B=float(laws.k_B),
         bath_friction=0.0 if bath is None else float(bath.friction),
         bath_noise=0.0 if bath is None else float(bath.noise_strength(laws.k_B)),

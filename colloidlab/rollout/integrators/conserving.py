@@ -17,7 +17,7 @@ from colloidlab.model import brackets
 from colloidlab.model.ahead import most, sure
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
-from colloidlab.model.tensors import dot
+from colloidlab.model.tensors import dot, each
 from colloidlab.rollout.integrators.dissipation import (
     Dissipated,
     dissipate,
@@ -109,6 +109,7 @@ def step(
     watched: Tensor | None = None,
     external: External | None = None,
     held: Tensor | None = None,
+    mass: Tensor | float | None = None,
 ) -> Step:
     """One step of time dt.
 
@@ -132,6 +133,8 @@ def step(
     held : bool tensor, shape (n,), optional
         These are moved from outside, and go on at their velocity: what holds them against the forces is an external force
         too. Squeezed by others that are held, they would otherwise make an error that nobody sees but the books.
+    mass : tensor, shape (n,), or float
+        Of every particle, where `start` is a push, which does not know it.
 
     Raises
     ------
@@ -142,12 +145,14 @@ def step(
         push = torch.zeros_like(force) if external is None else external(r, time)
         return push if held is None else torch.where(held[:, None], -force, push)
 
+    if mass is None:
+        mass = laws.mass if isinstance(start, Push) else laws.mass_of(start.pairs)
     start = start if isinstance(start, Push) else push_of(start)
-    first = _kick(laws, start.force, state.v, 0.5 * dt, outside(state.r, start.force, 0.0))
+    first = _kick(mass, start.force, state.v, 0.5 * dt, outside(state.r, start.force, 0.0))
     r = state.r + dt * first.v
     there = around(r, state.S)
     push = push_of(there)
-    second = _kick(laws, push.force, first.v, 0.5 * dt, outside(r, push.force, dt))
+    second = _kick(mass, push.force, first.v, 0.5 * dt, outside(r, push.force, dt))
     v = second.v
     ev = brackets.with_friction(laws, there)
     group = _Groups(state.S, member, watched)
@@ -178,8 +183,8 @@ class _Kick:
     work: Tensor
 
 
-def _kick(laws: Laws, force: Tensor, v: Tensor, time: float, external: Tensor) -> _Kick:
-    after = v + time / laws.mass * (force + external)
+def _kick(mass: Tensor | float, force: Tensor, v: Tensor, time: float, external: Tensor) -> _Kick:
+    after = v + time / each(mass, v) * (force + external)
     # At the mean velocity the work of either force is its own, and both together are the change of kinetic energy.
     return _Kick(after, time * external, dot(time * external, 0.5 * (v + after)))
 

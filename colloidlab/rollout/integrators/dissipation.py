@@ -36,7 +36,7 @@ from colloidlab.model.ahead import settled
 from colloidlab.model.inversion import entropy_of_energy
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
-from colloidlab.model.tensors import dot
+from colloidlab.model.tensors import dot, each
 
 SWEEPS = 2
 """Corrections of the mean velocity after the explicit one."""
@@ -108,18 +108,18 @@ def dissipate(
     time = dt.index_select(0, p.i)
     scale = torch.sqrt(2 * laws.k_B * time)
     random = scale[:, None] * brackets.apply(ev.k_perp.sqrt(), ev.k_par.sqrt(), p.e, noise.impulse)
-    friction = _Friction(laws, ev, time, dt)
+    friction, mass = _Friction(laws, ev, time, dt), each(laws.mass_of(p), v)
     shaken = torch.zeros_like(v)
     if laws.bath is not None and noise.bath is not None:
         shaken = torch.sqrt(laws.bath.noise_strength(laws.k_B) * dt)[:, None] * noise.bath
     mean = v
     if implicit:
         push = p.sum_antisymmetric(random + friction.of_images()) + shaken
-        mean = _solve_mean(laws, friction, v, push, _Sums(v, member, members))
+        mean = _solve_mean(mass, friction, v, push, _Sums(v, member, members))
     for _ in range(1 if implicit else SWEEPS + 1):
         kick = random + friction.of_pairs(mean)
         from_bath = shaken + friction.of_bath(mean)
-        after = v + (p.sum_antisymmetric(kick) + from_bath) / laws.mass
+        after = v + (p.sum_antisymmetric(kick) + from_bath) / mass
         mean = 0.5 * (v + after)
     heat = _heat(laws, ev, time) + scale * ev.amplitudes.C2.sqrt() * noise.heat
     work = -0.5 * dot(kick, p.relative_velocity(mean))
@@ -185,17 +185,17 @@ class _Sums:
         return factor.to(x.dtype)[self._member, None] * x
 
 
-def _solve_mean(laws: Laws, friction: _Friction, v: Tensor, random: Tensor, sums: _Sums) -> Tensor:
+def _solve_mean(mass: Tensor | float, friction: _Friction, v: Tensor, random: Tensor, sums: _Sums) -> Tensor:
     """(m - L/2) vbar = m v + f/2, with the impulse by friction L vbar: conjugate gradients from vbar = v.
 
     A simulation that is solved stands still until all are.
     """
 
     def apply(x: Tensor) -> Tensor:
-        return laws.mass * x - 0.5 * friction.total(x)
+        return mass * x - 0.5 * friction.total(x)
 
     there = torch.isfinite(v)
-    right = torch.where(there, laws.mass * v + 0.5 * random, 0.0)
+    right = torch.where(there, mass * v + 0.5 * random, 0.0)
     mean = torch.where(there, v, 0.0)
     rest = right - apply(mean)
     direction, size = rest, sums.product(rest, rest)
@@ -241,7 +241,7 @@ def parts_needed(
     if laws.bath is not None:
         drag = drag + laws.bath.friction
     slope = thermo.inv_c / thermo.T
-    decay = torch.zeros_like(drag) if implicit else drag * dt / laws.mass / DECAY
+    decay = torch.zeros_like(drag) if implicit else drag * dt / laws.mass_of(p) / DECAY
     conducted = conduction * dt * slope / thermo.T / CONDUCTION
     spread = 2 * laws.k_B * dt * (work + conduction) * slope**2 / SPREAD**2
     return torch.ceil(torch.maximum(torch.maximum(decay, conducted), spread)).clamp_min(1)

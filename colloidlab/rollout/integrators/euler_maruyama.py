@@ -6,6 +6,7 @@ from torch import Tensor
 
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
+from colloidlab.model.tensors import each
 from colloidlab.rollout.state import State
 
 
@@ -36,6 +37,6 @@ def step(
     dv_noise, dS_noise = brackets.noise_increment(laws, ev, state.v, noise, dt)
     v = state.v + dt * brackets.acceleration(laws, ev, state.v) + dv_noise
     if external is not None:
-        v = v + dt / laws.mass * external
+        v = v + dt * external / each(laws.mass_of(ev.pairs), external)
     S = state.S + dt * brackets.entropy_rate(laws, ev, state.v) + dS_noise
     return State(r=state.r + dt * v, v=v, S=S)
