@@ -150,6 +150,8 @@ def say(result: dict[str, Any], as_json: bool, last: str | None = None) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

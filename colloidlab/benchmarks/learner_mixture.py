@@ -12,13 +12,14 @@ from colloidlab.benchmarks.learner_gas import FULL, Size
 from colloidlab.benchmarks.learner_parts import NULL as ALIKE
 from colloidlab.benchmarks.learner_parts import Fitted, curves, fit_both
 from colloidlab.benchmarks.rows import Row, at_least, at_most
+from colloidlab.model.curves import mass_ratios
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Parts
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.synthetic.gas import gas_laws
 
 TWO = Parts(n_species=2)
-MIXTURE = replace(ALIKE, n=800, kinds=((1.0, 0.0), (0.5, -1.0), (1.0, 0.5)))
+MIXTURE = replace(ALIKE, n=800, kinds=((1.0, 0.0), (0.5, -1.0), (1.0, 0.5)), masses=(1.0, 2.0))
 """Unlike particles push each other less and rub half as much, so that each kind of pair has a third of all friction."""
 _LENGTH = 2
 """Times the frames of other gases: every kind of pair has a quarter or half of them."""
@@ -26,6 +27,7 @@ CORRECTIONS = 3
 """Rounds of `rollout.indirect`: likelihood alone finds a tenth too little noise, of every kind of pair."""
 NULL = replace(ALIKE, kinds=((1.0, 0.0),) * 3)
 _BAR = 0.15
+_MASS_BAR = 0.05
 _IN_BANDS = 0.8
 _QUANTITIES = {
     "pair_force": "force",
@@ -46,9 +48,18 @@ def mixture_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT)
     yield from _function_rows(fitted, "likelihood alone", fitted.found)
     corrected = fitted.corrected(CORRECTIONS, seed, monitor)
     yield from _function_rows(corrected, "corrected", corrected.found, bars=True)
+    yield from _mass_rows("mixture", corrected, MIXTURE.masses[1])
     fitted = fit_both(NULL, TWO, size, seed, monitor)
     yield Row("species alike: held-out gain", fitted.gain, "nats")
     yield at_most("species alike: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
+    yield from _mass_rows("species alike", fitted, 1.0)
+
+
+def _mass_rows(name: str, fitted: Fitted, true: float) -> Iterable[Row]:
+    _, (ratio, low, high) = mass_ratios(fitted.found.laws, fitted.known_to)
+    yield at_most(f"{name}: mass of the second species, found / true - 1", abs(ratio / true - 1), _MASS_BAR)
+    yield Row(f"{name}: the 95 % interval of its mass holds the true one", float(low <= true <= high))
+    yield Row(f"{name}: upper / lower end of that interval", high / low)
 
 
 def _function_rows(fitted: Fitted, what: str, filter_: Filter, *, bars: bool = False) -> Iterable[Row]:

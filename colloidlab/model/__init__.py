@@ -14,6 +14,7 @@ from colloidlab.model.bath import Bath
 from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
 from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
@@ -38,6 +39,7 @@ __all__ = [
     "ScoreFilter",
     "SpeciesAmplitudes",
     "SpeciesKernel",
+    "SpeciesMasses",
     "SpeciesPotential",
     "SumOfExponentials",
     "encode",

@@ -151,23 +151,41 @@ def bath_constants(
     """
     bath = laws.bath
     assert bath is not None
-    variances, first = {}, 0
-    for free in free_parameters(laws):
-        if uncertainty is not None:
-            variances[id(free)] = float(uncertainty.covariance[first, first])
-        first += free.numel()
-    # Laws from a file have no free parameters, and come without uncertainty.
-    otherwise = np.nan if uncertainty is None else 0.0
     found = {}
     for name, parameter, unit in (
         ("friction", bath.log_friction, laws.mass),
         ("temperature", bath.log_temperature, laws.mass / laws.k_B),
     ):
-        value = float(parameter.detach().exp()) / unit
-        deviation = value * np.sqrt(variances.get(id(parameter), otherwise))
-        low, high = _band(np.array([value]), np.array([deviation]))
-        found[name] = value, float(low[0]), float(high[0])
+        (found[name],) = _exponentials(laws, parameter, uncertainty, unit)
     return found
+
+
+def mass_ratios(laws: Laws, uncertainty: Uncertainty | None = None) -> list[tuple[float, float, float]]:
+    """Masses of the species of a mixture over that of the first, each with its 95 % interval, NaN where it is not known.
+
+    Parameters
+    ----------
+    laws : Laws
+        With `SpeciesMasses`.
+    uncertainty : Uncertainty, optional
+    """
+    return [(1.0, 1.0, 1.0), *_exponentials(laws, laws.inertia.log_ratios, uncertainty)]
+
+
+def _exponentials(
+    laws: Laws, logarithms: Tensor, uncertainty: Uncertainty | None, unit: float = 1.0
+) -> list[tuple[float, float, float]]:
+    """exp of each of a parameter's numbers, over the unit, with its 95 % interval."""
+    # Laws from a file have no free parameters, and come without uncertainty.
+    values = (logarithms.detach().exp() / unit).reshape(-1).numpy()
+    variances, first = np.full(len(values), np.nan if uncertainty is None else 0.0), 0
+    for free in free_parameters(laws):
+        if free is logarithms and uncertainty is not None:
+            block = slice(first, first + free.numel())
+            variances = uncertainty.covariance.diagonal()[block].numpy()
+        first += free.numel()
+    low, high = _band(values, values * np.sqrt(variances))
+    return [(float(v), float(a), float(b)) for v, a, b in zip(values, low, high, strict=True)]
 
 
 def _typical_state(laws: Laws, temperature: float, volumes: np.ndarray) -> _State:

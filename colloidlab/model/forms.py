@@ -14,6 +14,7 @@ from colloidlab.model.bath import Bath
 from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
 from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
@@ -51,8 +52,8 @@ class Parts:
     bath_temperature : float, px^2/frame^2, optional
         k_B T_b/m, where it is known [fitted].
     n_species : int
-        That are told apart: every kind of pair has a kernel, amplitudes and a potential of its own. How they depend on
-        temperature, the conduction and the energy of a volume are common to all.
+        That are told apart: every kind of pair has a kernel, amplitudes and a potential of its own, every species a mass.
+        How amplitudes depend on temperature, the conduction and the energy of a volume are common to all.
     """
 
     cohesion: bool = False
@@ -145,7 +146,8 @@ def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
             SpeciesPotential, n_species, lambda: RadialPotential([0.0] * _POTENTIAL_TERMS, T)
         )
     kernel = for_every_kind(SpeciesKernel, n_species, lambda: RadialKernel(_KERNEL_TERMS))
-    return Laws(kernel, energy, amplitudes, guess.cutoff, potential=potential, bath=bath)
+    inertia = SpeciesMasses([0.0] * (n_species - 1)) if n_species > 1 else None
+    return Laws(kernel, energy, amplitudes, guess.cutoff, potential=potential, bath=bath, inertia=inertia)
 
 
 def _of_temperature_alike(amplitudes: nn.Module) -> nn.Module:
@@ -209,6 +211,7 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
         isothermal.cutoff,
         potential=copy.deepcopy(isothermal.potential),
         bath=copy.deepcopy(isothermal.bath),
+        inertia=copy.deepcopy(isothermal.inertia),
     )
 
 

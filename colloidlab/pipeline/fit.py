@@ -18,7 +18,7 @@ from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
-from colloidlab.model.curves import bath_constants, learned_functions
+from colloidlab.model.curves import bath_constants, learned_functions, mass_ratios
 from colloidlab.model.distributed import CPU, Machine, machine
 from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, Parts
@@ -169,7 +169,7 @@ def _fit(
         names = () if recording.species is None else recording.species.names
         run.write_table("functions", _functions(fit, thermal, uncertainty, run, names))
         summary = _summary(comparison, regime, subject.guess.cutoff) | _settings(fit, options)
-        summary |= _species(recording) | _bath(fit, uncertainty)
+        summary |= _species(recording, fit, uncertainty) | _bath(fit, uncertainty)
         summary |= association(run, thermal.state, split.test)
         run.summarise("fit", summary)
     training.checkpoint.remove()
@@ -205,12 +205,18 @@ def _settings(fit: Fit, options: TrainOptions) -> dict[str, Any]:
     return found
 
 
-def _species(recording: Recording) -> dict[str, Any]:
-    """Number of tracks of every species, where some were told apart."""
+def _species(recording: Recording, fit: Fit, uncertainty: Uncertainty) -> dict[str, Any]:
+    """Number of tracks of every species and its mass, where some were told apart."""
     if recording.species is None:
         return {}
-    counts = np.bincount(recording.species.label, minlength=len(recording.species.names))
-    return {"species": dict(zip(recording.species.names, counts.tolist(), strict=True))}
+    names = recording.species.names
+    counts = np.bincount(recording.species.label, minlength=len(names))
+    masses = mass_ratios(fit.thermal.laws, uncertainty)
+    found: dict[str, Any] = {"species": dict(zip(names, counts.tolist(), strict=True))}
+    for end, values in zip(("", "_low", "_high"), zip(*masses, strict=True), strict=True):
+        if np.isfinite(values).all():
+            found[f"species_masses{end}"] = dict(zip(names, values, strict=True))
+    return found
 
 
 def _bath(fit: Fit, uncertainty: Uncertainty) -> dict[str, float]:

@@ -258,6 +258,20 @@ def bath(results: Results) -> str:
     return f"Bath: {', '.join(parts)}. "
 
 
+def species(results: Results) -> str:
+    """Masses of the species that were told apart, as a sentence with a space after it; empty without any."""
+    masses, low, high = (results.summary.get(f"species_masses{end}", {}) for end in ("", "_low", "_high"))
+    if not masses:
+        return ""
+    first, *others = masses
+    parts = [
+        f"{name} {number(masses[name])}"
+        + (f" (95 % interval {number(low[name])} to {number(high[name])})" if name in low else "")
+        for name in others
+    ]
+    return f"Masses in units of that of {first}: {', '.join(parts)}. "
+
+
 def entropy_gain(results: Results) -> str:
     """What the hidden temperature adds to the isothermal model, as a sentence."""
     summary = results.summary

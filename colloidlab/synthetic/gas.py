@@ -21,11 +21,13 @@ from colloidlab.model.bath import Bath
 from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.envelope import envelope
 from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs
 from colloidlab.model.potential import RadialPotential
 from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, number_of_kinds
+from colloidlab.model.tensors import each
 from colloidlab.rollout.integrators import conserving
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise, Moment
@@ -73,6 +75,8 @@ class Gas:
     kinds : tuple of (float, float)
         Of a mixture, whose particles are of species 0, 1, ... in turn, for every kind of pair (`pairs.pair_kind`): factor
         on the noise A^2 and B^2, and the kernel's coefficient q in exp(q x), less than 0 where forces reach less far.
+    masses : tuple of float
+        Of species 0, 1, ..., in units of the first [equal].
     """
 
     n: int = 300
@@ -90,6 +94,7 @@ class Gas:
     bath: float = 0.0
     cohesion: float = 0.0
     kinds: tuple[tuple[float, float], ...] = ()
+    masses: tuple[float, ...] = ()
 
     @property
     def species(self) -> np.ndarray | None:
@@ -143,6 +148,7 @@ def gas_laws(gas: Gas) -> Laws:
         gas.cutoff,
         potential=_attraction(gas),
         bath=bath,
+        inertia=SpeciesMasses(np.log(gas.masses[1:]).tolist()) if gas.masses else None,
     ).requires_grad_(False)
 
 
@@ -212,9 +218,11 @@ class _Simulation:
         gas, r = self._gas, self._state.r
         v = torch.as_tensor(self._rng.normal(size=tuple(r.shape)))
         T = gas.temperature * torch.exp(gas.wave * torch.sin(2 * np.pi * r[:, 0] / gas.box))
-        v = T.sqrt()[:, None] * v
+        m = each(self._laws.mass_of(self._neighbours), v)
+        v = T.sqrt()[:, None] / m**0.5 * v
         V = self._around(r, torch.zeros_like(T)).volume
-        self._state = State(r=r, v=v - v.mean(dim=0), S=self._laws.energy.entropy(T, V))
+        centre = (m * v).sum(dim=0) / (m * torch.ones_like(v)).sum(dim=0)
+        self._state = State(r=r, v=v - centre, S=self._laws.energy.entropy(T, V))
         self._there = self._around(r, self._state.S)
 
     def advance_frame(self) -> None:

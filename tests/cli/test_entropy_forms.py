@@ -87,7 +87,10 @@ def test_species_go_from_the_tracks_to_the_report(command: Command, copy_of_run:
     done = command("fit", copy_of_run, *recordings.QUICK_FIT, "--scoring-rounds", "0", "--species", "2")
     assert done.code == 0, done.err
     n_tracks = tracks.drop_duplicates("particle")["species"].value_counts()
-    assert json.loads((copy_of_run / "summary.json").read_text())["species"] == n_tracks.to_dict()
+    summary = json.loads((copy_of_run / "summary.json").read_text())
+    assert summary["species"] == n_tracks.to_dict()
+    low, mass, high = (summary[f"species_masses{end}"]["odd"] for end in ("_low", "", "_high"))
+    assert 0 < low < mass < high and summary["species_masses"]["even"] == 1
     _, thermal, _ = load_fit(copy_of_run / "model")
     assert count_species(thermal.laws) == 2
     functions = pd.read_parquet(copy_of_run / "functions.parquet")
@@ -97,6 +100,7 @@ def test_species_go_from_the_tracks_to_the_report(command: Command, copy_of_run:
     done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
     assert done.code == 0, done.err
     assert command("report", copy_of_run).code == 0
+    assert "Masses in units of that of even: odd" in (copy_of_run / "report.html").read_text(encoding="utf-8")
     tracks.loc[0, "species"] = "other"
     write_parquet(copy_of_run / "tracks.parquet", tracks, calibration=run.calibration)
     done = command("fit", copy_of_run, "--species", "2", "--fit-seed", "1")

@@ -14,6 +14,7 @@ from colloidlab.errors import UsageError
 from colloidlab.model import brackets
 from colloidlab.model.bath import Bath
 from colloidlab.model.friction import PowerLawAmplitudes
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
@@ -137,7 +138,7 @@ def test_mixtures() -> None:
         ]
     )
     box = make(thermal_gas())
-    laws = Laws(kernel, plain.energy, amplitudes, CUTOFF).requires_grad_(False)
+    laws = Laws(kernel, plain.energy, amplitudes, CUTOFF, inertia=SpeciesMasses([0.7])).requires_grad_(False)
     ranges = Ranges((-60.0, 60.0), (0.05, 1.1), (0.01, 3.0))
     box = replace(box, laws=tabulate(laws, ranges), species=torch.arange(60) % 2)
     compiled = box.compiled()

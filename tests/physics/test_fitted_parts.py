@@ -13,7 +13,7 @@ from colloidlab.dataset.regime import judge
 from colloidlab.dataset.split import split_by_time
 from colloidlab.errors import UsageError
 from colloidlab.model import brackets
-from colloidlab.model.curves import bath_constants, learned_functions
+from colloidlab.model.curves import bath_constants, learned_functions, mass_ratios
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import PLAIN, Guess, Parts, isothermal_laws, thermal_laws
 from colloidlab.model.guess import first_guess
@@ -107,8 +107,8 @@ def test_laws_of_a_mixture_need_labels() -> None:
 
 @pytest.mark.slow
 def test_species_are_told_apart_where_they_differ() -> None:
-    """Unlike particles hardly rub: the friction of every kind of pair is found within a third, and one for all is not."""
-    gas = replace(GAS, kinds=((1.0, 0.0), (0.1, 0.0), (1.0, 0.0)))
+    """Unlike particles hardly rub, and the second species is three times as heavy."""
+    gas = replace(GAS, kinds=((1.0, 0.0), (0.1, 0.0), (1.0, 0.0)), masses=(1.0, 3.0))
     recording = observe(simulate_gas(gas, 170, seed=1), 0.05, seed=1, species=gas.species)
     guess = first_guess(recording, judge(recording, 1.5 * gas.cutoff), gas.cutoff, Parts(n_species=2))
     windows, split = WindowSource(recording, gas.cutoff), split_by_time(0, 170, 0.8, 0.15)
@@ -122,6 +122,8 @@ def test_species_are_told_apart_where_they_differ() -> None:
     )
     assert list(found.index) == ["0 + 0", "0 + 1", "1 + 1"]
     np.testing.assert_allclose(found / found["0 + 0"], true / true["0 + 0"], atol=0.2)
+    _, (ratio, low, high) = mass_ratios(fit.laws, estimate_uncertainty(fit, windows, split))
+    assert low < ratio < high and ratio == pytest.approx(3, rel=0.15)
 
 
 def test_a_temperature_that_is_known_is_not_fitted() -> None:

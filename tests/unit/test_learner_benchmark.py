@@ -93,6 +93,8 @@ def test_a_mixture_is_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> No
         assert rows[row.format("corrected")].bar == "<= 0.15"
         assert rows[row.format("likelihood alone")].bar == rows[row.format("laws of one species")].bar == ""
     assert rows["mixture: points of the true functions in the 95 % bands"].bar == ">= 0.8"
+    assert rows["mixture: mass of the second species, found / true - 1"].bar == "<= 0.05"
+    assert rows["species alike: the 95 % interval of its mass holds the true one"].value in (0, 1)
     assert rows["species alike: lower end of the gain's interval"].bar == "<= 0"
     assert all(math.isfinite(row.value) for row in rows.values())
 

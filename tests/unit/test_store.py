@@ -66,6 +66,7 @@ def test_laws_come_back_with_their_parts(tmp_path: Path, parts: Parts) -> None:
         with torch.no_grad():
             thermal.laws.kernel.parts[1].coefficients.add_(0.2)
             thermal.laws.amplitudes.parts[2].powers.add_(0.1)
+            thermal.laws.inertia.log_ratios.fill_(0.4)
     save_fit(tmp_path / "model", isothermal, thermal, guess, {})
     _, again, _ = load_fit(tmp_path / "model")
     before, after = thermal.laws.state_dict(), again.laws.state_dict()
