@@ -32,6 +32,12 @@ class FitConfig(Section):
         le=3,
         description="Species that the laws tell apart: by the column species of the tracks, or by size where there is none",
     )
+    mass_exponent: float = Field(
+        0.0,
+        ge=0,
+        le=4,
+        description="Masses of particles of unlike size go with this power of the radius: 3 for spheres, 2 for discs",
+    )
     cohesion: bool = Field(
         False, description="Fit a pair potential too, for particles that attract each other: gels, clusters"
     )
@@ -111,6 +117,14 @@ class FitConfig(Section):
         if self.train_fraction + self.validation_fraction > 0.95:
             raise ValueError(
                 "train_fraction + validation_fraction must leave at least 0.05 for the test block"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _says_masses_once(self) -> FitConfig:
+        if self.mass_exponent and self.species > 1:
+            raise ValueError(
+                "species have masses of their own, which are fitted: leave mass_exponent (--mass-exponent) out or 0"
             )
         return self
 

@@ -8,7 +8,7 @@ import torch
 
 from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.friction import PowerLawAmplitudes
-from colloidlab.model.inertia import SpeciesMasses
+from colloidlab.model.inertia import SizeMasses, SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
@@ -58,6 +58,11 @@ def solid(seed: int) -> Laws:
 
 def cohesive(seed: int) -> Laws:
     return fluid(seed, potential=RadialPotential([-2.0, 1.0, *normal(2, seed)]))
+
+
+def sized(seed: int) -> Laws:
+    """Of spheres whose masses go with their sizes."""
+    return fluid(seed, inertia=SizeMasses(3.0))
 
 
 def mixture(seed: int) -> Laws:

@@ -14,7 +14,7 @@ from colloidlab.model.bath import Bath
 from colloidlab.model.energy import SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
 from colloidlab.model.friction import PowerLawAmplitudes
-from colloidlab.model.inertia import SpeciesMasses
+from colloidlab.model.inertia import SizeMasses, SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
@@ -37,6 +37,7 @@ __all__ = [
     "RadialKernel",
     "RadialPotential",
     "ScoreFilter",
+    "SizeMasses",
     "SpeciesAmplitudes",
     "SpeciesKernel",
     "SpeciesMasses",

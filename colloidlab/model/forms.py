@@ -14,7 +14,7 @@ from colloidlab.model.bath import Bath
 from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
 from colloidlab.model.friction import PowerLawAmplitudes
-from colloidlab.model.inertia import SpeciesMasses
+from colloidlab.model.inertia import SizeMasses, SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
@@ -54,12 +54,15 @@ class Parts:
     n_species : int
         That are told apart: every kind of pair has a kernel, amplitudes and a potential of its own, every species a mass.
         How amplitudes depend on temperature, the conduction and the energy of a volume are common to all.
+    mass_exponent : float
+        p in m ~ R^p of the tracked radius, of a single species.
     """
 
     cohesion: bool = False
     bath: bool = False
     bath_temperature: float | None = None
     n_species: int = 1
+    mass_exponent: float = 0.0
 
 
 PLAIN = Parts()
@@ -146,8 +149,15 @@ def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
             SpeciesPotential, n_species, lambda: RadialPotential([0.0] * _POTENTIAL_TERMS, T)
         )
     kernel = for_every_kind(SpeciesKernel, n_species, lambda: RadialKernel(_KERNEL_TERMS))
-    inertia = SpeciesMasses([0.0] * (n_species - 1)) if n_species > 1 else None
-    return Laws(kernel, energy, amplitudes, guess.cutoff, potential=potential, bath=bath, inertia=inertia)
+    return Laws(
+        kernel, energy, amplitudes, guess.cutoff, potential=potential, bath=bath, inertia=_masses(guess.parts)
+    )
+
+
+def _masses(parts: Parts) -> nn.Module | None:
+    if parts.n_species > 1:
+        return SpeciesMasses([0.0] * (parts.n_species - 1))
+    return SizeMasses(parts.mass_exponent) if parts.mass_exponent else None
 
 
 def _of_temperature_alike(amplitudes: nn.Module) -> nn.Module:

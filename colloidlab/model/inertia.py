@@ -48,3 +48,18 @@ class SpeciesMasses(nn.Module):
         assert particles.species is not None
         all_logs = torch.cat([self.log_ratios.new_zeros(1), self.log_ratios])
         return all_logs.exp().index_select(0, particles.species)
+
+
+class SizeMasses(nn.Module):
+    """m = (R/R_mean)^p, of particles of one material: p is 3 for spheres, 2 for discs."""
+
+    exponent: Tensor
+
+    def __init__(self, exponent: float) -> None:
+        super().__init__()
+        self.register_buffer("exponent", float64(exponent))
+
+    def forward(self, particles: Labelled) -> Tensor:
+        """Shape (n,)."""
+        assert particles.scale is not None
+        return particles.scale**self.exponent

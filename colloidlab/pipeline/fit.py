@@ -112,6 +112,10 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
         blocks = recording.first, recording.stop, config.fit.train_fraction, config.fit.validation_fraction
         # Nor may the cutoff and the first guess know how particles move in the frames that judge the fit.
         known = recording.until(first_test_frame(*blocks))
+        if config.fit.mass_exponent and np.ptp(recording.radius) == 0:
+            raise FitRefused(
+                "the particles have no radii with which their masses could go; leave mass_exponent out or 0"
+            )
         cutoff, cutoff_reason = _cutoff(known, config)
         regime = judge(known, 1.5 * cutoff)
         if regime.verdict != INERTIAL:
@@ -124,7 +128,13 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
             _record_refusal(run, config, key, regime, str(error))
         raise
     options = config.fit
-    parts = Parts(options.cohesion, options.bath, options.bath_temperature_px2, options.species)
+    parts = Parts(
+        cohesion=options.cohesion,
+        bath=options.bath,
+        bath_temperature=options.bath_temperature_px2,
+        n_species=options.species,
+        mass_exponent=options.mass_exponent,
+    )
     return _Subject(recording, split, first_guess(known, regime, cutoff, parts), regime, cutoff_reason)
 
 

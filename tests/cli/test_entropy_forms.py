@@ -107,6 +107,32 @@ def test_species_go_from_the_tracks_to_the_report(command: Command, copy_of_run:
     assert done.code == 4 and "names 3 species (even, odd, other)" in done.err
 
 
+@pytest.mark.slow
+def test_masses_go_with_sizes_where_that_is_said(command: Command, copy_of_run: Path) -> None:
+    options = [
+        *recordings.QUICK_FIT,
+        "--scoring-rounds",
+        "0",
+        "--entropy",
+        "isothermal",
+        "--mass-exponent",
+        "3",
+    ]
+    run = Run(copy_of_run)
+    assert command("fit", copy_of_run, *options, "--species", "2").code == 2
+    tracks = run.read_table("tracks")
+    for radius, code in ((5.0, 4), (4.0 + tracks["particle"] % 3, 0)):
+        table = tracks.assign(radius_px=radius)
+        write_parquet(copy_of_run / "tracks.parquet", table, calibration=run.calibration)
+        done = command("fit", copy_of_run, *options, "--species", "1", "--fit-seed", str(code))
+        assert done.code == code, done.err
+    assert float(load_fit(copy_of_run / "model")[0].laws.inertia.exponent) == 3
+    done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
+    assert done.code == 0, done.err
+    summary = json.loads((copy_of_run / "summary.json").read_text())
+    assert summary["rollout_momentum_drift"] < 1e-9
+
+
 def test_the_temperature_of_no_bath_is_refused(command: Command, copy_of_run: Path) -> None:
     done = command("fit", copy_of_run, "--bath-temperature-px2", "0.2")
     assert done.code == 2

@@ -18,6 +18,7 @@ from random_laws import (
     kernel,
     mixture,
     published,
+    sized,
     solid,
     tables,
 )
@@ -78,6 +79,11 @@ class TestMixture(LawChecks, StepChecks):
 
     def make(self, dim: int, seed: int) -> Laws:
         return mixture(seed)
+
+
+class TestSizes(LawChecks, StepChecks):
+    def make(self, dim: int, seed: int) -> Laws:
+        return sized(seed)
 
 
 class TestHarmonic(LawChecks, StepChecks):
