@@ -50,6 +50,9 @@ class SumOfExponentials(nn.Module):
         a_k and beta_k of the cold terms.
     reference_volume : float
         V0.
+    least_heat_capacity : float
+        c_0, less than which c is at no state: 1/alpha_k = c_0 + exp(-x_k) with the free parameters x_k, and 1/c is a mean of
+        the alpha_k, which the temperatures of the terms weigh. With c_0 = k_B friction slows in every state.
 
     Raises
     ------
@@ -67,20 +70,33 @@ class SumOfExponentials(nn.Module):
         cold_log_amplitudes: list[float],
         cold_exponents: list[float],
         reference_volume: float = 1.0,
+        *,
+        least_heat_capacity: float = 0.0,
     ) -> None:
         super().__init__()
-        if not len(heat_capacities) or not all(c > 0 for c in heat_capacities):
-            raise UsageError(f"heat capacities {heat_capacities}: give one or more, above 0")
+        least = least_heat_capacity
+        if not len(heat_capacities) or not all(c > least >= 0 for c in heat_capacities):
+            raise UsageError(f"heat capacities {heat_capacities}: give one or more, above {least:g}")
         if not (all(b > 0 for b in [*exponents, *cold_exponents]) and reference_volume > 0):
             raise UsageError("exponents and the reference volume must be above 0: their logarithms are taken")
         self.log_amplitudes = nn.Parameter(float64([*log_amplitudes, *cold_log_amplitudes]))
-        self.log_alpha = nn.Parameter(-torch.log(float64(heat_capacities)))
+        self.least_heat_capacity = least
+        self.log_alpha = nn.Parameter(-torch.log(float64(heat_capacities) - least))
         self.log_beta = nn.Parameter(torch.log(float64([*exponents, *cold_exponents])))
         self.register_buffer("log_reference_volume", torch.log(float64(reference_volume)))
         self.n_cold = len(cold_exponents)
 
+    @property
+    def heat_capacities(self) -> Tensor:
+        """c_k of the thermal terms."""
+        return 1 / self._alpha()
+
+    def _alpha(self) -> Tensor:
+        free = self.log_alpha.exp()
+        return free / (1 + self.least_heat_capacity * free)
+
     def _terms(self, S: Tensor, V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        alpha = torch.cat([self.log_alpha.exp(), self.log_alpha.new_zeros(self.n_cold)])
+        alpha = torch.cat([self._alpha(), self.log_alpha.new_zeros(self.n_cold)])
         beta = self.log_beta.exp()
         log_v = torch.log(V) - self.log_reference_volume
         return torch.exp(self.log_amplitudes + alpha * S[:, None] - beta * log_v[:, None]), alpha, beta

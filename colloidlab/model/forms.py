@@ -31,6 +31,8 @@ _KERNEL_TERMS = 3
 _RADIAL_TERMS = 4
 _POTENTIAL_TERMS = 4
 _LEAST_EXPONENT = 1e-3
+_LEAST_HEAT_CAPACITY = 1.0
+"""k_B: with less, theta = (1 - k_B/c)/T would be negative, and friction speed particles up."""
 _COLD_EXPONENTS = (0.5, 3.0, 12.0)
 """From a gas, whose pressure goes with density, to grains that hardly yield."""
 
@@ -181,7 +183,13 @@ def _shared_friction(guess: Guess) -> tuple[float, Bath | None]:
     )
 
 
-def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float = 0.5) -> Laws:
+def thermal_laws(
+    isothermal: Laws,
+    *,
+    heat_capacity: float = 25.0,
+    power: float = 0.5,
+    least_heat_capacity: float = _LEAST_HEAT_CAPACITY,
+) -> Laws:
     """Give isothermal laws a temperature of their own: noise and pressure that depend on it, heat, conduction.
 
     Parameters
@@ -191,6 +199,8 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
     power : float
         First exponent of temperature in the squared noise amplitudes. Its sign decides which particles are called
         hot; both signs are tried.
+    least_heat_capacity : float
+        k_B per particle, see `SumOfExponentials`.
     """
     cold = isothermal.energy
     assert isinstance(cold, Isothermal)
@@ -205,6 +215,7 @@ def thermal_laws(isothermal: Laws, *, heat_capacity: float = 25.0, power: float 
             (cold.log_amplitudes - math.log(2)).tolist(),
             cold.log_beta.exp().tolist(),
             float(cold.log_reference_volume.exp()),
+            least_heat_capacity=least_heat_capacity,
         )
         # Conduction that levels a single hot particle in about a hundred frames.
         first = math.log(0.01 * heat_capacity * T**2)

@@ -18,7 +18,7 @@ from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.localisation import ErrorScale, FittedError, LocalisationError
 
 _FORMAT, _OLDEST = 6, 4
-"""What is written, and the oldest that can be read: it knew no parts. 5 knew no species."""
+"""What is written, and the oldest that can be read: it knew no parts. 5 knew no species, and heat capacities of any size."""
 
 
 def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:
@@ -81,7 +81,8 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         _load(inference, "entropy", tensors)
         thermal = isothermal
         if inference.form != "isothermal":
-            thermal = thermal_laws(isothermal)
+            bounded = {} if description["format"] > 5 else {"least_heat_capacity": 0.0}
+            thermal = thermal_laws(isothermal, **bounded)
             _load(thermal, "thermal", tensors)
         velocity = float(description["velocity_variance"])
         fitted = _error(description["fitted_error"])

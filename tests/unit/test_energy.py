@@ -40,6 +40,19 @@ def test_numbers_without_a_logarithm_are_refused(
         SumOfExponentials([0.0] * len(exponents), heat_capacities, exponents, [0.5], [2.0], volume)
 
 
+def test_no_state_has_less_than_the_least_heat_capacity() -> None:
+    """Whatever the free parameters are, and near it where they are large."""
+    bounded = SumOfExponentials([0.0, 1.0], [1.5, 9.0], [0.4, 0.8], [0.5], [2.0], least_heat_capacity=1.0)
+    torch.testing.assert_close(bounded.heat_capacities, torch.tensor([1.5, 9.0]).double())
+    S, V = torch.linspace(-9, 9, 50).double(), torch.linspace(0.2, 0.9, 50).double()
+    with torch.no_grad():
+        assert bool((1 / bounded(S, V).inv_c >= 1.5).all())
+        bounded.log_alpha += 20
+        assert bool((1 / bounded(S, V).inv_c >= 1).all()) and float(1 / bounded(S, V).inv_c.min()) < 1.001
+    with pytest.raises(UsageError, match="above 1"):
+        SumOfExponentials([0.0], [1.0], [0.4], [], [], least_heat_capacity=1.0)
+
+
 @pytest.mark.parametrize(("T", "V"), [(0.0, 0.4), (-1.0, 0.4), (1.0, -0.4), (float("inf"), 0.4)])
 def test_what_has_no_entropy_is_refused(T: float, V: float) -> None:
     both = torch.tensor([[1.0, T], [0.4, V]], dtype=torch.float64)

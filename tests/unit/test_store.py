@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,13 +179,17 @@ def test_missing_entries(saved: tuple[Path, Filter, Filter], key: str) -> None:
 
 
 def test_a_model_from_before_parts_is_read(saved: tuple[Path, Filter, Filter]) -> None:
+    newer = Path(shutil.copytree(saved[0], saved[0].with_name("newer")))
     path = saved[0] / "model.json"
     description = json.loads(path.read_text()) | {"format": 4}
     for since in ("sigma", "error_scale", "parts"):
         del description["guess"][since]
     path.write_text(json.dumps(description))
-    isothermal, _, _ = load_fit(saved[0])
+    isothermal, thermal, _ = load_fit(saved[0])
     assert isothermal.laws.bath is None and isothermal.laws.potential is None
+    # Its heat capacities had no lower bound.
+    assert thermal.laws.energy.least_heat_capacity == 0
+    assert load_fit(newer)[1].laws.energy.least_heat_capacity == 1
 
 
 def test_newer_format_asks_for_an_upgrade(saved: tuple[Path, Filter, Filter]) -> None:
