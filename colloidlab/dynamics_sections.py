@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from colloidlab.dataset.species import MOST
 from colloidlab.option_sections import Section
 from colloidlab.option_text import parse_force
 
@@ -29,7 +30,7 @@ class FitConfig(Section):
     species: int = Field(
         1,
         ge=1,
-        le=3,
+        le=MOST,
         description="Species that the laws tell apart: by the column species of the tracks, or by size where there is none",
     )
     mass_exponent: float = Field(
@@ -124,7 +125,12 @@ class FitConfig(Section):
     def _says_masses_once(self) -> FitConfig:
         if self.mass_exponent and self.species > 1:
             raise ValueError(
-                "species have masses of their own, which are fitted: leave mass_exponent (--mass-exponent) out or 0"
+                "species have masses of their own, which are fitted: give mass_exponent 0 (--mass-exponent 0) with them"
+            )
+        if self.entropy == "encoder" and self.species > 1:
+            raise ValueError(
+                "the encoder reads the temperatures of all particles alike, and would take a species for a temperature: "
+                "give entropy filter (--entropy filter), or species 1 (--species 1)"
             )
         return self
 
@@ -161,7 +167,8 @@ class SimulateConfig(Section):
         "dy_px, gradient_xy, ...; none to follow the recording again",
     )
     body_force: str | None = Field(
-        None, description="FX,FY: uniform force per mass on the simulated particles, px/frame^2 [0,0]"
+        None,
+        description="FX,FY: uniform force per mass on the simulated particles, px/frame^2, as of gravity [0,0]",
     )
     simulate_seed: int = Field(
         0,

@@ -233,7 +233,10 @@ COLUMNS: dict[str, Column] = {
         "px/frame", "velocity in px a frame: filtered, of a particle (state), or of the mean flow (flow)"
     ),
     "entropy": Column("k_B", "hidden entropy; its zero is arbitrary"),
-    "temperature_px2": Column("px^2/frame^2", "k_B T/m of the particle"),
+    "temperature_px2": Column(
+        "px^2/frame^2",
+        "k_B T/m of the particle; where masses differ, m is that of the first species or of the mean radius",
+    ),
     "sigma_ln_temperature": Column(
         "", "standard deviation of ln T as the filter states it; empty where an encoder states none"
     ),

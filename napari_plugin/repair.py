@@ -173,11 +173,18 @@ def repaired(before: pd.DataFrame, edited: pd.DataFrame) -> tuple[pd.DataFrame, 
             "give it another number"
         )
     _fill_radius(rows)
+    _fill_species(rows)
     repair = _count(before, rows, old)
     order = np.lexsort((rows["particle"], rows["frame"]))
     rows, old = rows.iloc[order].reset_index(drop=True), old[order]
     _forget_links(before, rows, old)
-    return rows.astype(before.dtypes.to_dict()), repair
+    # Whole numbers cannot be missing, and of what is new nothing was measured.
+    kept_types = {
+        name: dtype
+        for name, dtype in before.dtypes.items()
+        if not (pd.api.types.is_integer_dtype(dtype) and rows[name].isna().any())
+    }
+    return rows.astype(kept_types), repair
 
 
 def _matches(before: pd.DataFrame, edited: pd.DataFrame, axes: list[str]) -> np.ndarray:
@@ -213,6 +220,12 @@ def _fill_radius(rows: pd.DataFrame) -> None:
     if "radius_px" in rows:
         usual = rows.groupby("particle")["radius_px"].transform("median")
         rows["radius_px"] = rows["radius_px"].fillna(usual)
+
+
+def _fill_species(rows: pd.DataFrame) -> None:
+    """A track is of one species, also where somebody has placed its particle; a new one is of none yet."""
+    if "species" in rows:
+        rows["species"] = rows["species"].fillna(rows.groupby("particle")["species"].transform("first"))
 
 
 def _count(before: pd.DataFrame, rows: pd.DataFrame, old: np.ndarray) -> Repair:

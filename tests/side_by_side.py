@@ -9,9 +9,11 @@ import torch
 from small_gas import CUTOFF, SPACING, TEMPERATURE, VOLUME, isothermal_gas, thermal_gas
 
 from colloidlab.model.bath import Bath
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
 from colloidlab.model.published import PublishedLaws
+from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, labels_for
 from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.rollout.box import ShearBox
 from colloidlab.rollout.forcing import HarmonicTrap, Oscillating, ShearForce, TaylorGreen, UniformForce
@@ -46,7 +48,17 @@ def everything() -> Laws:
     return laws.requires_grad_(False)
 
 
+def mixture() -> Laws:
+    """Of two species, every other particle; the second is twice as heavy and rubs more."""
+    laws, others = thermal_gas(), [thermal_gas(friction=f) for f in (0.3, 0.9)]
+    laws.kernel = SpeciesKernel([laws.kernel, *(other.kernel for other in others)])
+    laws.amplitudes = SpeciesAmplitudes([laws.amplitudes, *(other.amplitudes for other in others)])
+    laws.inertia = SpeciesMasses([0.7])
+    return laws.requires_grad_(False)
+
+
 LAWS = {
+    "mixture": lambda dim: mixture(),
     "thermal": lambda dim: thermal_gas(),
     "isothermal": lambda dim: isothermal_gas(),
     "potential and bath": lambda dim: everything(),
@@ -79,7 +91,8 @@ class System:
 
     def motion(self, *, ahead: bool) -> FreeMotion:
         scale = torch.ones(2 * N, dtype=torch.float64)
-        neighbours = Neighbours(CUTOFF, scale, member=self.member.numpy(), box=self.box)
+        species = labels_for(self.laws, torch.arange(2 * N) % 2)
+        neighbours = Neighbours(CUTOFF, scale, member=self.member.numpy(), box=self.box, species=species)
         noise = CounterNoise(torch.arange(N).repeat(2), 5 + self.member)
         motion = FreeMotion(
             self.laws,

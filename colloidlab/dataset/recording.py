@@ -85,6 +85,14 @@ class Recording:
         """Radius of each particle over the mean radius."""
         return self.radius / self.mean_radius
 
+    @property
+    def mean_scales(self) -> list[float]:
+        """Mean of `scale` of every species; of none where none are told apart."""
+        if self.species is None:
+            return []
+        label = self.species.label
+        return (np.bincount(label, self.scale) / np.bincount(label)).tolist()
+
     def rows(self, frame: int) -> slice:
         k = frame - self.first
         return slice(int(self.start[k]), int(self.start[k + 1]))

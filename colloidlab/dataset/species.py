@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,16 @@ from colloidlab.errors import FitRefused, InputError
 COLUMN = "species"
 """Of the tracks, where something else has told the particles apart."""
 
+MOST = 3
+"""Species that a fit tells apart."""
+
 _APART = 2.5
 """Distance of two groups of sizes over the sum of their deviations, at the least: halves of one normal distribution have
 1.3, those of a uniform one 1.7."""
+_LEAST_DEVIATION = 0.01
+"""Of ln R: what is nearer than that is of one size."""
+_LEAST_SHARE = 0.02
+"""Of the tracks in each group: less is dust, or pairs that were taken for one particle."""
 
 
 @dataclass(frozen=True)
@@ -60,52 +68,65 @@ def tell_apart(table: pd.DataFrame, code: np.ndarray, radius: np.ndarray, n_spec
 
 
 def _as_told(table: pd.DataFrame, code: np.ndarray, n_species: int) -> Species:
-    told, particle = table[COLUMN].to_numpy(), table["particle"].to_numpy()
-    nameless = pd.isna(told)
-    if nameless.any():
+    told, particle = table[COLUMN], table["particle"].to_numpy()
+    told = told.mask(told.astype(str).str.strip() == "")
+    # A position that was added by hand has no name, but its track has.
+    number, names = pd.factorize(told.to_numpy(), sort=True)
+    label = np.full(int(code.max()) + 1, -1)
+    np.maximum.at(label, code, number)
+    if (label < 0).any():
         raise InputError(
-            f"the column {COLUMN} of the tracks is empty for particle {particle[nameless][0]}; give every row a species, or "
-            "leave the column out to go by size"
+            f"the column {COLUMN} of the tracks is empty for particle {particle[label[code] < 0][0]}; give every track a "
+            "species, or leave the column out to go by size"
         )
-    number, names = pd.factorize(told, sort=True)
     if len(names) != n_species:
+        listed = ", ".join(map(str, names[:5]))
+        if len(names) == 1:
+            raise InputError(
+                f"the column {COLUMN} of the tracks names one species only, {listed}; give --species 1"
+            )
+        remedy = f"give --species {len(names)}" if len(names) <= MOST else f"name at most {MOST}"
         raise InputError(
-            f"the column {COLUMN} of the tracks names {len(names)} species ({', '.join(map(str, names[:5]))}), and the fit "
-            f"was to tell {n_species} apart; give --species {len(names)}"
-            if len(names) > 1
-            else f"the column {COLUMN} of the tracks names one species only, {names[0]}; leave --species out"
+            f"the column {COLUMN} of the tracks names {len(names)} species ({listed}), and the fit was to tell {n_species} "
+            f"apart; {remedy}"
         )
-    first = np.unique(code, return_index=True)[1]
-    label = number[first].astype(np.int64)
-    mixed = number != label[code]
+    mixed = (number >= 0) & (number != label[code])
     if mixed.any():
         raise InputError(
             f"particle {particle[mixed][0]} of the tracks is of two species; a track has one: correct the column {COLUMN}, "
             "or cut the track where the names change"
         )
-    return Species(label, tuple(str(name) for name in names))
+    return Species(label.astype(np.int64), tuple(str(name) for name in names))
 
 
 def _by_size(radius: np.ndarray, n_species: int) -> Species:
     """Groups of ln R, by the means that are nearest, smallest first."""
     size = np.log(radius)
-    if len(np.unique(size)) < n_species:
+    otherwise = (
+        f"give the tracks a column {COLUMN}, or --species 1: sizes as such are taken into account without it"
+    )
+    if np.ptp(size) < _LEAST_DEVIATION:
         raise FitRefused(
-            f"the tracks have no radii by which {n_species} species could be told apart; give them a column {COLUMN}, or "
-            "leave --species out"
+            f"the tracks have no radii by which {n_species} species could be told apart; {otherwise}"
         )
     start = np.quantile(size, (np.arange(n_species) + 0.5) / n_species)
-    _, label = kmeans2(size[:, None], start[:, None], minit="matrix", iter=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of an empty group, which is refused below
+        _, label = kmeans2(size[:, None], start[:, None], minit="matrix", iter=100)
     groups = [size[label == k] for k in range(n_species)]
-    means, deviations = (np.array([of(g) if len(g) else np.nan for g in groups]) for of in (np.mean, np.std))
-    apart = np.diff(means) / np.maximum(deviations[1:] + deviations[:-1], 1e-9)
-    if not (apart >= _APART).all():
+    if min(map(len, groups)) < max(_LEAST_SHARE * len(size), 1):
+        counts = " and ".join(str(len(g)) for g in groups)
+        raise FitRefused(
+            f"the radii of the particles do not fall into {n_species} groups that count ({counts} tracks); {otherwise}"
+        )
+    means, deviations = (np.array([of(g) for g in groups]) for of in (np.mean, np.std))
+    deviations = np.maximum(deviations, _LEAST_DEVIATION)
+    if not (np.diff(means) >= _APART * (deviations[1:] + deviations[:-1])).all():
         raise FitRefused(
             f"the radii of the particles do not fall into {n_species} groups (means {_listed(np.exp(means))} px with "
-            f"deviations of {_listed(100 * deviations)} %); give the tracks a column {COLUMN}, or leave --species out: "
-            "sizes as such are taken into account without it"
+            f"deviations of {_listed(100 * deviations)} %); {otherwise}"
         )
-    return Species(label.astype(np.int64), tuple(f"{r:.3g} px" for r in np.exp(means)))
+    return Species(label.astype(np.int64), tuple(f"{r:.4g} px" for r in np.exp(means)))
 
 
 def _listed(values: np.ndarray) -> str:

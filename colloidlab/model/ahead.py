@@ -49,6 +49,12 @@ def settled(name: str, rounds: int, done: Tensor) -> bool:
     return bool(done) if here is None else here.settled(name, rounds, done)
 
 
+def blind() -> bool:
+    """Must nobody look at a number now? Then all answers are computed, and chosen from."""
+    here = _CURRENT.get()
+    return here is not None and here.guesses
+
+
 class Ahead:
     """One computation that is done again and again, as the step of a simulation is.
 
@@ -75,6 +81,11 @@ class Ahead:
     def usual(self) -> dict[str, int]:
         """How often each loop had to go round, at the most, when somebody last looked."""
         return dict(self._usual or {})
+
+    @property
+    def guesses(self) -> bool:
+        """Is nobody looking?"""
+        return self._guessing
 
     def guess(self, compute: Callable[[], Found]) -> tuple[Found, Tensor | None]:
         """The outcome with the usual answers, and was one of them wrong: a bool without dimensions, not looked at."""

@@ -20,6 +20,7 @@ from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, first_inference, isothermal_laws, thermal_laws
 from colloidlab.model.isothermal_training import WINDOW_STEPS
+from colloidlab.model.scores import free_parameters
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
 from colloidlab.model.train_options import LEAST_TRIAL_STEPS, TrainOptions
 from colloidlab.model.trained_parts import move
@@ -40,12 +41,15 @@ class Costs:
         Filtering one frame with and without entropy, no gradient.
     gradient : float
         The derivative of the likelihood of one frame.
+    parameters : int
+        Of the laws: single scores run the filter once for each, some so many times.
     """
 
     isothermal_step: float
     filter_step: float
     follow: float
     gradient: float
+    parameters: int = 25
 
 
 def measure_costs(
@@ -83,7 +87,8 @@ def measure_costs(
     plain = _seconds(lambda: _plain(thermal, long)) + _seconds(lambda: _plain(isothermal, long))
     frames = long.n_frames - 1
     short_step = _seconds(lambda: _step(isothermal, short))
-    return Costs(share * short_step, share * step, plain / frames, step / frames)
+    parameters = sum(p.numel() for p in free_parameters(thermal.laws))
+    return Costs(share * short_step, share * step, plain / frames, step / frames, parameters)
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -107,8 +112,6 @@ _TRIALS = 2
 """Signs of the exponent of temperature."""
 _LOOKS = 8
 """At the validation block: five with entropy, and six of the isothermal fit at about half the price."""
-_PARAMETERS = 25
-"""Single scores run the filter once a parameter, some so many times."""
 _FRAMES_OF_A_STEP = 8
 """In which single scores are taken for a step of scoring."""
 _TRIED_FRACTIONS = 2
@@ -129,7 +132,7 @@ def fixed_seconds(costs: Costs, split: Split, options: TrainOptions) -> float:
     whole = split.test[1] - split.train[0]
     # Every trial starts with a pass over the training block; the whole recording is followed at the end.
     passes = costs.follow * (whole + _TRIALS * train + _LOOKS * validation)
-    single_scores = _PARAMETERS * costs.follow
+    single_scores = costs.parameters * costs.follow
     scoring = (
         costs.gradient * train
         + _FRAMES_OF_A_STEP * single_scores

@@ -70,6 +70,7 @@ def learned_functions(
     *,
     n_dims: int,
     species: Sequence[str] = (),
+    sizes: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Kernel, force, potential, friction, noise against distances that occur; pressure against density.
 
@@ -102,6 +103,8 @@ def learned_functions(
         2 or 3, those of the motion: how much of the noises A and B falls along e depends on it.
     species : sequence of str, optional
         Names of the species of a mixture [their numbers].
+    sizes : sequence of float, optional
+        Mean radius of each over that of all, for the cutoffs of their pairs [1].
 
     Returns
     -------
@@ -111,11 +114,10 @@ def learned_functions(
     state = _typical_state(laws, temperature, volumes)
     rows = []
     nearest = 0.3 if uncertainty is None else uncertainty.nearest
-    pairs_of = _kinds(laws, species)
     curves = [
         curve
-        for kind, name in pairs_of.items()
-        for curve in _pair_curves(laws, state, nearest, calibration, n_dims, kind, name)
+        for kind in _kinds(laws, species, sizes)
+        for curve in _pair_curves(laws, state, nearest, calibration, n_dims, kind)
     ]
     for curve in [*curves, _pressure(laws, state, calibration)]:
         y = curve.y.detach().numpy()
@@ -198,17 +200,29 @@ def _typical_state(laws: Laws, temperature: float, volumes: np.ndarray) -> _Stat
     return _State(entropy, log_volume, S + entropy, V * log_volume.exp(), seen * log_volume.exp())
 
 
-def _kinds(laws: Laws, species: Sequence[str]) -> dict[int | None, str]:
-    """What every kind of pair is called; a single one without number and name where there is one species."""
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of pair: its number, none where there is one species, its name, and its cutoff over the common one."""
+
+    number: int | None = None
+    name: str = ""
+    scale: float = 1.0
+
+
+def _kinds(laws: Laws, species: Sequence[str], sizes: Sequence[float]) -> list[_Kind]:
     n = count_species(laws)
     if n == 1:
-        return {None: ""}
-    names = species or [str(k) for k in range(n)]
-    return {
-        int(pair_kind(torch.tensor(a), torch.tensor(b))): f"{names[a]} + {names[b]}"
+        return [_Kind()]
+    names, size = species or [str(k) for k in range(n)], sizes or [1.0] * n
+    return [
+        _Kind(
+            int(pair_kind(torch.tensor(a), torch.tensor(b))),
+            f"{names[a]} + {names[b]}",
+            0.5 * (size[a] + size[b]),
+        )
         for b in range(n)
         for a in range(b + 1)
-    }
+    ]
 
 
 def _pair_curves(
@@ -217,17 +231,16 @@ def _pair_curves(
     nearest: float,
     calibration: Calibration,
     n_dims: int,
-    kind: int | None,
-    species: str,
+    kind: _Kind,
 ) -> list[_Curve]:
-    r = np.linspace(nearest, 1.0, _POINTS) * laws.cutoff
+    r = np.linspace(nearest, 1.0, _POINTS) * laws.cutoff * kind.scale
     ev = _evaluate_pairs(laws, state, r, n_dims, kind)
     e, m = ev.pairs.e, laws.mass
     distance, length = r * calibration.factor(1), calibration.unit(1)
 
     def radial(quantity: str, y: Tensor, *power: int, signed: bool = False) -> _Curve:
         unit, factor = (calibration.unit(*power), calibration.factor(*power)) if power else ("", 1.0)
-        return _Curve(quantity, distance, y, length, unit, factor, signed, species)
+        return _Curve(quantity, distance, y, length, unit, factor, signed, kind.name)
 
     attracts = ev.potential is not None
 
@@ -255,15 +268,16 @@ def _pressure(laws: Laws, state: _State, calibration: Calibration) -> _Curve:
 
 
 def _evaluate_pairs(
-    laws: Laws, state: _State, r: np.ndarray, n_dims: int, kind: int | None
+    laws: Laws, state: _State, r: np.ndarray, n_dims: int, kind: _Kind
 ) -> brackets.Evaluation:
     """What the brackets say of pairs of a kind at distances r whose particles are both in the typical state."""
     n = len(r)
     one, two = torch.arange(n), torch.arange(n, 2 * n)
     distance = float64(r.tolist())
-    x, h = distance / laws.cutoff, torch.full_like(distance, laws.cutoff)
+    h = torch.full_like(distance, laws.cutoff * kind.scale)
+    x = distance / h
     e = torch.eye(n_dims, dtype=distance.dtype)[:1].expand(n, n_dims)
-    kinds = None if kind is None else torch.full_like(one, kind)
+    kinds = None if kind.number is None else torch.full_like(one, kind.number)
     pairs = Pairs(i=one, j=two, e=e, r=distance, x=x, h=h, n=2 * n, kind=kinds)
     V = state.V.expand(2 * n)
     strain = None if laws.shear is None else unstrained(2 * n, n_dims, V)

@@ -50,8 +50,9 @@ _ORDER = 5
 """Terms of the series in time of a particle's mean motion: relative velocities of a pair may decay twice as fast as those
 of a particle among neighbours at rest, and with the second term alone friction came out several per cent too high."""
 
-_RATE = 2.0
-"""A frame at which the series is exact to some per cent of what it has left of a velocity; beyond three it diverges."""
+_RATE = 1.0
+"""A frame up to which the series is exact to .4 % of what is left of a velocity: so little that derivatives with the
+parameters, on which the number of parts depends, do not see it change. Beyond three it diverges."""
 _MOST_PARTS = 16
 """Of a frame: laws that need more are none of this recording."""
 
@@ -189,13 +190,14 @@ class Filter:
         S_new, variance = self.inference.first(state, window.present[k] & ~new, window, k)
         eye = torch.eye(state.r.shape[1], dtype=state.r.dtype, device=state.r.device)
         one, two = new[:, None], new[:, None, None]
+        lighter = self.laws.mass_of(window) / self.laws.mass
         first = self.localisation_variance(window)[k].clamp_max(_LARGEST_SIGMA2 * self.laws.cutoff**2)
         return FilterState(
             r=torch.where(one, window.positions[k], state.r),
             v=torch.where(one, torch.zeros_like(state.v), state.v),
             rr=torch.where(two, torch.diag_embed(first), state.rr),
             rv=torch.where(two, torch.zeros_like(state.rv), state.rv),
-            vv=torch.where(two, self.velocity_variance * eye, state.vv),
+            vv=torch.where(two, self.velocity_variance * eye / each(lighter, state.vv), state.vv),
             S=torch.where(new, S_new, state.S),
             variance=torch.where(new, variance, state.variance),
             age=torch.where(new, torch.ones_like(state.age), state.age),
@@ -237,7 +239,9 @@ class Filter:
             each(self.laws.mass_of(ev.pairs), state.v),
             brackets.acceleration(self.laws, ev, state.v),
         )
-        parts = min(max(math.ceil(linear.fastest_rate() / _RATE), 1), _MOST_PARTS)
+        rate = linear.fastest_rate()
+        # What is no number is found by whoever looks at the likelihood.
+        parts = min(max(math.ceil(rate / _RATE), 1), _MOST_PARTS) if math.isfinite(rate) else 1
         dt, r, v, derivative = 1.0 / parts, state.r, state.v, first
         for part in range(parts):
             if part:

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from colloidlab.errors import UsageError
 from colloidlab.model.tensors import float64
 
 
@@ -43,9 +44,15 @@ class SpeciesMasses(nn.Module):
         super().__init__()
         self.log_ratios = nn.Parameter(float64(list(log_ratios)))
 
+    @property
+    def n_species(self) -> int:
+        """Of how many species these are the masses."""
+        return len(self.log_ratios) + 1
+
     def forward(self, particles: Labelled) -> Tensor:
         """Shape (n,)."""
-        assert particles.species is not None
+        if particles.species is None:
+            raise UsageError("masses of species need the labels of the particles: give `species`")
         all_logs = torch.cat([self.log_ratios.new_zeros(1), self.log_ratios])
         return all_logs.exp().index_select(0, particles.species)
 
@@ -61,5 +68,6 @@ class SizeMasses(nn.Module):
 
     def forward(self, particles: Labelled) -> Tensor:
         """Shape (n,)."""
-        assert particles.scale is not None
+        if particles.scale is None:
+            raise UsageError("masses that go with sizes need the radii of the particles: give `scale`")
         return particles.scale**self.exponent

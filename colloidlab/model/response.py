@@ -81,7 +81,8 @@ class LinearResponse:
         ev, laws = self._ev, self._laws
         of_pairs = torch.maximum(ev.g_par, ev.g_perp) * brackets.inverse_masses(laws, ev.pairs)
         of_particles = 2 * self.mean_self_friction() / laws.mass_of(ev.pairs)
-        return max(float(rate.detach().max()) if len(rate) else 0.0 for rate in (of_pairs, of_particles))
+        both = torch.cat([of_pairs, of_particles]).detach()
+        return float(both.max()) if len(both) else 0.0
 
 
 def self_friction(laws: Laws, ev: Evaluation) -> Tensor:

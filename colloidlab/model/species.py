@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from colloidlab.errors import UsageError
+from colloidlab.model.ahead import blind
 from colloidlab.model.friction import PairAmplitudes
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.kernel import KernelValues
 from colloidlab.model.potential import PotentialValues
 
@@ -24,8 +26,20 @@ def number_of_kinds(n_species: int) -> int:
 
 
 def count_species(laws: nn.Module) -> int:
-    """Species that laws tell apart; 1 where one function serves all pairs."""
-    return max((part.n_species for part in laws.modules() if isinstance(part, _PerKind)), default=1)
+    """Species that laws tell apart, by pairs or masses; 1 where one function serves all.
+
+    Raises
+    ------
+    UsageError
+        Parts of the laws are for different numbers of species.
+    """
+    counts = {part.n_species for part in laws.modules() if isinstance(part, _PerKind | SpeciesMasses)}
+    if len(counts) > 1:
+        raise UsageError(
+            f"parts of these laws tell {' and '.join(map(str, sorted(counts)))} species apart: give all of them functions, "
+            "or masses, of the same number"
+        )
+    return max(counts, default=1)
 
 
 def labels_for(laws: nn.Module, species: Tensor | None) -> Tensor | None:
@@ -43,6 +57,11 @@ def labels_for(laws: nn.Module, species: Tensor | None) -> Tensor | None:
         raise UsageError(
             f"these laws tell {n_species} species apart, and nothing says of which the particles are: read the recording "
             "with n_species, or give the plan of a rollout its species"
+        )
+    if len(species) and int(species.max()) >= n_species:
+        raise UsageError(
+            f"a particle is of species {int(species.max())}, but these laws tell {n_species} apart: labels are 0 to "
+            f"{n_species - 1}"
         )
     return species
 
@@ -80,8 +99,14 @@ class _PerKind(nn.Module):
         """Of how many species these are the pairs."""
         return next(k for k in range(1, len(self.parts) + 1) if number_of_kinds(k) == len(self.parts))
 
-    def _gather(self, kind: Tensor, of: Callable[[nn.Module, Tensor], Any]) -> dict[str, Tensor]:
+    def _gather(self, kind: Tensor, of: Callable[[nn.Module, Any], Any]) -> dict[str, Tensor]:
         """Fields of what each part gives on its own pairs, in the order of all pairs."""
+        if blind():
+            first, *others = (of(part, slice(None)) for part in self.parts)
+            chosen = {f.name: getattr(first, f.name) for f in fields(first)}
+            for k, part in enumerate(others, start=1):
+                chosen = {name: torch.where(kind == k, getattr(part, name), x) for name, x in chosen.items()}
+            return chosen
         if kind.numel() and int(kind.max()) >= len(self.parts):
             raise UsageError(
                 f"a pair is of kind {int(kind.max())}, but there are functions for {len(self.parts)} kinds; "

@@ -24,6 +24,7 @@ from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, Parts
 from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
+from colloidlab.model.inertia import SizeMasses
 from colloidlab.model.localisation import ErrorScale
 from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import save_fit
@@ -114,7 +115,7 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
         known = recording.until(first_test_frame(*blocks))
         if config.fit.mass_exponent and np.ptp(recording.radius) == 0:
             raise FitRefused(
-                "the particles have no radii with which their masses could go; leave mass_exponent out or 0"
+                "the particles have no radii with which their masses could go; give --mass-exponent 0"
             )
         cutoff, cutoff_reason = _cutoff(known, config)
         regime = judge(known, 1.5 * cutoff)
@@ -176,8 +177,7 @@ def _fit(
         run.write_table("training", pd.DataFrame([asdict(row) for row in fit.curves]))
         run.write_table("state", thermal.state)
         run.write_table("likelihood", comparison.table)
-        names = () if recording.species is None else recording.species.names
-        run.write_table("functions", _functions(fit, thermal, uncertainty, run, names))
+        run.write_table("functions", _functions(fit, thermal, uncertainty, run, recording))
         summary = _summary(comparison, regime, subject.guess.cutoff) | _settings(fit, options)
         summary |= _species(recording, fit, uncertainty) | _bath(fit, uncertainty)
         summary |= association(run, thermal.state, split.test)
@@ -209,6 +209,8 @@ def _settings(fit: Fit, options: TrainOptions) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if isinstance(error := fit.thermal.error, ErrorScale):
         found["sigma_scale"] = float(error.scale)
+    if isinstance(inertia := fit.thermal.laws.inertia, SizeMasses):
+        found["mass_exponent"] = float(inertia.exponent)
     found["isothermal_steps"] = options.isothermal_steps
     if options.entropy != "isothermal":
         found["filter_steps"] = options.filter_steps
@@ -338,6 +340,8 @@ def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibrat
         "frame_interval_s": None if calibration.fps is None else 1 / calibration.fps,
         "um_per_px": calibration.um_per_px,
         "mean_radius_px": recording.mean_radius,
+        # In the order of their labels.
+        **({} if recording.species is None else {"species": list(recording.species.names)}),
         # What the filter takes for noise: all that is stated, the part of it that is new in every frame, or what was fitted.
         "sigma_px": float(np.median(new_error(fit.thermal, stated))),
         **({"sigma_stated_px": float(np.median(stated))} if recording.sigma_stated else {}),
@@ -345,7 +349,7 @@ def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibrat
 
 
 def _functions(
-    fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run, species: tuple[str, ...]
+    fit: Fit, thermal: Pass, uncertainty: Uncertainty, run: Run, recording: Recording
 ) -> pd.DataFrame:
     inside = thermal.state[~thermal.state["boundary"]]
     temperature = float(inside["temperature_px2"].median())
@@ -357,7 +361,8 @@ def _functions(
         run.calibration,
         uncertainty,
         n_dims=n_dims,
-        species=species,
+        species=() if recording.species is None else recording.species.names,
+        sizes=recording.mean_scales,
     )
 
 

@@ -20,12 +20,13 @@ from colloidlab.errors import FitRefused, InputError, RolloutStopped
 from colloidlab.files import sha256
 from colloidlab.indicators.camera_noise import localisation_noise
 from colloidlab.model.laws import Laws
+from colloidlab.model.species import count_species
 from colloidlab.model.store import load_fit
 from colloidlab.option_text import parse_force
 from colloidlab.pipeline.fit import load_recording
 from colloidlab.pipeline.forecast import believe, judge
 from colloidlab.pipeline.rollout_store import STOPPED, RolloutStore
-from colloidlab.pipeline.training import choose_device
+from colloidlab.pipeline.training import choose_device, with_options
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.belief import draw_starts
 from colloidlab.rollout.boundary import Plan, Starts, check_start, plan_rollout
@@ -35,7 +36,7 @@ from colloidlab.rollout.compiled import can_compile
 from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import Drive, follow, read_drive
 from colloidlab.rollout.driven import MOST_STEPS, needed_steps_per_frame, roll_out, uses_tables
-from colloidlab.rollout.forcing import UniformForce
+from colloidlab.rollout.forcing import UniformAcceleration
 from colloidlab.rollout.fused import pays_to_fuse
 from colloidlab.rollout.noise import member_seeds
 from colloidlab.rollout.observation import new_error_of
@@ -90,7 +91,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     # A hidden temperature that the data do not show has no place in a prediction.
     filter_ = thermal if facts["temperature_identified"] else isothermal
     laws = filter_.laws
-    recording = load_recording(run, config)
+    recording = load_recording(run, with_options(config, species=count_species(laws)))
     course = _course(run, recording, config, facts)
     plan, options = course.plan, config.simulate
     _log.info("the boundary: %s", course.boundary)
@@ -213,7 +214,7 @@ def _roll_out(
         steps_per_frame=steps,
         starts=starts,
         integrator=options.integrator,
-        forcing=None if options.body_force is None else UniformForce(parse_force(options.body_force)),
+        forcing=None if options.body_force is None else UniformAcceleration(parse_force(options.body_force)),
         resume=store.resume(),
         tables=options.tables,
         fuse=fused,

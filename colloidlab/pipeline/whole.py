@@ -44,13 +44,12 @@ def run_all(source: Path, run: Run, config: Config, monitor: Monitor = SILENT) -
     refused = stopped = None
     try:
         run_fit(run, config, monitor)
-        run_simulate(run, config, monitor)
+        try:
+            run_simulate(run, config, monitor)
+        except InputError as error:
+            # A model without a simulation (no interior particle, too short a test block) is still worth a report.
+            refused = str(error)
     except FitRefused as error:
-        refused = str(error)
-    except InputError as error:
-        # A model without a simulation (no interior particle, too short a test block) is still worth a report.
-        if not run.has("model"):
-            raise
         refused = str(error)
     except RolloutStopped as error:
         stopped = error

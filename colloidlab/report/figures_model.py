@@ -170,7 +170,10 @@ def draw_function(ax: Axes, table: pd.DataFrame, name: str, parts: list[str]) ->
 def _curves(shown: pd.DataFrame, name: str, parts: list[str]) -> dict[str, pd.DataFrame]:
     """The curves of a panel by what tells them apart: the kind of pair, or the direction."""
     if _of_a_mixture(shown):
-        return dict(iter(shown.groupby("species", sort=False)))
+        # Matplotlib leaves out what begins with a line, and sets what is between dollars as a formula.
+        return {
+            kind.replace("$", "").lstrip("_"): curve for kind, curve in shown.groupby("species", sort=False)
+        }
     return {
         _DIRECTIONS.get(part.removeprefix(f"{name}_"), ""): shown[shown["quantity"] == part] for part in parts
     }

@@ -259,7 +259,9 @@ def bath(results: Results) -> str:
 
 
 def species(results: Results) -> str:
-    """Masses of the species that were told apart, as a sentence with a space after it; empty without any."""
+    """Masses that are not all alike, as a sentence with a space after it; empty where they are."""
+    if (power := results.summary.get("mass_exponent")) is not None:
+        return f"Masses go with the power {number(power)} of the radius; the unit is that of a particle of mean radius. "
     masses, low, high = (results.summary.get(f"species_masses{end}", {}) for end in ("", "_low", "_high"))
     if not masses:
         return ""

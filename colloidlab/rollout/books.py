@@ -50,7 +50,7 @@ class Books:
     """
 
     def __init__(self, mass: Tensor | float, member: Tensor, simulated: Tensor) -> None:
-        self._mass = mass.to(torch.float64) if isinstance(mass, Tensor) else mass
+        self._mass = mass.detach().to(torch.float64) if isinstance(mass, Tensor) else mass
         self._simulated = simulated
         self._member = member
         self._members = int(member.max()) + 1

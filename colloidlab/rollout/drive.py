@@ -178,7 +178,8 @@ def follow(plan: Plan, drive: Drive, n_frames: int) -> Plan:
     # Who was to enter later never does.
     there = plan.simulated | held
     parts = {name: getattr(plan, name)[:1, there] for name in ("r", "v", "S")}
-    of_each = {name: getattr(plan, name)[there] for name in ("particles", "simulated", "scale")}
+    named = ["particles", "simulated", "scale", *([] if plan.species is None else ["species"])]
+    of_each = {name: getattr(plan, name)[there] for name in named}
     driven, held = lengthened(replace(plan, **parts, **of_each), n_frames), held[there]
     signal = drive.signal()
     rate, start = signal.derivative(), driven.r[0, held]

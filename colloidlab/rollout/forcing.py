@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from colloidlab.model.tensors import each
+
 
 class Forcing(ABC):
     """Force on every particle; fields are added with `+`."""
@@ -26,6 +28,10 @@ class Forcing(ABC):
 
         A time is a number, or in steps that are fused a tensor without dimensions; a field must depend on nothing else.
         """
+
+    def on(self, r: Tensor, t: float | Tensor, mass: Tensor | float) -> Tensor:
+        """The same on particles of these masses, shape (n,) or one for all; most forces do not ask for them."""
+        return self(r, t)
 
     def __add__(self, other: Forcing) -> Forcing:
         return Sum((self, other))
@@ -40,10 +46,13 @@ class Sum(Forcing):
     def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         return torch.stack([part(r, t) for part in self.parts]).sum(0)
 
+    def on(self, r: Tensor, t: float | Tensor, mass: Tensor | float) -> Tensor:
+        return torch.stack([part.on(r, t, mass) for part in self.parts]).sum(0)
+
 
 @dataclass(frozen=True)
 class UniformForce(Forcing):
-    """The same for all: gravity on a tilted cell, a field on equal charges.
+    """The same for all: a field on equal charges.
 
     Attributes
     ----------
@@ -54,6 +63,24 @@ class UniformForce(Forcing):
 
     def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
         return torch.stack([torch.full_like(r[:, a], f) for a, f in enumerate(self.force)], dim=1)
+
+
+@dataclass(frozen=True)
+class UniformAcceleration(Forcing):
+    """A force that goes with the mass, as gravity on a tilted cell: all fall alike.
+
+    Attributes
+    ----------
+    acceleration : sequence of float, length D, px/frame^2
+    """
+
+    acceleration: Sequence[float]
+
+    def __call__(self, r: Tensor, t: float | Tensor) -> Tensor:
+        return UniformForce(self.acceleration)(r, t)
+
+    def on(self, r: Tensor, t: float | Tensor, mass: Tensor | float) -> Tensor:
+        return each(mass, r) * self(r, t)
 
 
 @dataclass(frozen=True)

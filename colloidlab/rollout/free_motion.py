@@ -174,7 +174,11 @@ class FreeMotion:
     def _push(self, r: Tensor, t: float | Tensor) -> Tensor:
         if self._forcing is None:
             return torch.zeros_like(r)
-        return torch.where(self._simulated[:, None], self._forcing(r, t), torch.zeros_like(r))
+        return torch.where(
+            self._simulated[:, None],
+            self._forcing.on(r, t, self.laws.mass_of(self.neighbours)),
+            torch.zeros_like(r),
+        )
 
     def _draw(self, pairs: Pairs, moment: Moment, like: Tensor) -> brackets.Noise:
         dim, dtype = like.shape[1], like.dtype

@@ -18,6 +18,7 @@ from waits import Waits
 from colloidlab.model import brackets
 from colloidlab.model.ahead import Ahead
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.species import count_species
 from colloidlab.model.tabulated import TabulatedEnergy
 from colloidlab.rollout import driven, free_motion
 from colloidlab.rollout.driven import RolloutFrame, roll_out
@@ -155,8 +156,10 @@ def test_a_step_runs_on_a_device_that_has_no_numbers(name: str, implicit: bool) 
         noise = CounterNoise(torch.arange(2 * N).to(device), torch.arange(2 * N).to(device))
         box, bath = torch.as_tensor(system.box).to(device), laws.bath is not None
 
+        species = (torch.arange(2 * N) % 2).to(device) if count_species(laws) > 1 else None
+
         def around(r: Tensor, S: Tensor) -> brackets.Mechanics:
-            return brackets.mechanics(laws, pair_geometry(r, pairs, CUTOFF, scale, box), S)
+            return brackets.mechanics(laws, pair_geometry(r, pairs, CUTOFF, scale, box, species), S)
 
         def draw(pairs: Pairs, part: int, attempt: Tensor) -> brackets.Noise:
             moment = Moment(3, part, attempt)

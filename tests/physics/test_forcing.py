@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 import torch
 from small_gas import CUTOFF, SPACING, TEMPERATURE, VOLUME, thermal_gas
 
+from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.laws import Laws
+from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel
 from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.driven import RolloutFrame, roll_out
 from colloidlab.rollout.forcing import (
@@ -19,6 +22,7 @@ from colloidlab.rollout.forcing import (
     Oscillating,
     ShearForce,
     TaylorGreen,
+    UniformAcceleration,
     UniformForce,
 )
 from colloidlab.rollout.integrators import Integrator
@@ -71,6 +75,31 @@ def test_a_uniform_force_gives_its_impulse_to_whom_it_acts_on(integrator: Integr
         t = len(frames) - 1
         fall = middle[0] + t * frames[0].v.mean(1) + 0.5 * force * t**2
         assert np.allclose(middle[-1], fall, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("integrator", ["conserving", "implicit", "euler_maruyama"])
+@pytest.mark.parametrize("tables", [True, False], ids=["tables", "laws"])
+def test_light_and_heavy_fall_alike_and_a_force_accelerates_the_light_more(
+    integrator: Integrator, tables: bool
+) -> None:
+    """Particles too far from each other to meet, every other one three times as heavy; impulses are booked as given. Laws as
+    a fit returns them, with free parameters."""
+    laws = thermal_gas()
+    laws.inertia = SpeciesMasses([math.log(3.0)])
+    parts = laws.kernel, laws.amplitudes
+    laws.kernel, laws.amplitudes = SpeciesKernel([parts[0]] * 3), SpeciesAmplitudes([parts[1]] * 3)
+    plan = replace(gas(laws.requires_grad_(False), 5, open_box=True), species=np.arange(N) % 2)
+    mass = np.where(np.arange(N) % 2, 3.0, 1.0)
+    laws.requires_grad_(True)
+    for field, push in ((UniformAcceleration((0.02, 0.0)), 0.02 * mass), (UniformForce((0.02, 0.0)), 0.02)):
+        options = {"steps_per_frame": 4, "integrator": integrator, "forcing": field, "tables": tables}
+        frames = list(roll_out(laws, plan, seeds=[1], **options))  # type: ignore[arg-type]
+        faster = frames[-1].v[0, :, 0] - frames[0].v[0, :, 0]
+        assert np.allclose(faster, 4 * push / mass, rtol=1e-12, atol=0)
+        for _, after in pairwise(frames):
+            assert np.allclose(after.budget.impulse[0, 0], np.sum(push * np.ones(N)), rtol=1e-12, atol=0)
+            assert np.abs(after.budget.momentum_drift).max() < 1e-11
+            assert np.abs(after.budget.energy_drift).max() < 1e-11
 
 
 def test_prescribed_particles_are_not_pushed() -> None:

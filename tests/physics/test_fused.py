@@ -32,6 +32,7 @@ CONSTANTS = {"lift_fresh_copy", "lift_fresh"}
 
 CASES: list[tuple[str, Integrator, int, float | None]] = [
     ("potential and bath", "conserving", 2, 0.0),
+    ("mixture", "conserving", 2, 0.0),
     ("thermal", "conserving", 3, None),
     ("tables", "conserving", 3, 0.02),
     ("networks", "implicit", 2, 0.0),

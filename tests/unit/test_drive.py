@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,10 +119,11 @@ def test_the_boundary_follows_the_signal_instead_of_the_recording(tmp_path: Path
     t = np.arange(31.0)
     rows = "\n".join(f"{k},{2 + 0.1 * k},{0.02 * k}" for k in t)
     drive = read_drive(written(tmp_path / "a.csv", f"frame,dx_px,gradient_xy\n{rows}\n"), Calibration())
-    before, after = plan(), follow(plan(), drive, 21)
+    before, after = plan(), follow(replace(plan(), species=np.arange(6) % 2), drive, 21)
     assert after.first == 40 and after.n_frames == 21
     # Who was to enter never does.
     assert list(after.particles) == [10, 11, 12, 13, 14]
+    assert after.species is not None and list(after.species) == [0, 1, 0, 1, 0]
     start = before.r[0, :4]
     for k in (0, 1, 20):
         shift = 0.1 * k + 0.02 * k * (start[:, 1] - 5)

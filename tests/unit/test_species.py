@@ -57,14 +57,33 @@ def test_what_does_not_fit_is_named() -> None:
         read(tracks(radius_px=[np.nan] * 3))
     with pytest.raises(InputError, match=r"names 3 species \(a, b, c\).*give --species 3"):
         read(tracks(species=["a", "b", "c"]))
-    with pytest.raises(InputError, match="one species only, a; leave --species out"):
+    with pytest.raises(InputError, match=r"names 4 species \(a, b, c, d\).*name at most 3"):
+        read(tracks(species=["a", "b", "c", "d"]))
+    with pytest.raises(InputError, match="one species only, a; give --species 1"):
         read(tracks(species=["a", "a"]))
-    with pytest.raises(InputError, match="empty for particle 6"):
-        read(tracks(species=["a", None, "b"]))
+    for nothing in (None, " "):
+        with pytest.raises(InputError, match="empty for particle 6"):
+            read(tracks(species=["a", nothing, "b"]))
     changing = tracks(species=["a", "b", "b"])
     changing.loc[(changing["particle"] == 7) & (changing["frame"] == 2), "species"] = "a"
     with pytest.raises(InputError, match="particle 7 of the tracks is of two species"):
         read(changing)
+
+
+def test_a_row_without_a_name_is_of_its_track() -> None:
+    table = tracks(species=["a", "b"])
+    table.loc[(table["particle"] == 5) & (table["frame"] == 1), "species"] = None
+    assert read(table) == ([0, 1], ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "radii",
+    [[5.0] * 99 + [15.0], [5.0, 5.001] * 20],
+    ids=["one particle", "next to nothing"],
+)
+def test_groups_that_are_none_are_refused(radii: list[float]) -> None:
+    with pytest.raises(FitRefused, match=r"no radii|do not fall into 2 groups"):
+        read(tracks(radius_px=radii))
 
 
 def test_one_species_needs_no_labels() -> None:

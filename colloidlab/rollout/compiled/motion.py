@@ -101,4 +101,6 @@ class CompiledMotion:
 
     def _push(self, r: Tensor, t: float) -> Tensor:
         assert self._forcing is not None
-        return torch.where(self._simulated[:, None], self._forcing(r, t), torch.zeros_like(r))
+        laws, neighbours, _ = self._make
+        force = self._forcing.on(r, t, laws.mass_of(neighbours))
+        return torch.where(self._simulated[:, None], force, torch.zeros_like(r))

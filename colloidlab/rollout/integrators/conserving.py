@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from colloidlab.errors import RolloutStopped
+from colloidlab.errors import RolloutStopped, UsageError
 from colloidlab.model import brackets
 from colloidlab.model.ahead import most, sure
 from colloidlab.model.laws import Laws
@@ -146,6 +146,8 @@ def step(
         return push if held is None else torch.where(held[:, None], -force, push)
 
     if mass is None:
+        if isinstance(start, Push) and laws.inertia is not None:
+            raise UsageError("a push does not know the masses of the particles: give them")
         mass = laws.mass if isinstance(start, Push) else laws.mass_of(start.pairs)
     start = start if isinstance(start, Push) else push_of(start)
     first = _kick(mass, start.force, state.v, 0.5 * dt, outside(state.r, start.force, 0.0))
