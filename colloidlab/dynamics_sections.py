@@ -60,7 +60,8 @@ class FitConfig(Section):
     scoring_rounds: int = Field(
         3,
         ge=0,
-        description="Newton's steps over the whole training block after the isothermal fit, at the most",
+        description="Newton's steps over the whole training block after the isothermal fit, at the most; as many for every "
+        "kind of pair where species are told apart",
     )
     correction_rounds: int = Field(
         0,

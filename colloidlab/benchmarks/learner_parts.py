@@ -28,6 +28,7 @@ from colloidlab.model.forms import PLAIN, Parts
 from colloidlab.model.held_out import compare, follow
 from colloidlab.model.laws import Laws
 from colloidlab.model.sequence import WindowSource
+from colloidlab.model.species import number_of_kinds
 from colloidlab.model.train import TrainOptions, fit_isothermal
 from colloidlab.model.uncertainty import Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
@@ -121,7 +122,8 @@ def _fit(
     monitor: Monitor,
 ) -> Filter:
     guess = guess_scales(gas, recording, parts)
-    options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=SCORING_ROUNDS, seed=seed)
+    rounds = SCORING_ROUNDS * number_of_kinds(parts.n_species)
+    options = TrainOptions(isothermal_steps=size.isothermal_steps, scoring_rounds=rounds, seed=seed)
     return fit_isothermal(windows, split, guess, options, [], monitor)
 
 

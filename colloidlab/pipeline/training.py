@@ -18,6 +18,7 @@ from colloidlab.model.distributed import Machine, process_count
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess
 from colloidlab.model.sequence import WindowSource
+from colloidlab.model.species import number_of_kinds
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.model.training_log import TensorBoardLog
 from colloidlab.model.uncertainty import Uncertainty
@@ -155,7 +156,8 @@ def _options(options: FitConfig) -> TrainOptions:
         filter_steps=options.filter_steps,
         window_frames=options.window_frames,
         burn_in_frames=options.burn_in_frames,
-        scoring_rounds=options.scoring_rounds,
+        # Each kind of pair has parameters of its own, and with more of them the optimum takes more steps.
+        scoring_rounds=options.scoring_rounds * number_of_kinds(options.species),
         correction_rounds=options.correction_rounds,
         seed=options.fit_seed,
         batch_windows=options.batch_windows,
