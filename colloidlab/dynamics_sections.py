@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from colloidlab.dataset.species import MOST
 from colloidlab.option_sections import Section
 from colloidlab.option_text import parse_force
 
@@ -30,7 +29,7 @@ class FitConfig(Section):
     species: int = Field(
         1,
         ge=1,
-        le=MOST,
+        le=3,
         description="Species that the laws tell apart: by the column species of the tracks, or by size where there is none",
     )
     mass_exponent: float = Field(

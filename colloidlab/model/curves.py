@@ -216,7 +216,7 @@ def _kinds(laws: Laws, species: Sequence[str], sizes: Sequence[float]) -> list[_
     names, size = species or [str(k) for k in range(n)], sizes or [1.0] * n
     return [
         _Kind(
-            int(pair_kind(torch.tensor(a), torch.tensor(b))),
+            pair_kind(a, b),
             f"{names[a]} + {names[b]}",
             0.5 * (size[a] + size[b]),
         )

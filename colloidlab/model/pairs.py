@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
+
+Labels = TypeVar("Labels", int, Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,10 @@ class Pairs:
         return out.index_add(0, self._ends, torch.cat([at_i, at_j]))
 
 
-def pair_kind(first: Tensor, second: Tensor) -> Tensor:
+def pair_kind(first: Labels, second: Labels) -> Labels:
     """Number of the unordered pair of two species: of (0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), ..."""
-    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    either, apart = first + second, abs(first - second)
+    low, high = (either - apart) // 2, (either + apart) // 2
     return high * (high + 1) // 2 + low
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from colloidlab.dataset.recording import from_tracks
+from colloidlab.dataset.species import MOST
+from colloidlab.dynamics_sections import FitConfig
 from colloidlab.errors import FitRefused, InputError
 
 N_FRAMES = 4
@@ -84,6 +87,12 @@ def test_a_row_without_a_name_is_of_its_track() -> None:
 def test_groups_that_are_none_are_refused(radii: list[float]) -> None:
     with pytest.raises(FitRefused, match=r"no radii|do not fall into 2 groups"):
         read(tracks(radius_px=radii))
+
+
+def test_the_option_allows_as_many_as_are_told_apart() -> None:
+    assert FitConfig(species=MOST).species == MOST
+    with pytest.raises(ValidationError):
+        FitConfig(species=MOST + 1)
 
 
 def test_one_species_needs_no_labels() -> None:

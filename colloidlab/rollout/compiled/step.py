@@ -82,21 +82,20 @@ class CompiledStep:
         check_shear(laws, neighbours.wind)
         self.laws, self._tables = laws, tables_of(laws)
         self._neighbours = neighbours
-        self._species = None if neighbours.species is None else neighbours.species.cpu()
+        self._species = None if neighbours.species is None else neighbours.species.cpu().numpy()
         self._n, self._dim = state.r.shape
         self._scale = np.ascontiguousarray(neighbours.scale.cpu().numpy(), dtype=float)
         self._source = friction.Source(noise.identity.cpu().numpy(), noise.seed.cpu().numpy())
         self._member = np.zeros(self._n, np.int64) if member is None else np.asarray(member, dtype=np.int64)
         self._watched = np.ones(self._n, bool) if watched is None else np.asarray(watched, dtype=bool)
-        mass = np.empty(self._n)
-        mass[:] = torch.as_tensor(laws.mass_of(neighbours)).detach().cpu().numpy()
         self._members = int(self._member.max()) + 1
         self._threads, self._least_share, self.n_shared = threads, least_share, 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rollout") if threads > 1 else None
         self._at_search = -1
         self._particles = mechanics.Particles._make(
-            [*(np.zeros(self._n) for _ in range(7)), mass, np.zeros(self._n, np.uint8)]
+            [*(np.zeros(self._n) for _ in range(8)), np.zeros(self._n, np.uint8)]
         )
+        self._particles.mass[:] = torch.as_tensor(laws.mass_of(neighbours)).detach().cpu().numpy()
         self._force = np.zeros((self._n, 3))
         self._wind, self._t = neighbours.wind, t
         self.place(state)
@@ -277,10 +276,7 @@ class CompiledStep:
 
         kind = empty(np.int8)
         if self._species is not None:
-            first, second = (
-                self._species[torch.as_tensor(end).long()] for end in (self._ends.i, self._ends.j)
-            )
-            kind[:] = pair_kind(first, second).numpy()
+            kind[:] = pair_kind(*(self._species[end] for end in (self._ends.i, self._ends.j)))
         self._pairs = mechanics.Geometry._make(
             [vectors(), *(empty() for _ in range(5)), empty(np.int8), kind]
         )
@@ -372,25 +368,12 @@ class CompiledStep:
         if tables.bath_noise > 0:
             self._each(self._n, friction.shake_in_bath, *moment, tables.bath_noise, self._dim, shaken)
         after, mean, following = np.empty_like(v), v, np.empty_like(v)
+        kicks, mass = (ends, pairs, impulses, time), self._particles.mass
         for n in range(dissipation.SWEEPS + 1):
             if n > 0:
                 mean, following = following, np.empty_like(v)
             self._each(count, exchange.kick, ends, pairs, self._friction, time, mean, self._wind, impulses)
-            self._each(
-                self._n,
-                exchange.move,
-                ends,
-                pairs,
-                impulses,
-                time,
-                v,
-                mean,
-                shaken,
-                tables,
-                self._particles.mass,
-                after,
-                following,
-            )
+            self._each(self._n, exchange.move, *kicks, v, mean, shaken, tables, mass, after, following)
         self._each(count, exchange.lose, ends, pairs, following, self._wind, impulses)
         energy = np.empty(self._n)
         self._each(self._n, exchange.reinject, ends, pairs, impulses, self._particles.U, energy)
