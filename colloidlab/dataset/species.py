@@ -67,6 +67,20 @@ def tell_apart(table: pd.DataFrame, code: np.ndarray, radius: np.ndarray, n_spec
     return _by_size(radius, n_species)
 
 
+def seem_mixed(table: pd.DataFrame, radius: np.ndarray) -> str:
+    """Why particles that are taken for one species may be of several, as the start of a sentence; empty without a sign.
+
+    Laws of one species take for a temperature what tells the others apart.
+    """
+    if COLUMN in table and len(names := table[COLUMN].dropna().unique()) > 1:
+        return f"the tracks name {len(names)} species"
+    try:
+        small, large = _by_size(radius, 2).names
+    except FitRefused:
+        return ""
+    return f"the radii of the particles fall into two groups, of {small} and {large}"
+
+
 def _as_told(table: pd.DataFrame, code: np.ndarray, n_species: int) -> Species:
     told, particle = table[COLUMN], table["particle"].to_numpy()
     told = told.mask(told.astype(str).str.strip() == "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict, dataclass
 from functools import reduce
@@ -16,6 +17,7 @@ from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
+from colloidlab.dataset.species import seem_mixed
 from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.model.curves import bath_constants, learned_functions, mass_ratios
@@ -43,6 +45,8 @@ from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.observation import new_error
 from colloidlab.run import Run, digest
+
+_log = logging.getLogger(__name__)
 
 _WITHOUT_EFFECT = {"tensorboard"}
 """Options that change no result."""
@@ -110,6 +114,11 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
     regime = None
     try:
         recording = load_recording(run, config)
+        if config.fit.species == 1 and (mixed := seem_mixed(run.read_table("tracks"), recording.radius)):
+            _log.warning(
+                "%s: laws of one species may take the difference for a temperature; try --species",
+                mixed,
+            )
         blocks = recording.first, recording.stop, config.fit.train_fraction, config.fit.validation_fraction
         # Nor may the cutoff and the first guess know how particles move in the frames that judge the fit.
         known = recording.until(first_test_frame(*blocks))

@@ -108,7 +108,9 @@ def test_species_go_from_the_tracks_to_the_report(command: Command, copy_of_run:
 
 
 @pytest.mark.slow
-def test_masses_go_with_sizes_where_that_is_said(command: Command, copy_of_run: Path) -> None:
+def test_masses_go_with_sizes_where_that_is_said(
+    command: Command, copy_of_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     options = [
         *recordings.QUICK_FIT,
         "--scoring-rounds",
@@ -126,6 +128,7 @@ def test_masses_go_with_sizes_where_that_is_said(command: Command, copy_of_run: 
         write_parquet(copy_of_run / "tracks.parquet", table, calibration=run.calibration)
         done = command("fit", copy_of_run, *options, "--species", "1", "--fit-seed", str(code))
         assert done.code == code, done.err
+    assert "the radii of the particles fall into two groups" in caplog.text
     assert float(load_fit(copy_of_run / "model")[0].laws.inertia.exponent) == 3
     done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
     assert done.code == 0, done.err

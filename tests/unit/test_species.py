@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from colloidlab.dataset.recording import from_tracks
-from colloidlab.dataset.species import MOST
+from colloidlab.dataset.species import MOST, seem_mixed
 from colloidlab.dynamics_sections import FitConfig
 from colloidlab.errors import FitRefused, InputError
 
@@ -87,6 +87,14 @@ def test_a_row_without_a_name_is_of_its_track() -> None:
 def test_groups_that_are_none_are_refused(radii: list[float]) -> None:
     with pytest.raises(FitRefused, match=r"no radii|do not fall into 2 groups"):
         read(tracks(radius_px=radii))
+
+
+def test_what_may_be_several_species_is_said() -> None:
+    named = tracks(species=["a", "b", "b"])
+    assert seem_mixed(named, np.full(3, 5.0)) == "the tracks name 2 species"
+    plain = named.drop(columns="species")
+    assert seem_mixed(plain, np.full(3, 5.0)) == ""
+    assert "two groups, of 5 px and 7 px" in seem_mixed(plain, np.array([5.0, 7.0] * 10))
 
 
 def test_the_option_allows_as_many_as_are_told_apart() -> None:
