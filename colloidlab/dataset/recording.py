@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from colloidlab.dataset.species import Species, tell_apart
+from colloidlab.dataset.species import Species, seem_mixed, tell_apart
 from colloidlab.errors import FitRefused, InputError, UsageError
 
 EdgeDistance = Callable[..., np.ndarray]
@@ -58,6 +58,8 @@ class Recording:
         False where errors of successive frames may have something in common, so that only a part of `sigma` is noise.
     species : Species, optional
         Where the laws are to tell some apart.
+    seems_mixed : str
+        Why they should, where they are not to; empty without a sign of it.
     """
 
     first: int
@@ -75,6 +77,7 @@ class Recording:
     sigma_stated: bool = True
     sigma_new: bool = True
     species: Species | None = None
+    seems_mixed: str = ""
 
     @property
     def mean_radius(self) -> float:
@@ -167,6 +170,7 @@ def from_tracks(
         sigma_stated=sigma_px is not None or _states_sigma(tracks),
         sigma_new=sigma_px is not None or sigma_scale is not None,
         species=tell_apart(table, code, radius, n_species) if n_species > 1 else None,
+        seems_mixed=seem_mixed(table, radius) if n_species == 1 else "",
     )
 
 

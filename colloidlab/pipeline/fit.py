@@ -17,7 +17,6 @@ from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
-from colloidlab.dataset.species import seem_mixed
 from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.model.curves import bath_constants, learned_functions, mass_ratios
@@ -114,10 +113,10 @@ def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
     regime = None
     try:
         recording = load_recording(run, config)
-        if config.fit.species == 1 and (mixed := seem_mixed(run.read_table("tracks"), recording.radius)):
+        if recording.seems_mixed:
             _log.warning(
                 "%s: laws of one species may take the difference for a temperature; try --species",
-                mixed,
+                recording.seems_mixed,
             )
         blocks = recording.first, recording.stop, config.fit.train_fraction, config.fit.validation_fraction
         # Nor may the cutoff and the first guess know how particles move in the frames that judge the fit.
