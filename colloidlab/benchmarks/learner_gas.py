@@ -17,6 +17,7 @@ from colloidlab.model.guess import first_guess
 from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
 from colloidlab.model.isothermal_training import Correction
 from colloidlab.model.sequence import WindowSource
+from colloidlab.model.species import number_of_kinds
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import Fit, TrainOptions, fit_laws
 from colloidlab.progress import SILENT, Monitor
@@ -151,13 +152,14 @@ def fit_recording(
     monitor: Monitor = SILENT,
     entropy: EntropyForm = "filter",
     correct: Correction | None = None,
+    parts: Parts = PLAIN,
 ) -> Fit:
     """Fit a recording with the steps of `size`; nothing is taken from the truth but the cutoff."""
-    guess = guess_scales(gas, recording)
+    guess = guess_scales(gas, recording, parts)
     options = TrainOptions(
         size.isothermal_steps,
         size.filter_steps,
-        scoring_rounds=SCORING_ROUNDS,
+        scoring_rounds=SCORING_ROUNDS * number_of_kinds(parts.n_species),
         seed=seed,
         entropy=entropy,
     )

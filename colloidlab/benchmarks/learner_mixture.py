@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from colloidlab.benchmarks.learner_gas import FULL, Size
+from colloidlab.benchmarks.learner_gas import FULL, OTHER, Size, fit_recording, scored_split
 from colloidlab.benchmarks.learner_parts import NULL as ALIKE
-from colloidlab.benchmarks.learner_parts import Fitted, curves, fit_both
+from colloidlab.benchmarks.learner_parts import SIGMA, Fitted, curves, fit_both
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.model.curves import mass_ratios
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import Parts
+from colloidlab.model.forms import PLAIN, Parts
+from colloidlab.model.held_out import compare, pass_both
+from colloidlab.model.sequence import WindowSource
 from colloidlab.progress import SILENT, Monitor
-from colloidlab.synthetic.gas import gas_laws
+from colloidlab.synthetic.gas import gas_laws, observe, simulate_gas
 
 TWO = Parts(n_species=2)
 MIXTURE = replace(ALIKE, n=800, kinds=((1.0, 0.0), (0.5, -1.0), (1.0, 0.5)), masses=(1.0, 2.0))
@@ -26,6 +28,8 @@ _LENGTH = 2
 CORRECTIONS = 3
 """Rounds of `rollout.indirect`: likelihood alone finds a tenth too little noise, of every kind of pair."""
 NULL = replace(ALIKE, kinds=((1.0, 0.0),) * 3)
+SMALL = replace(MIXTURE, n=300)
+"""Fitted with a temperature of each particle."""
 _BAR = 0.15
 _MASS_BAR = 0.05
 _IN_BANDS = 0.8
@@ -53,6 +57,25 @@ def mixture_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT)
     yield Row("species alike: held-out gain", fitted.gain, "nats")
     yield at_most("species alike: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
     yield from _mass_rows("species alike", fitted, 1.0)
+    yield from _temperature_rows(size, seed, monitor)
+
+
+def _temperature_rows(size: Size, seed: int, monitor: Monitor) -> Iterable[Row]:
+    """What a temperature of each particle gains where there is one for all, but two species."""
+    recording, held_out = (
+        observe(simulate_gas(SMALL, frames, seed=s), SIGMA, seed=s, species=SMALL.species)
+        for frames, s in ((size.train_frames, seed), (size.test_frames, seed + OTHER))
+    )
+    windows = WindowSource(held_out, SMALL.cutoff)
+    for what, parts in (("not told apart", PLAIN), ("told apart", TWO)):
+        fit = fit_recording(SMALL, recording, size, seed=seed, monitor=monitor, parts=parts)
+        gain = compare(*pass_both(fit, windows, monitor), scored_split(size), 0, SMALL.n_dims).gain
+        low = float(gain["gain_low"])
+        text = f"species {what}: gain of a temperature of each particle, of which there is one for all"
+        yield Row(text, float(gain["gain"]), "nats")
+        yield Row(f"species {what}: upper end of its interval", float(gain["gain_high"]), "nats")
+        name = f"species {what}: lower end of its interval"
+        yield at_most(name, low, 0.0, "nats") if parts is TWO else Row(name, low, "nats")
 
 
 def _mass_rows(name: str, fitted: Fitted, true: float) -> Iterable[Row]:

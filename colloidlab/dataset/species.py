@@ -64,6 +64,13 @@ def tell_apart(table: pd.DataFrame, code: np.ndarray, radius: np.ndarray, n_spec
     """
     if COLUMN in table:
         return _as_told(table, code, n_species)
+    if "radius_px" in table:
+        known = np.bincount(code, np.isfinite(table["radius_px"].to_numpy(dtype=float)), len(radius)) > 0
+        if known.any() and not known.all():
+            raise FitRefused(
+                f"{int((~known).sum())} of {len(known)} tracks have no radius, and could be of any species; give the tracks "
+                f"a column {COLUMN}, leave out those without radius, or give --species 1"
+            )
     return _by_size(radius, n_species)
 
 

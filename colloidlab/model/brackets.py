@@ -352,7 +352,7 @@ def total_energy(laws: Laws, ev: Mechanics, v: Tensor) -> tuple[Tensor, Tensor]:
 def inverse_masses(laws: Laws, pairs: Pairs) -> Tensor | float:
     """1/m_i + 1/m_j of every pair, shape (n_pairs,); one number where all masses are alike."""
     m = laws.mass_of(pairs)
-    return 2 / m if laws.inertia is None else pairs.total(torch.as_tensor(1 / m))
+    return 2 / m if not isinstance(m, Tensor) or m.dim() == 0 else pairs.total(1 / m)
 
 
 def internal_energy(ev: Mechanics) -> Tensor:

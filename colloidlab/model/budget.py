@@ -49,7 +49,7 @@ class Costs:
     filter_step: float
     follow: float
     gradient: float
-    parameters: int = 25
+    parameters: int
 
 
 def measure_costs(
@@ -165,7 +165,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
 
     Examples
     --------
-    >>> costs = Costs(isothermal_step=1.0, filter_step=1.0, follow=0.0, gradient=0.0)
+    >>> costs = Costs(isothermal_step=1.0, filter_step=1.0, follow=0.0, gradient=0.0, parameters=1)
     >>> split = Split((0, 60), (60, 80), (80, 100))
     >>> plan = plan_steps(600.0, costs, split, TrainOptions(isothermal_steps=100, filter_steps=50))
     >>> plan.isothermal_steps, plan.filter_steps

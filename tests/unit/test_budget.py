@@ -21,7 +21,7 @@ from colloidlab.model.train import TrainOptions
 from colloidlab.pipeline.training import plan_training
 from colloidlab.run import Run
 
-COSTS = Costs(isothermal_step=0.4, filter_step=1.2, follow=0.03, gradient=0.06)
+COSTS = Costs(isothermal_step=0.4, filter_step=1.2, follow=0.03, gradient=0.06, parameters=25)
 SPLIT = Split((0, 180), (180, 240), (240, 300))
 USUAL = TrainOptions(isothermal_steps=100, filter_steps=42)
 

@@ -83,7 +83,7 @@ def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mixture_is_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner_parts, "SCORING_ROUNDS", 0)
     monkeypatch.setattr(learner_gas, "BURN_IN", 8)
-    for name in ("MIXTURE", "NULL"):
+    for name in ("MIXTURE", "NULL", "SMALL"):
         monkeypatch.setattr(learner_mixture, name, replace(getattr(learner_mixture, name), n=40))
     monkeypatch.setattr(learner_mixture, "CORRECTIONS", 1)
     size = replace(TINY, train_frames=170, test_frames=40, isothermal_steps=2)
@@ -93,6 +93,8 @@ def test_a_mixture_is_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> No
         assert rows[row.format("corrected")].bar == "<= 0.15"
         assert rows[row.format("likelihood alone")].bar == rows[row.format("laws of one species")].bar == ""
     assert rows["mixture: points of the true functions in the 95 % bands"].bar == ">= 0.8"
+    assert rows["species told apart: lower end of its interval"].bar == "<= 0"
+    assert rows["species not told apart: lower end of its interval"].bar == ""
     assert rows["mixture: mass of the second species, found / true - 1"].bar == "<= 0.05"
     assert rows["species alike: the 95 % interval of its mass holds the true one"].value in (0, 1)
     assert rows["species alike: lower end of the gain's interval"].bar == "<= 0"

@@ -58,6 +58,8 @@ def test_one_broad_species_is_not_cut_in_two(draw: object) -> None:
 def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(FitRefused, match="no radii"):
         read(tracks(radius_px=[np.nan] * 3))
+    with pytest.raises(FitRefused, match="1 of 40 tracks have no radius"):
+        read(tracks(radius_px=[5.0, 7.0] * 19 + [np.nan, 7.0]))
     with pytest.raises(InputError, match=r"names 3 species \(a, b, c\).*give --species 3"):
         read(tracks(species=["a", "b", "c"]))
     with pytest.raises(InputError, match=r"names 4 species \(a, b, c, d\).*name at most 3"):
