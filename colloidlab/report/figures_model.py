@@ -164,7 +164,14 @@ def draw_function(ax: Axes, table: pd.DataFrame, name: str, parts: list[str]) ->
         some = "" if len(unknown) == len(curves) else f": {', '.join(unknown)}"
         ax.set_title(f"not identified{some}")
     ax.set_xlabel(_argument(str(shown["x_unit"].iloc[0])))
-    ax.set_ylabel(label(name.replace("_", " ").replace("$", ""), str(shown["y_unit"].iloc[0])))
+    ax.set_ylabel(label(_title(name), str(shown["y_unit"].iloc[0])))
+
+
+def _title(name: str) -> str:
+    """Name of a panel, short enough for its height."""
+    head, _, way = name.rpartition("_")
+    short = f"{head} {_DIRECTIONS[way].split()[0]}" if way in _DIRECTIONS else name
+    return short.replace("_", " ").replace("$", "")
 
 
 def _curves(shown: pd.DataFrame, name: str, parts: list[str]) -> dict[str, pd.DataFrame]:

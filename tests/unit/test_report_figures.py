@@ -265,6 +265,30 @@ def test_a_function_smaller_than_half_of_its_band_is_not_identified(half_width: 
     assert ax.get_title(loc="left") == ("" if known else "not identified")
 
 
+def test_every_kind_of_pair_of_a_mixture_has_its_curve() -> None:
+    """Directions in panels of their own; names as matplotlib shows them, which leaves out what begins with a line."""
+    r = np.linspace(0, 1, 5)
+    kinds = {"_a + _a": 1.0, "_a + $b": 2.0, "$b + $b": 3.0}
+    rows = [
+        pd.DataFrame({"quantity": name, "species": kind, "x": r, "y": height * (1 - r)})
+        for name in ("pair_friction_parallel", "pair_friction_perpendicular")
+        for kind, height in kinds.items()
+    ]
+    pressure = pd.DataFrame({"quantity": "pressure", "species": "", "x": r, "y": r})
+    table = pd.concat([*rows, pressure]).assign(y_low=np.nan, y_high=np.nan, x_unit="px", y_unit="")
+    panels = figures_model.group_functions(table)
+    assert list(panels) == ["pressure", "pair_friction_parallel", "pair_friction_perpendicular"]
+    ax = Figure().subplots()
+    figures_model.draw_function(
+        ax, table, "pair_friction_perpendicular", panels["pair_friction_perpendicular"]
+    )
+    assert ax.get_ylabel() == "pair friction across"
+    shown = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    assert list(shown) == ["a + _a", "a + b", "b + b"]
+    for height, handle in zip(kinds.values(), shown.values(), strict=True):
+        assert handle.get_ydata()[0] == height
+
+
 def test_comparison_overlays_experiment_and_rollout(results: Results) -> None:
     table = results.table("comparison", ["quantity", "series", "y"])
     axes = figures_rollout.comparison(results).figure.axes
