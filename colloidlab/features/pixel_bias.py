@@ -63,8 +63,10 @@ def pixel_bias(positions: np.ndarray) -> PixelBias:
     The mean is the statistic of Rayleigh's test against one direction: Mardia and Jupp, Directional Statistics
     (Wiley, 2000), section 6.3; its variance is 1 / (2 n).
 
-    >>> pixel_bias(np.array([[3.25, 4.75], [10.0, 20.5]])).amplitude_px
-    0.0
+    Where all positions are whole numbers, the mean is 1:
+
+    >>> pixel_bias(np.array([[3.0, 4.0], [10.0, 20.0]])).amplitude_px
+    0.318309886184
     """
     parts = np.asarray(positions, dtype=float).ravel()
     if not len(parts):

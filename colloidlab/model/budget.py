@@ -169,7 +169,7 @@ def plan_steps(seconds: float, costs: Costs, split: Split, options: TrainOptions
     >>> split = Split((0, 60), (60, 80), (80, 100))
     >>> plan = plan_steps(600.0, costs, split, TrainOptions(isothermal_steps=100, filter_steps=50))
     >>> plan.isothermal_steps, plan.filter_steps
-    (369, 184)
+    (379, 189)
     """
     left = max(seconds - fixed_seconds(costs, split, options), 0.0)
 
