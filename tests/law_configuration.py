@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from colloidlab.dataset.graph import find_pairs
 from colloidlab.model import brackets
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
-from colloidlab.model.strain import Reference, measure_strain, reference_neighbourhoods
+from colloidlab.model.reference import reference_neighbourhoods
+from colloidlab.model.strain import Reference, measure_strain
 
 DTYPE = torch.float64
 
@@ -64,7 +66,7 @@ class Configuration:
         pairs: Pairs = pair_geometry(r, index, self.laws.cutoff, scale, self.box, species)
         reference = self.reference if reference is None else reference
         shape = None if reference is None else measure_strain(reference, r)
-        return brackets.evaluate(self.laws, pairs, S, strain=shape)
+        return brackets.evaluate(self.laws, replace(pairs, strain=shape), S)
 
     def to(self, dtype: torch.dtype) -> Configuration:
         """The same in another precision, laws included."""

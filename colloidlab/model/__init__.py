@@ -19,9 +19,10 @@ from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
 from colloidlab.model.published import PublishedLaws, load_published
+from colloidlab.model.reference import reference_neighbourhoods
 from colloidlab.model.shear import PowerLawShear
 from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, SpeciesPotential
-from colloidlab.model.strain import measure_strain, reference_neighbourhoods
+from colloidlab.model.strain import measure_strain
 from colloidlab.model.tabulated import tabulate
 
 __all__ = [

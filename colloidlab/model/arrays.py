@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from colloidlab.model import brackets
 from colloidlab.model.entropy import EntropyEncoder
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.reference import reference_neighbourhoods
 from colloidlab.model.species import count_species
-from colloidlab.model.strain import Strain, measure_strain, reference_neighbourhoods
+from colloidlab.model.strain import Strain, measure_strain
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ def evaluate(
             _species(model, species, len(r)),
         )
         strain = _strain(model, tensor, r, reference, lengths)
-        ev = brackets.evaluate(model, geometry, tensor(s[:, 0]), strain=strain)
+        ev = brackets.evaluate(model, replace(geometry, strain=strain), tensor(s[:, 0]))
         _check_heat_capacity(model, ev.thermo.inv_c)
         vv, vS, SS = brackets.marginal_covariance(model, ev, along)
         cov = torch.cat(

@@ -45,8 +45,12 @@ class Mechanics:
     thermo: Thermo
     force: Tensor
     potential: PotentialValues | None
-    strain: Strain | None
     shear: ShearState | None
+
+    @property
+    def strain(self) -> Strain | None:
+        """Of the reference neighbourhoods, in a solid."""
+        return self.pairs.strain
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,6 @@ def evaluate(
     S: Tensor,
     *,
     volume: Callable[[Tensor], Tensor] | None = None,
-    strain: Strain | None = None,
 ) -> Evaluation:
     """Evaluate the laws at one configuration.
 
@@ -75,19 +78,18 @@ def evaluate(
     ----------
     laws : Laws
     pairs : Pairs
+        With the strain of the same positions, which solids need.
     S : tensor, shape (n,)
         Entropy of each particle.
     volume : callable(density) -> volume, optional
         Volumes from the computed densities, shape (n,) each, where neighbours lie outside the view [1/density].
-    strain : Strain, optional
-        Of the same positions; solids need it.
 
     Raises
     ------
     UsageError
         The laws are those of a solid, and there is no strain.
     """
-    return with_friction(laws, mechanics(laws, pairs, S, volume=volume, strain=strain))
+    return with_friction(laws, mechanics(laws, pairs, S, volume=volume))
 
 
 def mechanics(
@@ -96,14 +98,13 @@ def mechanics(
     S: Tensor,
     *,
     volume: Callable[[Tensor], Tensor] | None = None,
-    strain: Strain | None = None,
 ) -> Mechanics:
     """As `evaluate`, without friction and noise."""
     kernel = laws.kernel(pairs.x, *pairs.arguments)
     density = laws.kernel.at_zero() + pairs.sum_symmetric(kernel.w)
     V = 1.0 / density if volume is None else volume(density)
     potential = None if laws.potential is None else laws.potential(pairs.x, *pairs.arguments)
-    return _at_entropy(laws, _Place(pairs, kernel, V, potential, strain), S)
+    return _at_entropy(laws, _Place(pairs, kernel, V, potential), S)
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,11 @@ class _Place:
     kernel: KernelValues
     volume: Tensor
     potential: PotentialValues | None
-    strain: Strain | None
 
 
 def at_entropy(laws: Laws, there: Mechanics, S: Tensor) -> Mechanics:
     """The laws at the same positions with other entropies, shape (n,)."""
-    return _at_entropy(
-        laws, _Place(there.pairs, there.kernel, there.volume, there.potential, there.strain), S
-    )
+    return _at_entropy(laws, _Place(there.pairs, there.kernel, there.volume, there.potential), S)
 
 
 def thermodynamics(
@@ -145,16 +143,16 @@ def thermodynamics(
 
 def _at_entropy(laws: Laws, place: _Place, S: Tensor) -> Mechanics:
     pairs, kernel, V, potential = place.pairs, place.kernel, place.volume, place.potential
-    thermo, shear = thermodynamics(laws, S, V, place.strain)
+    thermo, shear = thermodynamics(laws, S, V, pairs.strain)
     force = pairs.sum_antisymmetric(_pair_force(place, thermo))
-    if shear is not None and place.strain is not None:
-        force = force + shear_force(place.strain, shear.U_I)
-    return Mechanics(pairs, kernel, V, thermo, force, potential, place.strain, shear)
+    if shear is not None and pairs.strain is not None:
+        force = force + shear_force(pairs.strain, shear.U_I)
+    return Mechanics(pairs, kernel, V, thermo, force, potential, shear)
 
 
 def pair_force(there: Mechanics) -> Tensor:
     """Force on i from j, shape (n_pairs, D); those of a solid's strain are not of pairs."""
-    place = _Place(there.pairs, there.kernel, there.volume, there.potential, there.strain)
+    place = _Place(there.pairs, there.kernel, there.volume, there.potential)
     return _pair_force(place, there.thermo)
 
 

@@ -278,10 +278,10 @@ def _evaluate_pairs(
     x = distance / h
     e = torch.eye(n_dims, dtype=distance.dtype)[:1].expand(n, n_dims)
     kinds = None if kind.number is None else torch.full_like(one, kind.number)
-    pairs = Pairs(i=one, j=two, e=e, r=distance, x=x, h=h, n=2 * n, kind=kinds)
     V = state.V.expand(2 * n)
     strain = None if laws.shear is None else unstrained(2 * n, n_dims, V)
-    return brackets.evaluate(laws, pairs, state.S.expand(2 * n), volume=lambda _: V, strain=strain)
+    pairs = Pairs(i=one, j=two, e=e, r=distance, x=x, h=h, n=2 * n, kind=kinds, strain=strain)
+    return brackets.evaluate(laws, pairs, state.S.expand(2 * n), volume=lambda _: V)
 
 
 def _deviation(y: Tensor, laws: Laws, state: _State, uncertainty: Uncertainty | None) -> np.ndarray:

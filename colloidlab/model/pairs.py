@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from colloidlab.model.strain import Strain
+
 Labels = TypeVar("Labels", int, Tensor, np.ndarray)
 
 
@@ -37,6 +39,8 @@ class Pairs:
         Velocity of the image of j that i meets, less that of j; None where images move as their particles do.
     species, scale : tensors, shape (n,), or None
         Labels of the particles, and radius over mean radius.
+    strain : Strain or None
+        Of the reference neighbourhoods of a solid, at the same positions.
     """
 
     i: Tensor
@@ -50,6 +54,7 @@ class Pairs:
     wind: Tensor | None = None
     species: Tensor | None = None
     scale: Tensor | None = None
+    strain: Strain | None = None
 
     @property
     def arguments(self) -> tuple[Tensor, ...]:
@@ -65,7 +70,7 @@ class Pairs:
         )
         kind = None if self.kind is None else self.kind.index_select(0, at)
         wind = None if self.wind is None else self.wind.index_select(0, at)
-        return Pairs(i, j, e, r, x, h, self.n, kind, wind, self.species, self.scale)
+        return Pairs(i, j, e, r, x, h, self.n, kind, wind, self.species, self.scale, self.strain)
 
     # Both ends in one go: with some thousand pairs it is the number of operations that takes time.
 

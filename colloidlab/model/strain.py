@@ -22,17 +22,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from colloidlab.errors import UsageError
-from colloidlab.model.envelope import envelope
-from colloidlab.model.pairs import pair_geometry
-
-_FLAT = 1e-6
-"""A neighbourhood whose smallest second moment is below this share of the sum spans no space to strain."""
-
 
 @dataclass(frozen=True)
 class Reference:
-    """The neighbourhoods in which strain is measured; they stay those of the reference state.
+    """The neighbourhoods in which strain is measured, those of the reference state (`reference.neighbourhoods`).
 
     Attributes
     ----------
@@ -63,47 +56,6 @@ class Strain:
     gradient: Tensor
     deviator: Tensor
     invariant: Tensor
-
-
-def reference_neighbourhoods(
-    positions: Tensor, index: Tensor, cutoff: float, *, box: Tensor | None = None
-) -> Reference:
-    """Neighbourhoods of a reference state.
-
-    Parameters
-    ----------
-    positions : tensor, shape (n, D)
-    index : int64 tensor, shape (2, n_pairs)
-        Pairs i < j within the cutoff.
-    cutoff : float
-        Range of the neighbourhood, unit of the positions.
-    box : tensor, shape (D,), optional
-        Periodic lengths; zero means open in that direction.
-
-    Raises
-    ------
-    UsageError
-        No neighbourhood spans the space.
-    """
-    n, dim = positions.shape
-    pairs = pair_geometry(positions, index, cutoff, torch.ones_like(positions[:, 0]), box)
-    weight = envelope(pairs.x)
-    offset = pairs.r[:, None] * pairs.e
-    moment = pairs.sum_symmetric(weight[:, None, None] * offset[:, :, None] * offset[:, None, :])
-    eigenvalues = torch.linalg.eigvalsh(moment)
-    spans = eigenvalues[:, 0] > _FLAT * eigenvalues.sum(1).clamp_min(1e-300)
-    if not bool(spans.any()):
-        raise UsageError(
-            f"none of the {n} particles has neighbours in {dim} independent directions within {cutoff:g}; "
-            "give a larger cutoff for the reference neighbourhoods"
-        )
-    eye = torch.eye(dim, dtype=positions.dtype, device=positions.device)
-    inverse = torch.linalg.inv(torch.where(spans[:, None, None], moment, eye))
-    inverse = torch.where(spans[:, None, None], inverse, torch.zeros_like(inverse))
-    weighted = weight[:, None] * offset
-    at_i = torch.einsum("pab,pb->pa", inverse[pairs.i], weighted)
-    at_j = torch.einsum("pab,pb->pa", inverse[pairs.j], weighted)
-    return Reference(pairs.i, pairs.j, at_i, at_j, pairs.sum_ends(at_i, -at_j), spans, box)
 
 
 def measure_strain(reference: Reference, positions: Tensor) -> Strain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,9 @@ def test_curves_are_accelerations_and_noise_of_a_pair(n_dims: int, form: str) ->
         at = torch.zeros((2, n_dims), dtype=torch.float64)
         at[0, 0] = float(r)
         pairs = pair_geometry(at, torch.tensor([[0], [1]]), CUTOFF, torch.ones_like(volume))
-        strain = unstrained(2, n_dims, volume) if form == "solid" else None
-        ev = brackets.evaluate(law, pairs, S, volume=lambda _: volume, strain=strain)
+        if form == "solid":
+            pairs = replace(pairs, strain=unstrained(2, n_dims, volume))
+        ev = brackets.evaluate(law, pairs, S, volume=lambda _: volume)
         still = torch.zeros_like(at)
         expected = {"pair_force": float(brackets.acceleration(law, ev, still)[0, 0])}
         noise = brackets.marginal_covariance(law, ev, still)[0][0]

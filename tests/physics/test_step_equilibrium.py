@@ -10,6 +10,7 @@ energy, the shear of a solid included. So with theta = (1 - k_B/c)/T, for every 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,13 +71,12 @@ def side_by_side(conf: Configuration, count: int) -> brackets.Evaluation:
 
     species = None if conf.species is None else tile(conf.species)
     pairs = pair_geometry(tile(r), repeat(conf.index), conf.laws.cutoff, tile(conf.scale), conf.box, species)
-    strain = None
     if conf.reference is not None:
         old = conf.reference
         ends = repeat(old.i), repeat(old.j)
         others = (tile(x) for x in (old.coefficient_i, old.coefficient_j, old.own, old.spans))
-        strain = measure_strain(Reference(*ends, *others, old.box), tile(r))
-    return brackets.evaluate(conf.laws, pairs, tile(S), strain=strain)
+        pairs = replace(pairs, strain=measure_strain(Reference(*ends, *others, old.box), tile(r)))
+    return brackets.evaluate(conf.laws, pairs, tile(S))
 
 
 def at_one_temperature(conf: Configuration, ev: brackets.Evaluation) -> torch.Tensor:

@@ -1,0 +1,152 @@
+"""The reference state of a solid: who is whose neighbour where nothing is strained, and at which offsets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colloidlab.dataset.graph import find_pairs
+from colloidlab.dataset.recording import Recording
+from colloidlab.errors import FitRefused
+
+_LOOKS = 50
+"""Frames, evenly over the block, in which neighbours are looked for."""
+_READ = 1000
+"""Frames, evenly over the block, over which offsets are averaged at the most."""
+_FARTHER = 1.2
+"""Share of the cutoff up to which they are looked for: who is beyond it in one frame may be nearer on average."""
+_LEAST_FRAMES = 10
+"""In which two particles are seen together, else their mean offset is left out; half of the block where it is shorter."""
+
+CRITICAL_LINDEMANN = 0.033
+"""Where a crystal in the plane melts; a solid has less (Zahn, Lenke & Maret, PRL 82, 2721 (1999))."""
+
+
+@dataclass(frozen=True)
+class ReferenceState:
+    """Pairs of neighbours of the undeformed state.
+
+    Attributes
+    ----------
+    index : int64 tensor, shape (2, n_pairs)
+        i < j.
+    offset : tensor, shape (n_pairs, D), px
+        r_i - r_j there.
+    x : tensor, shape (n_pairs,)
+        Its length over the cutoff of the pair, 0 to 1.
+    """
+
+    index: Tensor
+    offset: Tensor
+    x: Tensor
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> ReferenceState:
+        """The same elsewhere: real numbers as `dtype`, all tensors on `device`."""
+        return ReferenceState(self.index.to(device), self.offset.to(device, dtype), self.x.to(device, dtype))
+
+    def among(self, chosen: np.ndarray) -> ReferenceState:
+        """The pairs between particles of a sorted list, numbered by their places in it."""
+        i, j = self.index.cpu().numpy()
+        both = np.flatnonzero(np.isin(i, chosen) & np.isin(j, chosen))
+        index = torch.as_tensor(np.searchsorted(chosen, np.stack([i[both], j[both]])))
+        keep = torch.as_tensor(both, device=self.index.device)
+        return ReferenceState(index.to(self.index.device), self.offset[keep], self.x[keep])
+
+
+def side_by_side(states: list[ReferenceState], sizes: list[int]) -> ReferenceState:
+    """Of groups of so many particles that do not meet, one after the other."""
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return ReferenceState(
+        torch.cat([state.index + int(start) for state, start in zip(states, starts, strict=True)], dim=1),
+        torch.cat([state.offset for state in states]),
+        torch.cat([state.x for state in states]),
+    )
+
+
+@dataclass(frozen=True)
+class FoundReference:
+    """Reference state of a recording.
+
+    Attributes
+    ----------
+    state : ReferenceState
+        Numbered as `Recording.particles`.
+    lindemann : float
+        Modified Lindemann parameter, the mean square of what offsets differ from their means, over twice the square of
+        the mean distance; see `CRITICAL_LINDEMANN`.
+    """
+
+    state: ReferenceState
+    lindemann: float
+
+
+def find_reference(recording: Recording, cutoff: float, first: int, stop: int) -> FoundReference:
+    """The offsets of neighbours, averaged over the frames first … stop - 1.
+
+    An average of offsets, not of positions: material may drift, and tracks may begin and end.
+
+    Parameters
+    ----------
+    recording : Recording
+    cutoff : float, px
+        Interaction cutoff between particles of mean size.
+    first, stop : int
+
+    Raises
+    ------
+    FitRefused
+        No two particles are seen near each other for long enough.
+    """
+    frames = np.arange(first, stop)
+    looks = frames[np.unique(np.linspace(0, len(frames) - 1, _LOOKS).astype(int))]
+    index = _candidates(recording, cutoff * _FARTHER, looks)
+    read = frames[np.unique(np.linspace(0, len(frames) - 1, _READ).astype(int))]
+    count, square = np.zeros((2, index.shape[1]))
+    total = np.zeros((index.shape[1], recording.position.shape[1]))
+    for frame in read:
+        here = np.full((len(recording.particles), recording.position.shape[1]), np.nan)
+        rows = recording.rows(int(frame))
+        seen = recording.observed[rows]
+        here[recording.particle[rows][seen]] = recording.position[rows][seen]
+        offset = here[index[0]] - here[index[1]]
+        known = np.isfinite(offset[:, 0])
+        offset = np.where(known[:, None], offset, 0.0)
+        count, total = count + known, total + offset
+        square += (offset**2).sum(axis=1)
+    enough = count >= min(_LEAST_FRAMES, 0.5 * len(read))
+    if not enough.any():
+        raise FitRefused(
+            f"no two particles are seen within {cutoff * _FARTHER:.3g} px of each other for long enough to say where they "
+            "belong, so that there is no solid to fit: leave out --solid, or give a larger cutoff_px"
+        )
+    index, count, square = index[:, enough], count[enough], square[enough]
+    mean = total[enough] / count[:, None]
+    spread = np.maximum(square / count - (mean**2).sum(axis=1), 0.0)
+    if (box := recording.box) is not None:
+        mean = mean - np.where(box > 0, box * np.round(mean / np.where(box > 0, box, 1.0)), 0.0)
+    distance = np.linalg.norm(mean, axis=1)
+    reach = cutoff * 0.5 * (recording.scale[index[0]] + recording.scale[index[1]])
+    near = (distance < reach) & (distance > 0)
+    state = ReferenceState(
+        torch.as_tensor(index[:, near]),
+        torch.as_tensor(mean[near]),
+        torch.as_tensor((distance / reach)[near]),
+    )
+    lindemann = float(spread[near].mean() / (2 * (distance[near] ** 2).mean())) if near.any() else np.nan
+    return FoundReference(state, lindemann)
+
+
+def _candidates(recording: Recording, reach: float, frames: np.ndarray) -> np.ndarray:
+    """Pairs i < j of particles that are within reach in any of these frames, shape (2, n_pairs)."""
+    n, keys = len(recording.particles), []
+    for frame in frames:
+        rows = recording.rows(int(frame))
+        particle = recording.particle[rows]
+        pairs = particle[
+            find_pairs(recording.position[rows], reach, recording.scale[particle], recording.box)
+        ]
+        keys.append(pairs.min(axis=0).astype(np.int64) * n + pairs.max(axis=0))
+    return np.stack(np.divmod(np.unique(np.concatenate(keys)), n))
