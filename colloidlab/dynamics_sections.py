@@ -41,6 +41,10 @@ class FitConfig(Section):
     cohesion: bool = Field(
         False, description="Fit a pair potential too, for particles that attract each other: gels, clusters"
     )
+    solid: bool = Field(
+        False,
+        description="Fit a shear energy too, for particles that keep their neighbours: crystals, gels, glasses below yield",
+    )
     bath: bool = Field(
         False,
         description="Fit drag and noise of a solvent or substrate at rest, beside those between particles",

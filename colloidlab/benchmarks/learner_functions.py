@@ -12,7 +12,9 @@ from colloidlab.model import brackets
 from colloidlab.model.energy import Isothermal
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.reference import neighbourhoods
 from colloidlab.model.species import count_species
+from colloidlab.model.strain import measure_strain
 from colloidlab.model.tensors import dot
 from colloidlab.synthetic.gas import Gas, Motion, gas_laws
 
@@ -157,7 +159,14 @@ def _pairs(gas: Gas, r: torch.Tensor) -> Pairs:
     box = np.full(gas.n_dims, gas.box)
     index = torch.as_tensor(find_pairs(r.numpy(), gas.cutoff, box=box))
     species = None if gas.species is None else torch.as_tensor(gas.species)
-    return pair_geometry(r, index, gas.cutoff, torch.ones_like(r[:, 0]), torch.as_tensor(box), species)
+    lengths, size = torch.as_tensor(box), torch.ones_like(r[:, 0])
+    pairs = pair_geometry(r, index, gas.cutoff, size, lengths, species)
+    if (reference := gas.reference) is None:
+        return pairs
+    return replace(
+        pairs,
+        strain=measure_strain(neighbourhoods(reference, torch.ones_like(size, dtype=torch.bool), lengths), r),
+    )
 
 
 def _at_temperature(laws: Laws, pairs: Pairs, T: torch.Tensor) -> brackets.Evaluation:

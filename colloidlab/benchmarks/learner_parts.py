@@ -1,4 +1,4 @@
-"""A bath and attraction between particles, found where they are, and only there."""
+"""A bath, attraction between particles and the shear energy of a solid, found where they are, and only there."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from colloidlab.benchmarks.learner_gas import (
 )
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.reference import find_reference
 from colloidlab.dataset.split import Split
-from colloidlab.model.curves import bath_constants, learned_functions
+from colloidlab.model.curves import bath_constants, learned_functions, shear_modulus
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import PLAIN, Parts
 from colloidlab.model.held_out import compare, follow
@@ -41,9 +42,12 @@ _PLAIN_GAS = Gas(n=400, heat_capacity=2000.0, wave=0.0, pressure=5.0)
 GASES = {
     "bath": (replace(_PLAIN_GAS, bath=0.1), Parts(bath=True)),
     "attraction": (replace(_PLAIN_GAS, friction=0.1, pressure=6.0, cohesion=1.5), Parts(cohesion=True)),
+    "solid": (replace(_PLAIN_GAS, n=168, pressure=20.0, cutoff=36.0, shear=60.0), Parts(solid=True)),
 }
-"""Of one temperature. A quarter of the drag is the bath's; beyond two thirds of the cutoff particles attract each other."""
+"""Of one temperature. A quarter of the drag is the bath's; beyond two thirds of the cutoff particles attract each other; the
+solid is a crystal that would be one by its pushes alone."""
 NULL = _PLAIN_GAS
+NULL_SOLID = replace(GASES["solid"][0], shear=1e-6)
 _BAR = 0.10
 _IN_BANDS = 0.8
 _POINTS = 9
@@ -78,12 +82,14 @@ def part_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT) ->
         fitted = fit_both(gas, parts, size, seed, monitor)
         yield Row(f"{name}: held-out gain over laws without it", fitted.gain, "nats")
         yield at_least(f"{name}: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
-        yield from _bath_rows(name, fitted) if parts.bath else _force_rows(name, fitted)
-    fitted = fit_both(NULL, Parts(bath=True, cohesion=True), size, seed, monitor)
-    yield Row("neither there, both fitted: held-out gain", fitted.gain, "nats")
-    yield at_most(
-        "neither there, both fitted: lower end of the gain's interval", fitted.gain_low, 0.0, "nats"
-    )
+        yield from _ROWS[name](name, fitted)
+    for what, gas, parts in (
+        ("neither bath nor attraction, both fitted", NULL, Parts(bath=True, cohesion=True)),
+        ("no shear energy, but fitted", NULL_SOLID, Parts(solid=True)),
+    ):
+        fitted = fit_both(gas, parts, size, seed, monitor)
+        yield Row(f"{what}: held-out gain", fitted.gain, "nats")
+        yield at_most(f"{what}: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
 
 
 def fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -> Fitted:
@@ -97,6 +103,10 @@ def fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) ->
         for seen, more in ((motion, 0), (other, OTHER))
     )
     split = training_split(recording)
+    if parts.solid:
+        # Sites are the same in both.
+        reference = find_reference(recording, gas.cutoff, *split.train).state
+        recording, held_out = (replace(seen, reference=reference) for seen in (recording, held_out))
     windows = WindowSource(recording, gas.cutoff)
     without, found = (
         _fit(gas, recording, windows, split, chosen, size, seed, monitor) for chosen in (PLAIN, parts)
@@ -139,6 +149,19 @@ def _bath_rows(name: str, fitted: Fitted) -> Iterable[Row]:
         yield Row(f"{name}: noise of pairs, laws {what}, deviation overall", errors.noise.overall)
 
 
+def _solid_rows(name: str, fitted: Fitted) -> Iterable[Row]:
+    true = fitted.gas.shear * fitted.gas.temperature
+    value, low, high = shear_modulus(fitted.found.laws, fitted.known_to)
+    yield at_most(f"{name}: shear modulus, found / true - 1", abs(value / true - 1), _BAR)
+    yield Row(
+        f"{name}: the 95 % interval of the shear modulus holds the true one", float(low <= true <= high)
+    )
+    for what, filter_ in (("with it", fitted.found), ("without it", fitted.without)):
+        errors = function_errors(filter_.laws, fitted.gas, fitted.motion)
+        for function, deviation in (("noise", errors.noise), ("friction", errors.friction)):
+            yield Row(f"{name}: {function} of pairs, laws {what}, deviation overall", deviation.overall)
+
+
 def _force_rows(name: str, fitted: Fitted) -> Iterable[Row]:
     true, found, without = (
         force_and_bands[force_and_bands["quantity"] == "pair_force"]
@@ -160,6 +183,9 @@ def _force_rows(name: str, fitted: Fitted) -> Iterable[Row]:
     yield at_most(
         f"{name}: upper end of the force at {_ATTRACTING:g} of the cutoff / largest force", upper, 0.0
     )
+
+
+_ROWS = {"bath": _bath_rows, "attraction": _force_rows, "solid": _solid_rows}
 
 
 def _distances(gas: Gas) -> np.ndarray:

@@ -33,7 +33,7 @@ from colloidlab.model.sequence import WindowSource
 from colloidlab.model.store import load_fit
 from colloidlab.model.tensors import float64
 from colloidlab.model.train import Fit
-from colloidlab.pipeline.fit import load_recording
+from colloidlab.pipeline.subject import recording_of_fit
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.run import Run
 from colloidlab.tables import read_parquet
@@ -69,8 +69,9 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     tracks = run.read_table("tracks")
     matched = _match(tracks, truth)
     rows = [*_tracking(tracks, truth, matched), *error_rows(matched)]
-    recording = load_recording(run, load_config(run.path / "run.toml"))
     isothermal, thermal, facts = load_fit(run.path / "model")
+    solid = thermal.laws.shear is not None
+    recording = recording_of_fit(run, load_config(run.path / "run.toml"), facts, solid=solid)
     split = Split(*(tuple(facts[name]) for name in ("train", "validation", "test")))  # type: ignore[arg-type]
     laws = _true_laws(parameters, recording)
     temperature = float(np.exp(np.log(truth["temperature_px2"]).mean()))

@@ -13,9 +13,11 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
+from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.dataset.windows import Window
 
 _BY_FRAME = ("positions", "sigma2", "present", "observed", "complete", "interior")
+_PAIRS = ("pairs", "reference_pairs")
 
 
 class WindowData(Data):
@@ -28,7 +30,8 @@ class WindowData(Data):
     slot : int64 tensor, shape (n,)
     box : tensor, shape (n_windows, D)
     species : int64 tensor, shape (n,)
-        Either is absent where there is none.
+    reference_pairs, reference_offset, reference_x : tensors
+        Of the reference state of a solid. All these are absent where there is none.
     """
 
     @staticmethod
@@ -48,13 +51,16 @@ class WindowData(Data):
             data.box = window.box[None]
         if window.species is not None:
             data.species = window.species
+        if (reference := window.reference) is not None:
+            data.reference_pairs, data.reference_offset = reference.index, reference.offset
+            data.reference_x = reference.x
         return data
 
     def __inc__(self, key: str, value: Any, *args: Any) -> int:
-        return int(self.num_nodes or 0) if key == "pairs" else 0
+        return int(self.num_nodes or 0) if key in _PAIRS else 0
 
     def __cat_dim__(self, key: str, value: Any, *args: Any) -> int:
-        return 1 if key == "pairs" or key in _BY_FRAME else 0
+        return 1 if key in _PAIRS or key in _BY_FRAME else 0
 
     def window(self) -> Window:
         """Back to what the filter runs through."""
@@ -67,8 +73,14 @@ class WindowData(Data):
             pairs=tuple(self.pairs),
             box=self.box[0] if "box" in self else None,
             species=self.species if "species" in self else None,
+            reference=self._reference(),
             **{name: self[name] for name in _BY_FRAME},
         )
+
+    def _reference(self) -> ReferenceState | None:
+        if "reference_pairs" not in self:
+            return None
+        return ReferenceState(self.reference_pairs, self.reference_offset, self.reference_x)
 
 
 def join(windows: Sequence[Window]) -> Window:

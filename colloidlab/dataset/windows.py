@@ -11,6 +11,7 @@ from torch import Tensor
 
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.reference_state import ReferenceState
 
 PAIR_MARGIN = 1.06
 """Graphs reach a little farther than the cutoff, because filtered positions differ from tracked ones."""
@@ -44,6 +45,8 @@ class Window:
         Periodic lengths.
     species : int64 tensor, shape (n,), or None
         Label of each particle, where some are told apart.
+    reference : ReferenceState or None
+        Of a solid; its pairs are numbered as the slots.
     """
 
     frames: tuple[int, ...]
@@ -59,6 +62,7 @@ class Window:
     pairs: tuple[Tensor, ...]
     box: Tensor | None = None
     species: Tensor | None = None
+    reference: ReferenceState | None = None
 
     @property
     def n_frames(self) -> int:
@@ -70,6 +74,8 @@ class Window:
         def moved(value: Any) -> Any:
             if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
                 return tuple(moved(part) for part in value)
+            if isinstance(value, ReferenceState):
+                return value.to(device, dtype)
             if not isinstance(value, Tensor):
                 return value
             return value.to(device, dtype if value.is_floating_point() else None)
@@ -137,6 +143,7 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
         pairs=tuple(graphs),
         box=None if recording.box is None else torch.as_tensor(recording.box),
         species=None if recording.species is None else torch.as_tensor(recording.species.label[slot]),
+        reference=None if recording.reference is None else recording.reference.among(slot),
         **{name: torch.as_tensor(values) for name, values in flags.items()},
     )
 

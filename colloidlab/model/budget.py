@@ -110,8 +110,8 @@ def _plain(filter_: Filter, window: Window) -> None:
 
 _TRIALS = 2
 """Signs of the exponent of temperature."""
-_LOOKS = 8
-"""At the validation block: five with entropy, and six of the isothermal fit at about half the price."""
+_LOOKS = 9
+"""At the validation block: six with entropy, and six of the isothermal fit at about half the price."""
 _FRAMES_OF_A_STEP = 8
 """In which single scores are taken for a step of scoring."""
 _TRIED_FRACTIONS = 2

@@ -174,6 +174,21 @@ def mass_ratios(laws: Laws, uncertainty: Uncertainty | None = None) -> list[tupl
     return [(1.0, 1.0, 1.0), *_exponentials(laws, laws.inertia.log_ratios, uncertainty)]
 
 
+def shear_modulus(laws: Laws, uncertainty: Uncertainty | None = None) -> tuple[float, float, float]:
+    """g/m of the shear energy U = g I of a solid, (px/frame)^2, and its 95 % interval, NaN where it is not known.
+
+    It is what shear of the neighbourhood costs beside the work against the pressure, over the area of a particle: g I is
+    g gamma^2/2 at a shear gamma.
+
+    Parameters
+    ----------
+    laws : Laws
+        With `PowerLawShear`, of which the first term counts.
+    uncertainty : Uncertainty, optional
+    """
+    return _exponentials(laws, laws.shear.log_moduli, uncertainty, laws.mass)[0]
+
+
 def _exponentials(
     laws: Laws, logarithms: Tensor, uncertainty: Uncertainty | None, unit: float = 1.0
 ) -> list[tuple[float, float, float]]:

@@ -27,15 +27,16 @@ import torch
 from torch import Tensor
 
 from colloidlab.dataset.windows import Window
-from colloidlab.errors import UsageError
 from colloidlab.model import brackets
 from colloidlab.model.entropy import EntropyInference, StepOutcome
 from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.localisation import FittedError
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.reference import ReferenceInView
 from colloidlab.model.response import LinearResponse
 from colloidlab.model.species import labels_for
+from colloidlab.model.strain import measure_strain
 from colloidlab.model.tensors import dot, each
 from colloidlab.model.transition import inverse_and_logdet, oscillator_transition, symmetric
 
@@ -94,10 +95,6 @@ class Filter:
     error : LocalisationError or ErrorScale, optional
         What is fitted of the localisation errors; without it those that the recording states are new in every frame.
 
-    Raises
-    ------
-    UsageError
-        The laws are those of a solid.
     """
 
     def __init__(
@@ -107,14 +104,11 @@ class Filter:
         velocity_variance: float,
         error: FittedError | None = None,
     ) -> None:
-        if laws.shear is not None:
-            raise UsageError(
-                "laws of a solid cannot be followed through a recording, which knows no undeformed state"
-            )
         self.laws = laws
         self.inference = inference
         self.velocity_variance = velocity_variance
         self.error = error
+        self._reference = ReferenceInView()
 
     def step(self, state: FilterState, window: Window, k: int, *, training: bool = False) -> StepResult:
         """From frame k to frame k + 1 of a window.
@@ -131,6 +125,9 @@ class Filter:
             pairs = pair_geometry(
                 state.r, window.pairs[k], self.laws.cutoff, window.scale, window.box, species
             )
+            if self.laws.shear is not None:
+                reference = self._reference.among(window, k)
+                pairs = replace(pairs, strain=measure_strain(reference, state.r))
             S = inference.at_frame(state, pairs, window, k)
             ev = self._evaluate(pairs, S, window, k)
             vv = brackets.velocity_noise(self.laws, ev)

@@ -13,11 +13,13 @@ from torch import nn
 from colloidlab.model.bath import Bath
 from colloidlab.model.energy import Isothermal, SumOfExponentials
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
+from colloidlab.model.filter import Filter
 from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.inertia import SizeMasses, SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
 from colloidlab.model.potential import RadialPotential
+from colloidlab.model.shear import PowerLawShear
 from colloidlab.model.species import (
     SpeciesAmplitudes,
     SpeciesKernel,
@@ -30,7 +32,13 @@ from colloidlab.model.species import (
 _KERNEL_TERMS = 3
 _RADIAL_TERMS = 4
 _POTENTIAL_TERMS = 4
-_LEAST_EXPONENT = 1e-3
+_LEAST_PRESSURE = 0.025
+"""P V/T of the part that grows with temperature, before its logarithm is taken."""
+_CALM, _CALM_SHARE = 1000.0, 0.02
+"""Heat capacity in k_B, with which equilibrium temperatures differ by 3 % at most, and the share of the pressure that grows
+with temperature, of laws that are isothermal for all that motion tells."""
+_LEAST = 1e-12
+"""Amplitude, before its logarithm is taken."""
 _LEAST_HEAT_CAPACITY = 1.0
 """k_B: with less, theta = (1 - k_B/c)/T would be negative, and friction speed particles up."""
 _COLD_EXPONENTS = (0.5, 3.0, 12.0)
@@ -58,6 +66,8 @@ class Parts:
         How amplitudes depend on temperature, the conduction and the energy of a volume are common to all.
     mass_exponent : float
         p in m ~ R^p of the tracked radius, of a single species.
+    solid : bool
+        A shear energy of the neighbourhoods of the reference state, with a modulus that does not depend on temperature.
     """
 
     cohesion: bool = False
@@ -65,6 +75,7 @@ class Parts:
     bath_temperature: float | None = None
     n_species: int = 1
     mass_exponent: float = 0.0
+    solid: bool = False
 
 
 PLAIN = Parts()
@@ -84,8 +95,8 @@ class Guess:
         Square of the frequency at which a particle rattles in its cage.
     reference_volume, envelope_sum : float
         Mean volume with the first kernel; mean over particles of the sum of the pair envelope.
-    stiffness_per_amplitude : float
-        Stiffness that the first energy has at unit amplitude.
+    stiffness_per_amplitude, stiffness_per_modulus : float
+        Stiffness that the first energy has at unit amplitude, and that of shear at unit modulus.
     n_dims : int
         2 or 3.
     sigma : float, px
@@ -106,6 +117,7 @@ class Guess:
     sigma: float = 0.0
     error_scale: float = 1.0
     parts: Parts = PLAIN
+    stiffness_per_modulus: float = 1.0
 
     @classmethod
     def from_description(cls, description: dict[str, Any]) -> Guess:
@@ -122,7 +134,8 @@ def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
     radial_terms : int
         Coefficients of ln A^2 and of ln B^2: more where the data tell more of distances than a video does.
     """
-    amplitude = math.log(max(guess.stiffness / guess.stiffness_per_amplitude, 1e-12))
+    stiffness, shear = _shared_stiffness(guess)
+    amplitude = math.log(max(stiffness / guess.stiffness_per_amplitude, _LEAST))
     energy = Isothermal(
         math.log(guess.temperature),
         # Each adds the same stiffness, which goes with U beta (beta + 1).
@@ -152,7 +165,14 @@ def isothermal_laws(guess: Guess, *, radial_terms: int = _RADIAL_TERMS) -> Laws:
         )
     kernel = for_every_kind(SpeciesKernel, n_species, lambda: RadialKernel(_KERNEL_TERMS))
     return Laws(
-        kernel, energy, amplitudes, guess.cutoff, potential=potential, bath=bath, inertia=_masses(guess.parts)
+        kernel,
+        energy,
+        amplitudes,
+        guess.cutoff,
+        shear=shear,
+        potential=potential,
+        bath=bath,
+        inertia=_masses(guess.parts),
     )
 
 
@@ -183,11 +203,22 @@ def _shared_friction(guess: Guess) -> tuple[float, Bath | None]:
     )
 
 
+def _shared_stiffness(guess: Guess) -> tuple[float, PowerLawShear | None]:
+    """Stiffness by pushes, and the shear energy; in a solid, either is given half of what is seen."""
+    if not guess.parts.solid:
+        return guess.stiffness, None
+    half = 0.5 * guess.stiffness
+    shear = PowerLawShear([math.log(max(half / guess.stiffness_per_modulus, _LEAST))], [math.inf])
+    shear.log_alpha.requires_grad_(False)
+    return half, shear
+
+
 def thermal_laws(
     isothermal: Laws,
     *,
     heat_capacity: float = 25.0,
     power: float = 0.5,
+    gas_share: float = 0.5,
     least_heat_capacity: float = _LEAST_HEAT_CAPACITY,
 ) -> Laws:
     """Give isothermal laws a temperature of their own: noise and pressure that depend on it, heat, conduction.
@@ -199,6 +230,8 @@ def thermal_laws(
     power : float
         First exponent of temperature in the squared noise amplitudes. Its sign decides which particles are called
         hot; both signs are tried.
+    gas_share : float
+        Of the pressure, that grows with temperature at first.
     least_heat_capacity : float
         k_B per particle, see `SumOfExponentials`.
     """
@@ -206,13 +239,13 @@ def thermal_laws(
     assert isinstance(cold, Isothermal)
     with torch.no_grad():
         T = float(cold.log_temperature.exp())
-        # P V at the reference volume; half of it becomes that of a gas, which grows with temperature.
+        # P V at the reference volume; a share of it becomes that of a gas, which grows with temperature.
         pressure = float((cold.log_amplitudes.exp() * cold.log_beta.exp()).sum())
         energy = SumOfExponentials(
             [math.log(heat_capacity * T)],
             [heat_capacity],
-            [max(0.5 * pressure / (heat_capacity * T), _LEAST_EXPONENT)],
-            (cold.log_amplitudes - math.log(2)).tolist(),
+            [max(gas_share * pressure / T, _LEAST_PRESSURE) / heat_capacity],
+            (cold.log_amplitudes + math.log(1 - gas_share)).tolist(),
             cold.log_beta.exp().tolist(),
             float(cold.log_reference_volume.exp()),
             least_heat_capacity=least_heat_capacity,
@@ -230,10 +263,28 @@ def thermal_laws(
         energy,
         _of_temperature_alike(amplitudes),
         isothermal.cutoff,
+        shear=copy.deepcopy(isothermal.shear),
         potential=copy.deepcopy(isothermal.potential),
         bath=copy.deepcopy(isothermal.bath),
         inertia=copy.deepcopy(isothermal.inertia),
     )
+
+
+def calm_filter(isothermal: Filter) -> Filter:
+    """Laws with entropy that say what isothermal ones say: nobody's temperature moves far, and little depends on it.
+
+    Parameters
+    ----------
+    isothermal : Filter
+        Fitted, of one temperature.
+    """
+    laws = thermal_laws(isothermal.laws, heat_capacity=_CALM, power=0.0, gas_share=_CALM_SHARE)
+    with torch.no_grad():
+        T = float(isothermal.laws.energy.log_temperature.exp())
+        V = laws.energy.log_reference_volume.exp().reshape(1)
+        initial = float(laws.energy.entropy(V.new_tensor([T]), V)[0])
+    inference = ScoreFilter(prior=1 / _CALM, process=1e-3 / _CALM, initial=initial)
+    return Filter(laws, inference, isothermal.velocity_variance, error=copy.deepcopy(isothermal.error))
 
 
 def first_inference(form: EntropyForm, laws: Laws, temperature: float, *, seed: int = 0) -> EntropyInference:

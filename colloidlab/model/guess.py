@@ -10,13 +10,15 @@ from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import Regime
-from colloidlab.dataset.windows import read_window
+from colloidlab.dataset.windows import Window, read_window
 from colloidlab.errors import FitRefused
 from colloidlab.model import brackets, response
 from colloidlab.model.envelope import envelope
 from colloidlab.model.forms import PLAIN, Guess, Parts, isothermal_laws
 from colloidlab.model.oscillator import fit_oscillator
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.reference import neighbourhoods
+from colloidlab.model.strain import measure_strain, shear_stiffness
 
 _LEAST_SHARE = 0.1
 """Of the stiffest direction of a particle, what its mean stiffness is taken as at the least."""
@@ -72,6 +74,8 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float, parts: Part
         stiff = torch.linalg.eigvalsh(response.self_stiffness(ev)[inside])
         # The mean of a dilute gas may be nothing or less: along some directions neighbours push it away.
         unit = max(float(stiff.mean()), _LEAST_SHARE * float(stiff.abs().amax(1).mean()))
+    if parts.solid:
+        trial = replace(trial, stiffness_per_modulus=_stiffness_of_shear(window, inside))
     return replace(
         trial,
         stiffness=scales.stiffness,
@@ -80,3 +84,25 @@ def first_guess(recording: Recording, regime: Regime, cutoff: float, parts: Part
         error_scale=float(np.sqrt(scales.error_variance / noise)) if noise > 0 else 1.0,
         parts=parts,
     )
+
+
+def _stiffness_of_shear(window: Window, inside: Tensor) -> float:
+    """Mean stiffness of particles by shear of unit modulus, in the first frame of a window.
+
+    Raises
+    ------
+    FitRefused
+        Where neighbourhoods are known, none spans the space.
+    """
+    assert window.reference is not None
+    reference = neighbourhoods(window.reference, window.present[0], window.box)
+    known = inside & reference.spans
+    if not bool(known.any()):
+        raise FitRefused(
+            "no particle has neighbours on all sides in the reference state, in which shear could be measured: leave out "
+            "--solid, or give a larger cutoff_px"
+        )
+    r = window.positions[0]
+    one = torch.ones_like(r[:, 0])
+    found = shear_stiffness(measure_strain(reference, r), one, torch.zeros_like(one))[known]
+    return max(float(found.diagonal(dim1=1, dim2=2).sum(1).mean() / r.shape[1]), 1e-12)

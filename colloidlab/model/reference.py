@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from colloidlab.dataset.reference import ReferenceState
+from colloidlab.dataset.reference_state import ReferenceState
+from colloidlab.dataset.windows import Window
 from colloidlab.errors import UsageError
 from colloidlab.model.envelope import envelope
 from colloidlab.model.pairs import pair_geometry
@@ -78,3 +79,31 @@ def neighbourhoods(state: ReferenceState, present: Tensor, box: Tensor | None = 
     at_j = torch.einsum("pab,pb->pa", inverse[j], weighted)
     own = torch.zeros_like(moment[:, 0]).index_add(0, ends, torch.cat([at_i, -at_j]))
     return Reference(i, j, at_i, at_j, own, spans, box)
+
+
+class ReferenceInView:
+    """The neighbourhoods among those particles of a window that are in view, found again when others are."""
+
+    def __init__(self) -> None:
+        self._last: tuple[ReferenceState, Tensor, Reference] | None = None
+
+    def among(self, window: Window, k: int) -> Reference:
+        """In frame k of a window.
+
+        Raises
+        ------
+        UsageError
+            The recording knows no reference state.
+        """
+        if window.reference is None:
+            raise UsageError(
+                "these are laws of a solid, and the recording knows no reference state: give it that of `find_reference`"
+            )
+        present = window.present[k]
+        if self._last is not None:
+            state, then, found = self._last
+            if state is window.reference and torch.equal(then, present):
+                return found
+        found = neighbourhoods(window.reference, present, window.box)
+        self._last = window.reference, present, found
+        return found

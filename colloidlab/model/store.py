@@ -17,8 +17,9 @@ from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.localisation import ErrorScale, FittedError, LocalisationError
 
-_FORMAT, _OLDEST = 6, 4
-"""What is written, and the oldest that can be read: it knew no parts. 5 knew no species, and heat capacities of any size."""
+_FORMAT, _OLDEST = 7, 4
+"""What is written, and the oldest that can be read: it knew no parts. 5 knew no species, and heat capacities of any size; 6
+knew no solids."""
 
 
 def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:

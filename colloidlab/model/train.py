@@ -7,6 +7,7 @@
 | isothermal, correction | the same, where the likelihood's own error is made good | `rollout.indirect` |
 | trial, noise grows / falls with T | laws with entropy, a few steps from either sign of the exponent | `entropy_training` |
 | filter or encoder | the trial that the validation block likes better, on to the end | `entropy_training` |
+| one temperature | laws with entropy that say what isothermal ones say; taken if it likes them better | `forms` |
 
 `loop` takes the steps of a phase, `batch_loss` is what it lowers, `journal` remembers, `checkpoint` keeps that on
 disk, `distributed` shares the work.
@@ -24,7 +25,7 @@ from colloidlab.model.checkpoint import FitCheckpoint
 from colloidlab.model.distributed import ALONE, Machine
 from colloidlab.model.entropy_training import EntropyTrainer, divide
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import Guess, first_inference, thermal_laws
+from colloidlab.model.forms import Guess, calm_filter, first_inference, thermal_laws
 from colloidlab.model.isothermal_training import Correction, IsothermalTrainer
 from colloidlab.model.journal import Evaluation, Journal
 from colloidlab.model.sequence import WindowSource
@@ -131,6 +132,13 @@ def fit_laws(
         trainers.append(trainer)
     best = max(trainers, key=lambda trainer: trainer.best_validation)
     best.train(options.further_steps, options.entropy, journal)
+    if options.entropy == "filter":
+        # A hidden temperature that does not help is worse than none: it is noise in every prediction.
+        phase = "one temperature"
+        calm = EntropyTrainer(calm_filter(isothermal), windows, split, options, machine)
+        journal.keep(phase, calm)
+        calm.look(phase, journal)
+        best = max((best, calm), key=lambda trainer: trainer.best_validation)
     return Fit(isothermal, best.finish(), journal.curves, likeliest=baseline.likeliest)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict, dataclass
-from functools import reduce
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,11 @@ import torch
 
 from colloidlab.claim import alone
 from colloidlab.config import Config
-from colloidlab.dataset.cutoff import choose_cutoff
-from colloidlab.dataset.recording import Recording, from_tracks
-from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
-from colloidlab.dataset.split import Split, first_test_frame, split_by_time
-from colloidlab.errors import FitRefused, InputError
-from colloidlab.model.curves import bath_constants, learned_functions, mass_ratios
-from colloidlab.model.distributed import CPU, Machine, machine
-from colloidlab.model.filter_state import MATURE
-from colloidlab.model.forms import Guess, Parts
-from colloidlab.model.guess import first_guess
+from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.regime import Regime
+from colloidlab.errors import FitRefused
+from colloidlab.model.curves import bath_constants, learned_functions, mass_ratios, shear_modulus
+from colloidlab.model.distributed import CPU, machine
 from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
 from colloidlab.model.inertia import SizeMasses
 from colloidlab.model.localisation import ErrorScale
@@ -33,6 +27,7 @@ from colloidlab.model.train import Fit, TrainOptions
 from colloidlab.model.trained_parts import move
 from colloidlab.model.uncertainty import Uncertainty
 from colloidlab.pipeline.association import association
+from colloidlab.pipeline.subject import Subject, read_subject
 from colloidlab.pipeline.training import (
     Training,
     choose_device,
@@ -40,7 +35,6 @@ from colloidlab.pipeline.training import (
     plan_training,
     with_options,
 )
-from colloidlab.pipeline.view import edge_distance
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.observation import new_error
 from colloidlab.run import Run, digest
@@ -85,7 +79,7 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
     particles = run.summary.get("n_features_per_frame", 0.0) * config.fit.batch_windows
     device = choose_device(config.fit.device, particles)
     with machine(device, _DTYPES[config.fit.dtype]) as here:
-        subject = _subject(run, config, key, here)
+        subject = read_subject(run, config, key, here)
         data = subject.recording, subject.split, subject.guess
         training = plan_training(run, config, key, data, here, started=started)
         if not here.leads:
@@ -97,61 +91,11 @@ def run_fit(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[str, An
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """What is fitted."""
-
-    recording: Recording
-    split: Split
-    guess: Guess
-    regime: Regime
-    cutoff_reason: str
-
-
-def _subject(run: Run, config: Config, key: str, here: Machine) -> _Subject:
-    """Read the tracks and judge them; a refusal is written down."""
-    regime = None
-    try:
-        recording = load_recording(run, config)
-        if recording.seems_mixed:
-            _log.warning(
-                "%s: laws of one species may take the difference for a temperature; try --species",
-                recording.seems_mixed,
-            )
-        blocks = recording.first, recording.stop, config.fit.train_fraction, config.fit.validation_fraction
-        # Nor may the cutoff and the first guess know how particles move in the frames that judge the fit.
-        known = recording.until(first_test_frame(*blocks))
-        if config.fit.mass_exponent and np.ptp(recording.radius) == 0:
-            raise FitRefused(
-                "the particles have no radii with which their masses could go; give --mass-exponent 0"
-            )
-        cutoff, cutoff_reason = _cutoff(known, config)
-        regime = judge(known, 1.5 * cutoff)
-        if regime.verdict != INERTIAL:
-            raise FitRefused(f"the motion is {regime.verdict}: {regime.reason}")
-        split = split_by_time(*blocks)
-        _need_interior(known, cutoff)
-        _need_blocks(recording, split, cutoff)
-    except FitRefused as error:
-        if here.leads:
-            _record_refusal(run, config, key, regime, str(error))
-        raise
-    options = config.fit
-    parts = Parts(
-        cohesion=options.cohesion,
-        bath=options.bath,
-        bath_temperature=options.bath_temperature_px2,
-        n_species=options.species,
-        mass_exponent=options.mass_exponent,
-    )
-    return _Subject(recording, split, first_guess(known, regime, cutoff, parts), regime, cutoff_reason)
-
-
 def _fit(
     run: Run,
     config: Config,
     key: str,
-    subject: _Subject,
+    subject: Subject,
     training: Training,
     monitor: Monitor,
 ) -> dict[str, Any]:
@@ -188,13 +132,14 @@ def _fit(
         run.write_table("functions", _functions(fit, thermal, uncertainty, run, recording))
         summary = _summary(comparison, regime, subject.guess.cutoff) | _settings(fit, options)
         summary |= _species(recording, fit, uncertainty) | _bath(fit, uncertainty)
+        summary |= _solid(subject, fit, uncertainty)
         summary |= association(run, thermal.state, split.test)
         run.summarise("fit", summary)
     training.checkpoint.remove()
     return summary | {"skipped": False}
 
 
-def _facts(subject: _Subject, options: TrainOptions, comparison: Comparison) -> dict[str, Any]:
+def _facts(subject: Subject, options: TrainOptions, comparison: Comparison) -> dict[str, Any]:
     """What the run's record says of the fit."""
     split, regime = subject.split, subject.regime
     return {
@@ -253,6 +198,15 @@ def _bath(fit: Fit, uncertainty: Uncertainty) -> dict[str, float]:
     }
 
 
+def _solid(subject: Subject, fit: Fit, uncertainty: Uncertainty) -> dict[str, float]:
+    """Modulus of the shear energy with its interval, and how much neighbours move past each other, of a solid."""
+    if (laws := fit.thermal.laws).shear is None or subject.lindemann is None:
+        return {}
+    ends = zip(("", "_low", "_high"), shear_modulus(laws, uncertainty), strict=True)
+    found = {f"shear_modulus_px2{end}": value for end, value in ends if np.isfinite(value)}
+    return found | {"lindemann_parameter": subject.lindemann}
+
+
 def _with_steps(config: Config, isothermal_steps: int, filter_steps: int) -> Config:
     return with_options(
         config, isothermal_steps=isothermal_steps, filter_steps=filter_steps, budget_minutes=None
@@ -265,80 +219,6 @@ def _planned_before(run: Run, config: Config) -> Config:
     if config.fit.budget_minutes is None or facts.get("budget_minutes") != config.fit.budget_minutes:
         return config
     return _with_steps(config, facts["isothermal_steps"], facts["filter_steps"])
-
-
-def load_recording(run: Run, config: Config) -> Recording:
-    """The tracks of a run as a recording; frames that were missing or damaged carry no information."""
-    tracks = run.read_table("tracks")
-    if "z" in tracks:
-        raise FitRefused("the positions are three-dimensional; the laws are those of a monolayer")
-    frames = run.read_table("frames")
-    bad = frozenset(int(f) for f in frames.loc[frames["status"].isin(["missing", "damaged"]), "frame"])
-    options = config.fit
-    return from_tracks(
-        tracks,
-        edge_distance(run),
-        sigma_px=options.sigma_px,
-        sigma_scale=options.sigma_scale,
-        bad_frames=bad,
-        n_species=options.species,
-    )
-
-
-def _cutoff(recording: Recording, config: Config) -> tuple[float, str]:
-    if config.fit.cutoff_px is not None:
-        return config.fit.cutoff_px, "given by the user"
-    try:
-        return choose_cutoff(recording)
-    except InputError as error:
-        raise FitRefused(f"the particles show no structure from which to take a cutoff: {error}") from error
-
-
-def _need_interior(recording: Recording, cutoff: float) -> None:
-    reach = 2 * cutoff * recording.scale.max()
-    share = float((recording.edge > reach).mean())
-    if share * len(recording.edge) / (recording.stop - recording.first) < 10:
-        raise FitRefused(
-            f"fewer than 10 particles a frame lie two cutoffs ({reach:.3g} px) inside the view; their forces need "
-            "neighbours that the camera does not see: record a larger view or give a smaller cutoff_px"
-        )
-
-
-def _need_blocks(recording: Recording, split: Split, cutoff: float) -> None:
-    """Somebody must count where the fit is chosen and where it is tested; see `Filter.step` for who does."""
-    reach = 2 * cutoff * recording.scale.max()
-    inside = recording.edge > reach
-
-    def members(frame: int, chosen: np.ndarray) -> np.ndarray:
-        rows = recording.rows(max(frame, recording.first))
-        return recording.particle[rows][chosen[rows]]
-
-    everybody = np.ones_like(inside)
-    for purpose, (first, stop) in (("choose", split.validation), ("test", split.test)):
-        if not any(
-            reduce(
-                np.intersect1d,
-                (
-                    members(frame, inside & recording.observed),
-                    members(frame - 1, inside),
-                    members(frame - MATURE, everybody),
-                ),
-            ).size
-            for frame in range(first, stop)
-        ):
-            raise FitRefused(
-                f"no particle that is known for {MATURE} frames is seen two cutoffs ({reach:.3g} px) inside the view in "
-                f"frames {first} to {stop - 1}, which were to {purpose} the fit: are they missing or damaged? Cut them "
-                "off with --frames, or give other train_fraction and validation_fraction"
-            )
-
-
-def _record_refusal(run: Run, config: Config, key: str, regime: Regime | None, sentence: str) -> None:
-    verdict, reason = (regime.verdict, regime.reason) if regime is not None else (UNDECIDABLE, sentence)
-    run.remove("model", "training.parquet", "state.parquet", "likelihood.parquet", "functions.parquet")
-    with run.stage("fit", key, config, config.fit.model_dump()) as facts:
-        facts.update(refused=sentence, regime=verdict, regime_reason=reason)
-        run.summarise("fit", {"regime": verdict, "regime_reason": reason})
 
 
 def _model_facts(recording: Recording, fit: Fit, facts: dict[str, Any], calibration: Any) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from colloidlab.model.laws import Laws
 from colloidlab.model.species import count_species
 from colloidlab.model.store import load_fit
 from colloidlab.option_text import parse_force
-from colloidlab.pipeline.fit import load_recording
 from colloidlab.pipeline.forecast import believe, judge
 from colloidlab.pipeline.rollout_store import STOPPED, RolloutStore
+from colloidlab.pipeline.subject import recording_of_fit
 from colloidlab.pipeline.training import choose_device, with_options
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.belief import draw_starts
@@ -35,7 +35,7 @@ from colloidlab.rollout.compare import Setting, compare
 from colloidlab.rollout.compiled import can_compile
 from colloidlab.rollout.continuation import prolong
 from colloidlab.rollout.drive import Drive, follow, read_drive
-from colloidlab.rollout.driven import MOST_STEPS, needed_steps_per_frame, roll_out, uses_tables
+from colloidlab.rollout.driven import MOST_STEPS, can_fuse, needed_steps_per_frame, roll_out, uses_tables
 from colloidlab.rollout.forcing import UniformAcceleration
 from colloidlab.rollout.fused import pays_to_fuse
 from colloidlab.rollout.noise import member_seeds
@@ -91,7 +91,8 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     # A hidden temperature that the data do not show has no place in a prediction.
     filter_ = thermal if facts["temperature_identified"] else isothermal
     laws = filter_.laws
-    recording = load_recording(run, with_options(config, species=count_species(laws)))
+    counted = with_options(config, species=count_species(laws))
+    recording = recording_of_fit(run, counted, facts, solid=laws.shear is not None)
     course = _course(run, recording, config, facts)
     plan, options = course.plan, config.simulate
     _log.info("the boundary: %s", course.boundary)
@@ -121,9 +122,11 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
         fused = options.fuse == "on"
         if options.fuse == "auto":
             fused = pays_to_fuse(device, len(plan.particles) * options.ensemble, (plan.n_frames - 1) * steps)
-        fuses = integrator != "euler_maruyama" and not (tabulated and can_compile(moved))
+        fuses = can_fuse(moved, integrator) and not (tabulated and can_compile(moved))
         if options.fuse == "on" and not fuses:
-            _log.warning("--fuse on has no effect on tables that are compiled anyway, nor on euler_maruyama")
+            _log.warning(
+                "--fuse on has no effect on tables that are compiled anyway, on laws of a solid, nor on euler_maruyama"
+            )
         fused = fused and fuses
         record["step"] = _step_in_words(moved, device.type, tabulated=tabulated, fused=fused)
         beliefs = believe(filter_, recording, course.followed, options, monitor)

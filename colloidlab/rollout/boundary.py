@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from colloidlab.dataset.recording import Recording
+from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.errors import InputError, UsageError
 from colloidlab.memory import memory_gib
 from colloidlab.rollout.box import ShearBox
@@ -46,6 +47,8 @@ class Plan:
         Periodic lengths; the images of a shear box are aligned in the first frame.
     species : int64 array, shape (n,), or None
         Label of each particle, where the laws are those of a mixture.
+    reference : ReferenceState or None
+        Where the laws are those of a solid, numbered as `particles`.
     """
 
     first: int
@@ -57,6 +60,7 @@ class Plan:
     scale: np.ndarray
     box: np.ndarray | ShearBox | None = None
     species: np.ndarray | None = None
+    reference: ReferenceState | None = None
 
     @property
     def n_frames(self) -> int:
@@ -154,7 +158,9 @@ def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames
     r[1:, simulated], v[1:, simulated], S[1:, simulated] = np.nan, np.nan, np.nan
     track = np.searchsorted(recording.particles, particles)
     species = None if recording.species is None else recording.species.label[track]
-    return Plan(first, particles, simulated, r, v, S, recording.scale[track], species=species)
+    reference = None if recording.reference is None else recording.reference.among(track)
+    scale = recording.scale[track]
+    return Plan(first, particles, simulated, r, v, S, scale, species=species, reference=reference)
 
 
 def check_start(state: pd.DataFrame, first: int) -> None:

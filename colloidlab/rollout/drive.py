@@ -180,6 +180,8 @@ def follow(plan: Plan, drive: Drive, n_frames: int) -> Plan:
     parts = {name: getattr(plan, name)[:1, there] for name in ("r", "v", "S")}
     named = ["particles", "simulated", "scale", *([] if plan.species is None else ["species"])]
     of_each = {name: getattr(plan, name)[there] for name in named}
+    if plan.reference is not None:
+        of_each["reference"] = plan.reference.among(np.flatnonzero(there))
     driven, held = lengthened(replace(plan, **parts, **of_each), n_frames), held[there]
     signal = drive.signal()
     rate, start = signal.derivative(), driven.r[0, held]

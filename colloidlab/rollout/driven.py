@@ -16,7 +16,6 @@ from colloidlab.errors import RolloutStopped
 from colloidlab.model import brackets, response
 from colloidlab.model.ahead import Ahead, pays_on, sure
 from colloidlab.model.laws import Laws
-from colloidlab.model.species import labels_for
 from colloidlab.model.tensors import each
 from colloidlab.progress import SILENT, Monitor
 from colloidlab.rollout.books import Books, Budget
@@ -30,7 +29,6 @@ from colloidlab.rollout.fused import FusedMotion, pays_to_fuse
 from colloidlab.rollout.integrators import Integrator
 from colloidlab.rollout.integrators.conserving import NoDraw
 from colloidlab.rollout.motion import Fields, Motion
-from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.prescription import Prescription
 from colloidlab.rollout.state import State
@@ -116,9 +114,7 @@ def needed_steps_per_frame(
     """The same without the bound."""
     decay = _DECAY[integrator] if decay is None else decay
     everyone = Prescription(plan, 1, _like(laws))
-    neighbours = Neighbours(
-        laws.cutoff, everyone.scale, box=plan.box, species=labels_for(laws, everyone.species)
-    )
+    neighbours = everyone.neighbours(laws)
     with torch.no_grad():
         state = everyone.start()
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)
@@ -136,6 +132,14 @@ def needed_steps_per_frame(
 def uses_tables(laws: Laws, integrator: Integrator, tables: bool) -> bool:
     """Do these laws, of a fluid, roll out in tables: compiled on processors, else in torch? Otherwise they answer."""
     return tables and integrator == "conserving" and laws.shear is None
+
+
+def can_fuse(laws: Laws, integrator: Integrator) -> bool:
+    """Can the operations of a step be compiled together: with a conserving integrator, for a fluid?
+
+    The neighbourhoods of a solid's reference state change with who is in view, which a compiled step would not see.
+    """
+    return integrator != "euler_maruyama" and laws.shear is None
 
 
 def roll_out(
@@ -175,8 +179,8 @@ def roll_out(
     tables : bool
         Put the laws of fluids in tables, with the conserving integrator: compiled on processors, in torch elsewhere.
     fuse : bool, optional
-        Compile the operations of steps in torch together, with a conserving integrator [on a GPU, where a rollout is so
-        long that it pays].
+        Compile the operations of steps in torch together, where `can_fuse` [on a GPU, where a rollout is so long that it
+        pays].
 
     Raises
     ------
@@ -234,14 +238,7 @@ class _Simulation:
             identity=torch.as_tensor(plan.particles, device=like.device).to(torch.int64).repeat(len(seeds)),
             seed=torch.tensor(seeds, dtype=torch.int64, device=like.device)[member],
         )
-        given = self.prescription
-        self.neighbours = Neighbours(
-            laws.cutoff,
-            given.scale,
-            member=given.member,
-            box=plan.box,
-            species=labels_for(laws, given.species),
-        )
+        self.neighbours = self.prescription.neighbours(laws)
         simulated = self.prescription.simulated
         self.laws: Laws = laws
         compiled = False
@@ -255,7 +252,7 @@ class _Simulation:
         self.motion: Motion
         if compiled:
             self.motion = CompiledMotion(*what, **who)
-        elif fuse and integrator != "euler_maruyama":
+        elif fuse and can_fuse(laws, integrator):
             self.motion = FusedMotion(FreeMotion(*what, **who, ahead=True))
         else:
             self.motion = FreeMotion(*what, **who)

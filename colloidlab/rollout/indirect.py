@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from colloidlab.dataset.reference_state import ReferenceState, side_by_side
 from colloidlab.dataset.split import Split
 from colloidlab.dataset.windows import with_positions
 from colloidlab.errors import RolloutStopped
@@ -36,7 +37,6 @@ from colloidlab.model.filter_state import MATURE, FilterState
 from colloidlab.model.laws import Laws
 from colloidlab.model.scores import Stretch, join_stretches, read_values, set_values, stretch_score
 from colloidlab.model.sequence import WindowSource
-from colloidlab.model.species import labels_for
 from colloidlab.model.tabulated import ranges_around, tabulate
 from colloidlab.model.uncertainty import Expectation, ExpectedScore, Uncertainty, estimate_uncertainty
 from colloidlab.progress import SILENT, Monitor
@@ -44,9 +44,11 @@ from colloidlab.rollout.belief import draw_from
 from colloidlab.rollout.boundary import Plan
 from colloidlab.rollout.compiled import CompiledStep
 from colloidlab.rollout.driven import stable_steps_per_frame
+from colloidlab.rollout.free_motion import FreeMotion
 from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.noise import CounterNoise
 from colloidlab.rollout.prescription import Prescription
+from colloidlab.rollout.state import State
 
 _log = logging.getLogger(__name__)
 
@@ -186,25 +188,8 @@ def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monito
     laws = copy.deepcopy(laws).to("cpu", torch.float64)
     prescription = Prescription(plan, 1, torch.zeros((), dtype=torch.float64))
     state = prescription.start()
-    neighbours = Neighbours(
-        laws.cutoff,
-        prescription.scale,
-        member=member,
-        box=plan.box,
-        species=labels_for(laws, prescription.species),
-    )
-    with torch.no_grad():
-        volume = brackets.mechanics(laws, neighbours.pairs(state.r), state.S).volume
-    numbers = torch.as_tensor(member)
-    moving = CompiledStep(
-        tabulate(laws, ranges_around(laws, state.S, volume)),
-        state,
-        neighbours,
-        CounterNoise(torch.arange(len(member)), torch.full_like(numbers, seed)),
-        member=member,
-        watched=plan.simulated,
-        threads=torch.get_num_threads(),
-    )
+    neighbours = prescription.neighbours(laws, member)
+    moving = _moving(laws, plan, state, neighbours, member, seed)
     steps = stable_steps_per_frame(laws, plan, phase=_PHASE, decay=_DECAY)
     frames = [state.r]
     for k in monitor.track(range(plan.n_frames - 1), "simulate"):
@@ -216,6 +201,30 @@ def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monito
             moving.place(held)
         frames.append(moving.state.r)
     return frames
+
+
+def _moving(
+    laws: Laws, plan: Plan, state: State, neighbours: Neighbours, member: np.ndarray, seed: int
+) -> CompiledStep | FreeMotion:
+    """The state as it moves: compiled, where the laws are those of a fluid."""
+    numbers = torch.as_tensor(member)
+    noise = CounterNoise(torch.arange(len(member)), torch.full_like(numbers, seed))
+    if laws.shear is not None:
+        inside = torch.as_tensor(plan.simulated)
+        free = FreeMotion(laws, neighbours, noise, "conserving", member=numbers, simulated=inside)
+        free.place(state)
+        return free
+    with torch.no_grad():
+        volume = brackets.mechanics(laws, neighbours.pairs(state.r), state.S).volume
+    return CompiledStep(
+        tabulate(laws, ranges_around(laws, state.S, volume)),
+        state,
+        neighbours,
+        noise,
+        member=member,
+        watched=plan.simulated,
+        threads=torch.get_num_threads(),
+    )
 
 
 def draw_state(filter_: Filter, stretch: Stretch, generator: torch.Generator) -> FilterState:
@@ -262,6 +271,7 @@ def _plan(stretch: Stretch, truth: FilterState, inside: Tensor) -> Plan:
         window.scale.cpu().numpy(),
         None if window.box is None else window.box.cpu().numpy(),
         None if window.species is None else window.species.cpu().numpy(),
+        None if window.reference is None else window.reference.to(torch.device("cpu"), torch.float64),
     )
 
 
@@ -281,4 +291,10 @@ def _side_by_side(plans: list[Plan]) -> Plan:
         scale=joined("scale"),
         box=plans[0].box,
         species=None if plans[0].species is None else joined("species"),
+        reference=_joined_reference(plans),
     )
+
+
+def _joined_reference(plans: list[Plan]) -> ReferenceState | None:
+    states = [plan.reference for plan in plans if plan.reference is not None]
+    return side_by_side(states, [len(plan.particles) for plan in plans]) if states else None

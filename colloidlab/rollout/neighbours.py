@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.errors import UsageError
 from colloidlab.model.ahead import sure
 from colloidlab.model.pairs import Pairs, pair_geometry
+from colloidlab.model.reference import neighbourhoods
+from colloidlab.model.strain import Reference, measure_strain
 from colloidlab.rollout.box import ShearBox
 from colloidlab.rollout.search import in_order, search
 
@@ -30,13 +34,15 @@ class Neighbours:
         Periodic lengths, zero where open; a shear box also wants the time wherever it wants positions.
     species : int64 tensor, shape (n,), optional
         Label of each particle, where the laws are those of a mixture.
+    reference : ReferenceState, optional
+        Of all particles, where the laws are those of a solid; pairs then come with the strain.
     skin : float
         Extra distance of the search, as a fraction of the cutoff.
 
     Raises
     ------
     UsageError
-        The box is so short that a particle meets two images of another.
+        The box is so short that a particle meets two images of another, or shears a solid.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class Neighbours:
         member: np.ndarray | None = None,
         box: np.ndarray | ShearBox | None = None,
         species: Tensor | None = None,
+        reference: ReferenceState | None = None,
         skin: float = 0.25,
     ) -> None:
         self.cutoff = cutoff
@@ -62,6 +69,13 @@ class Neighbours:
         if lengths is not None:
             _check_lengths(np.asarray(lengths, dtype=float), cutoff * float(scale.max()))
             self._box = torch.as_tensor(lengths, dtype=scale.dtype, device=scale.device)
+        if reference is not None and self._shear is not None:
+            raise UsageError(
+                "the images of a shear box move past each other, and a solid's neighbours would have to follow them: give "
+                "a periodic box, or laws of a fluid"
+            )
+        self._reference = reference
+        self._among: Reference | None = None
         self._at: Tensor | None = None
         self._time = 0.0
         self._index: Tensor | None = None
@@ -86,9 +100,10 @@ class Neighbours:
 
     def geometry(self, r: Tensor, index: Tensor, tilt: float | Tensor) -> Pairs:
         """These pairs, (2, n_pairs), at positions r, where the images of a shear box are displaced by `tilt`."""
-        return pair_geometry(
+        found = pair_geometry(
             r, index, self.cutoff, self.scale, self._box, self.species, tilt=tilt, wind=self.wind
         )
+        return found if self._among is None else replace(found, strain=measure_strain(self._among, r))
 
     def near(self, r: Tensor, t: float = 0.0) -> Pairs:
         """Only those within the cutoff: where laws are dear, that pays."""
@@ -152,6 +167,8 @@ class Neighbours:
             mine = torch.as_tensor(np.flatnonzero(self._member == member), device=r.device)
             found.append(mine[search(r[mine], reach, self.scale[mine], self._lengths, tilt)])
         self._index = in_order(torch.cat(found, dim=1), len(r))
+        if self._reference is not None:
+            self._among = neighbourhoods(self._reference, torch.isfinite(r).all(1), self._box)
         self._at, self._time = r.detach().clone(), t
         self.n_searches += 1
 

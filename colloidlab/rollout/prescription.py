@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from colloidlab.dataset.reference_state import ReferenceState, side_by_side
+from colloidlab.model.laws import Laws
+from colloidlab.model.species import labels_for
 from colloidlab.rollout.boundary import Plan, Starts, cubic
+from colloidlab.rollout.neighbours import Neighbours
 from colloidlab.rollout.state import State
 
 
@@ -44,6 +48,31 @@ class Prescription:
         )
         self.member = np.repeat(np.arange(members), len(plan.particles))
         self._ends: tuple[int, State, State] | None = None
+
+    def neighbours(self, laws: Laws, member: np.ndarray | None = None) -> Neighbours:
+        """Of all members, for these laws.
+
+        Parameters
+        ----------
+        laws : Laws
+        member : int array, shape (members n,), optional
+            Who meets whom, where that is not one member each.
+        """
+        return Neighbours(
+            laws.cutoff,
+            self.scale,
+            member=self.member if member is None else member,
+            box=self.plan.box,
+            species=labels_for(laws, self.species),
+            reference=None if laws.shear is None else self._reference(),
+        )
+
+    def _reference(self) -> ReferenceState | None:
+        one = self.plan.reference
+        if one is None:
+            return None
+        found = side_by_side([one] * self.members, [len(self.plan.particles)] * self.members)
+        return found.to(self._like.device, self._like.dtype)
 
     def tile(self, values: np.ndarray) -> Tensor:
         """The same for every member."""

@@ -1,4 +1,4 @@
-"""A soft gas of known law in a periodic box, seen by a camera that makes errors: ground truth for the learner.
+"""A soft gas or solid of known law in a periodic box, seen by a camera that makes errors: ground truth for the learner.
 
 Units are px and frames, k_B = m = 1. The motion is sampled once a frame and made with several steps between, so that
 differences of positions are not the velocities of any scheme.
@@ -14,7 +14,10 @@ import torch
 from scipy.stats.qmc import Halton
 from torch import Tensor
 
+from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.recording import Recording, from_tracks
+from colloidlab.dataset.reference_state import ReferenceState
+from colloidlab.errors import UsageError
 from colloidlab.model import brackets
 from colloidlab.model.analytic import ideal_gas
 from colloidlab.model.bath import Bath
@@ -24,8 +27,9 @@ from colloidlab.model.friction import PowerLawAmplitudes
 from colloidlab.model.inertia import SpeciesMasses
 from colloidlab.model.kernel import RadialKernel
 from colloidlab.model.laws import Laws
-from colloidlab.model.pairs import Pairs
+from colloidlab.model.pairs import Pairs, pair_geometry
 from colloidlab.model.potential import RadialPotential
+from colloidlab.model.shear import PowerLawShear
 from colloidlab.model.species import SpeciesAmplitudes, SpeciesKernel, number_of_kinds
 from colloidlab.model.tensors import each
 from colloidlab.rollout.integrators import conserving
@@ -77,6 +81,9 @@ class Gas:
         on the noise A^2 and B^2, and the kernel's coefficient q in exp(q x), less than 0 where forces reach less far.
     masses : tuple of float
         Of species 0, 1, ..., in units of the first [equal].
+    shear : float, k_B T
+        Modulus g of the shear energy g I of a solid in the plane, whose reference state, and start, is a triangular lattice;
+        0 for a fluid.
     """
 
     n: int = 300
@@ -95,6 +102,7 @@ class Gas:
     cohesion: float = 0.0
     kinds: tuple[tuple[float, float], ...] = ()
     masses: tuple[float, ...] = ()
+    shear: float = 0.0
 
     @property
     def species(self) -> np.ndarray | None:
@@ -103,6 +111,35 @@ class Gas:
             return None
         n_species = next(k for k in range(1, len(self.kinds) + 1) if number_of_kinds(k) == len(self.kinds))
         return np.arange(self.n) % n_species
+
+    @property
+    def lattice(self) -> np.ndarray:
+        """Sites of a triangular lattice in the box, shape (n, 2), px; as near to a regular one as the square allows.
+
+        Raises
+        ------
+        UsageError
+            So many particles do not fill whole rows.
+        """
+        columns = round((self.n * 3**0.5 / 2) ** 0.5)
+        rows = self.n // columns
+        if self.n_dims != 2 or rows * columns != self.n or rows % 2:
+            raise UsageError(
+                f"{self.n} particles in {self.n_dims} dimensions make no triangular lattice in a square: give 56, 168, 418 "
+                "or 780 in the plane"
+            )
+        row, column = np.divmod(np.arange(self.n), columns)
+        return self.box * np.column_stack([(column + 0.5 * (row % 2)) / columns, row / rows])
+
+    @property
+    def reference(self) -> ReferenceState | None:
+        """Of a solid."""
+        if not self.shear:
+            return None
+        sites, box = torch.as_tensor(self.lattice), torch.full((2,), self.box, dtype=torch.float64)
+        index = torch.as_tensor(find_pairs(self.lattice, self.cutoff, box=box.numpy()))
+        pairs = pair_geometry(sites, index, self.cutoff, torch.ones_like(sites[:, 0]), box)
+        return ReferenceState(index, pairs.r[:, None] * pairs.e, pairs.x)
 
     @property
     def box(self) -> float:
@@ -148,6 +185,7 @@ def gas_laws(gas: Gas) -> Laws:
         gas.cutoff,
         potential=_attraction(gas),
         bath=bath,
+        shear=PowerLawShear([float(np.log(gas.shear * T))], [np.inf]) if gas.shear else None,
         inertia=SpeciesMasses(np.log(gas.masses[1:]).tolist()) if gas.masses else None,
     ).requires_grad_(False)
 
@@ -205,11 +243,16 @@ class _Simulation:
         box = np.full(gas.n_dims, gas.box)
         species = None if gas.species is None else torch.as_tensor(gas.species)
         self._neighbours = Neighbours(
-            gas.cutoff, torch.ones(gas.n, dtype=torch.float64), box=box, species=species
+            gas.cutoff,
+            torch.ones(gas.n, dtype=torch.float64),
+            box=box,
+            species=species,
+            reference=gas.reference,
         )
         self._taken = 0
         # Evenly: independent positions would hold sound waves of 1.5 times the thermal energy at a pressure of 10.
-        r = torch.as_tensor(gas.box * Halton(gas.n_dims, seed=self._rng).random(gas.n))
+        sites = gas.lattice if gas.shear else gas.box * Halton(gas.n_dims, seed=self._rng).random(gas.n)
+        r = torch.as_tensor(sites)
         self._state = State(r=r, v=torch.zeros_like(r), S=torch.zeros_like(r[:, 0]))
         self.thermalise()
 

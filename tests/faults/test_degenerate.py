@@ -14,7 +14,7 @@ import small_fit
 from colloidlab.config import load_config
 from colloidlab.errors import FitRefused, InputError
 from colloidlab.pipeline import run_fit, run_track
-from colloidlab.pipeline.fit import _need_blocks
+from colloidlab.pipeline.subject import _need_blocks
 from colloidlab.run import Run
 
 N_FRAMES, N_PARTICLES = 30, 12

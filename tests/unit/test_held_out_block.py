@@ -12,7 +12,7 @@ from colloidlab.config import Config
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.split import first_test_frame, split_by_time
 from colloidlab.model.distributed import ALONE
-from colloidlab.pipeline import fit
+from colloidlab.pipeline import subject
 from colloidlab.pipeline.training import with_options
 from colloidlab.run import Run
 
@@ -34,11 +34,11 @@ def test_cutoff_verdict_and_guess_do_not_know_the_test_block(
     backwards = tracks.assign(frame=np.where(frame >= test, N_FRAMES - 1 + test - frame, frame))
     backwards.loc[backwards["frame"] >= test, "x"] *= 0.9
 
-    def subject(recording: Recording) -> fit._Subject:
-        monkeypatch.setattr(fit, "load_recording", lambda run, config: recording)
-        return fit._subject(Run(tmp_path), config, "key", ALONE)
+    def read(recording: Recording) -> subject.Subject:
+        monkeypatch.setattr(subject, "load_recording", lambda run, config: recording)
+        return subject.read_subject(Run(tmp_path), config, "key", ALONE)
 
-    one, two = (subject(record(table, motion.box)) for table in (tracks, backwards))
+    one, two = (read(record(table, motion.box)) for table in (tracks, backwards))
     assert one.recording.stop == N_FRAMES
     assert (one.guess, one.regime, one.cutoff_reason) == (two.guess, two.regime, two.cutoff_reason)
 
