@@ -11,6 +11,7 @@ from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.errors import FitRefused
+from colloidlab.indicators.lindemann import lindemann_parameter
 
 _LOOKS = 50
 """Frames, evenly over the block, in which neighbours are looked for."""
@@ -20,9 +21,6 @@ _FARTHER = 1.2
 """Share of the cutoff up to which they are looked for: who is beyond it in one frame may be nearer on average."""
 _LEAST_FRAMES = 10
 """In which two particles are seen together, else their mean offset is left out; half of the block where it is shorter."""
-
-CRITICAL_LINDEMANN = 0.033
-"""Where a crystal in the plane melts; a solid has less (Zahn, Lenke & Maret, PRL 82, 2721 (1999))."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class FoundReference:
     state : ReferenceState
         Numbered as `Recording.particles`.
     lindemann : float
-        Modified Lindemann parameter, the mean square of what offsets differ from their means, over twice the square of
-        the mean distance; see `CRITICAL_LINDEMANN`.
+        Modified Lindemann parameter of these pairs; see `indicators.lindemann`.
     """
 
     state: ReferenceState
@@ -94,8 +91,7 @@ def find_reference(recording: Recording, cutoff: float, first: int, stop: int) -
         torch.as_tensor(mean[near]),
         torch.as_tensor((distance / reach)[near]),
     )
-    lindemann = float(spread[near].mean() / (2 * (distance[near] ** 2).mean())) if near.any() else np.nan
-    return FoundReference(state, lindemann)
+    return FoundReference(state, lindemann_parameter(spread[near], distance[near]))
 
 
 def _candidates(recording: Recording, reach: float, frames: np.ndarray) -> np.ndarray:

@@ -12,10 +12,11 @@ import numpy as np
 from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
-from colloidlab.dataset.reference import CRITICAL_LINDEMANN, find_reference
+from colloidlab.dataset.reference import find_reference
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
+from colloidlab.indicators.lindemann import CRITICAL_LINDEMANN
 from colloidlab.model.distributed import Machine
 from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, Parts

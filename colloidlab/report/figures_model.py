@@ -30,7 +30,7 @@ from colloidlab.report.style import (
     new_figure,
     stamp,
 )
-from colloidlab.report.words import bath, correlation, label, number, pretty_unit, sentence, species
+from colloidlab.report.words import bath, correlation, label, number, pretty_unit, sentence, solid, species
 
 NOT_IDENTIFIED = "temperature not identified"
 _NO_MEANING = ": neither correlation says anything about the particles"
@@ -134,7 +134,7 @@ def functions(results: Results) -> Plate:
     if results.entropy == "encoder" and banded.any():
         bands += " The encoder of the entropy is held fixed in them."
     found = "The laws that the fit found, in units where k_B = 1 and the particle's mass is 1. "
-    found += f"{species(results)}{bath(results)}{bands}"
+    found += f"{species(results)}{solid(results)}{bath(results)}{bands}"
     return Plate(figure, found)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.association import rank_correlation
+from colloidlab.indicators.lindemann import CRITICAL_LINDEMANN
 from colloidlab.report.results import Results
 from colloidlab.units import Calibration
 
@@ -256,6 +257,30 @@ def bath(results: Results) -> str:
         value = number(factor * float(results.summary[key]))
         parts.append(f"{name} {value} {unit} ({'given' if low == high else known})")
     return f"Bath: {', '.join(parts)}. "
+
+
+def solid(results: Results) -> str:
+    """Shear energy of a solid and how firmly neighbours are kept, as a sentence with a space after it; empty for a fluid."""
+    if "shear_modulus_px2" not in results.summary:
+        return ""
+    factor, unit = (
+        results.calibration.factor(2, -2),
+        pretty_unit(results.calibration.unit(2, -2)),
+    )
+    value, low, high = (
+        factor * float(results.summary.get(f"shear_modulus_px2{end}", math.nan))
+        for end in ("", "_low", "_high")
+    )
+    known = (
+        f"95 % interval {number(low)} to {number(high)}"
+        if math.isfinite(high - low)
+        else "interval not known"
+    )
+    lindemann = float(results.summary.get("lindemann_parameter", math.nan))
+    return (
+        f"Shear γ of a neighbourhood costs g γ²/2 with g = {number(value)} {unit} ({known}); neighbours keep their places "
+        f"with a Lindemann parameter of {number(lindemann)} (crystals in the plane melt at {number(CRITICAL_LINDEMANN)}). "
+    )
 
 
 def species(results: Results) -> str:
