@@ -79,6 +79,28 @@ def test_a_bath_and_cohesion_go_from_the_fit_to_the_report(command: Command, cop
 
 
 @pytest.mark.slow
+def test_a_solid_goes_from_the_fit_to_the_report(
+    command: Command, copy_of_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sample flows; that is said, and what was asked for is done."""
+    done = command("fit", copy_of_run, *recordings.QUICK_FIT, "--scoring-rounds", "0", "--solid")
+    assert done.code == 0, done.err
+    summary = json.loads((copy_of_run / "summary.json").read_text())
+    low, modulus, high = (summary[f"shear_modulus_px2{end}"] for end in ("_low", "", "_high"))
+    assert 0 < low < modulus < high
+    assert ("Lindemann parameter" in caplog.text) == (summary["lindemann_parameter"] > 0.033)
+    _, thermal, _ = load_fit(copy_of_run / "model")
+    assert float(thermal.laws.shear.log_moduli.exp()) == pytest.approx(modulus)
+    done = command("simulate", copy_of_run, "--ensemble", "1", "--frames", "4")
+    assert done.code == 0, done.err
+    summary = json.loads((copy_of_run / "summary.json").read_text())
+    assert summary["rollout_step"].startswith("laws themselves")
+    assert command("report", copy_of_run).code == 0
+    page = (copy_of_run / "report.html").read_text(encoding="utf-8")
+    assert "Shear γ of a neighbourhood costs g γ²/2" in page
+
+
+@pytest.mark.slow
 def test_species_go_from_the_tracks_to_the_report(command: Command, copy_of_run: Path) -> None:
     run = Run(copy_of_run)
     tracks = run.read_table("tracks")

@@ -18,9 +18,9 @@ from colloidlab.dataset.windows import read_window
 from colloidlab.model import brackets, response
 from colloidlab.model.entropy import ConstantEntropy
 from colloidlab.model.filter import Filter
-from colloidlab.model.forms import isothermal_laws
+from colloidlab.model.forms import calm_filter, isothermal_laws
 from colloidlab.model.guess import first_guess
-from colloidlab.model.held_out import Comparison, Pass, compare, pass_both
+from colloidlab.model.held_out import Comparison, Pass, compare, follow, pass_both
 from colloidlab.model.laws import Laws
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.sequence import WindowSource, fresh_state, run_window
@@ -112,6 +112,32 @@ def test_no_temperature_is_found_where_there_is_one_for_all(uniform: Learned) ->
     row = uniform.comparison.table.set_index("model").loc["filter"]
     assert row["gain_low"] <= 0
     assert not uniform.comparison.temperature_identified
+
+
+def test_calm_laws_say_what_isothermal_ones_say(uniform: Learned) -> None:
+    """To less than what a gain's interval is wide."""
+    windows = WindowSource(uniform.recording, CUTOFF)
+    isothermal = follow(uniform.fit.isothermal, windows)
+    calm = follow(calm_filter(uniform.fit.isothermal), windows)
+    assert np.array_equal(isothermal.count, calm.count) and isothermal.count.sum() > 1000
+    assert abs(float((calm.loglik - isothermal.loglik).sum() / calm.count.sum())) < 1e-4
+    temperatures = calm.state["temperature_px2"]
+    assert 0 < float(np.log(temperatures).std()) < 0.03
+    found = float(uniform.fit.isothermal.laws.energy.log_temperature.detach().exp())
+    assert float(temperatures.mean()) == pytest.approx(found, rel=0.02)
+
+
+@pytest.mark.parametrize("which", ["uniform", "waved"])
+def test_one_temperature_is_taken_where_the_validation_block_likes_it_better(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    learned: Learned = request.getfixturevalue(which)
+    rows = [row for row in learned.fit.curves if not row.phase.startswith("isothermal")]
+    calm = [row.validation_loglik for row in rows if row.phase == "one temperature"]
+    others = [row.validation_loglik for row in rows if row.phase != "one temperature"]
+    (capacity,) = learned.fit.thermal.laws.energy.heat_capacities.tolist()
+    assert len(calm) == 1
+    assert (capacity > 900) == (calm[0] > max(others)) == (which == "uniform")
 
 
 def test_the_fitted_law_beats_both_baselines(uniform: Learned, waved: Learned) -> None:

@@ -63,7 +63,11 @@ def test_positions_are_fitted_corrected_and_compared(monkeypatch: pytest.MonkeyP
 def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner_parts, "SCORING_ROUNDS", 0)
     monkeypatch.setattr(learner_gas, "BURN_IN", 8)
-    small = {name: (replace(gas, n=40), parts) for name, (gas, parts) in learner_parts.GASES.items()}
+    small = {
+        name: (replace(gas, n=56 if gas.shear else 40), parts)
+        for name, (gas, parts) in learner_parts.GASES.items()
+    }
+    monkeypatch.setattr(learner_parts, "NULL_SOLID", replace(learner_parts.NULL_SOLID, n=56))
     monkeypatch.setattr(learner_parts, "GASES", small)
     monkeypatch.setattr(learner_parts, "NULL", replace(learner_parts.NULL, n=40))
     size = replace(TINY, train_frames=170, test_frames=40, isothermal_steps=2)
@@ -75,7 +79,10 @@ def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     force = "attraction: force of a pair, laws {} it, largest deviation / largest force"
     assert rows[force.format("with")].bar == "<= 0.1" and rows[force.format("without")].bar == ""
     assert rows["attraction: points of the true force in the 95 % bands"].bar == ">= 0.8"
-    assert rows["neither there, both fitted: lower end of the gain's interval"].bar == "<= 0"
+    assert rows["solid: shear modulus, found / true - 1"].bar == "<= 0.1"
+    assert rows["solid: the 95 % interval of the shear modulus holds the true one"].value in (0, 1)
+    for null in ("neither bath nor attraction, both fitted", "no shear energy, but fitted"):
+        assert rows[f"{null}: lower end of the gain's interval"].bar == "<= 0"
     assert all(math.isfinite(row.value) for row in rows.values())
 
 

@@ -54,7 +54,14 @@ def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [Parts(True, False), Parts(False, True, 0.2), Parts(True, True), Parts(True, n_species=2)]
+    "parts",
+    [
+        Parts(True, False),
+        Parts(False, True, 0.2),
+        Parts(True, True),
+        Parts(True, n_species=2),
+        Parts(solid=True),
+    ],
 )
 def test_laws_come_back_with_their_parts(tmp_path: Path, parts: Parts) -> None:
     guess = replace(GUESS, parts=parts)
@@ -68,6 +75,9 @@ def test_laws_come_back_with_their_parts(tmp_path: Path, parts: Parts) -> None:
             thermal.laws.kernel.parts[1].coefficients.add_(0.2)
             thermal.laws.amplitudes.parts[2].powers.add_(0.1)
             thermal.laws.inertia.log_ratios.fill_(0.4)
+    if parts.solid:
+        with torch.no_grad():
+            thermal.laws.shear.log_moduli.fill_(1.3)
     save_fit(tmp_path / "model", isothermal, thermal, guess, {})
     _, again, _ = load_fit(tmp_path / "model")
     before, after = thermal.laws.state_dict(), again.laws.state_dict()
@@ -75,6 +85,7 @@ def test_laws_come_back_with_their_parts(tmp_path: Path, parts: Parts) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (again.laws.potential is not None, again.laws.bath is not None) == (parts.cohesion, parts.bath)
     assert count_species(again.laws) == parts.n_species
+    assert (again.laws.shear is not None) == parts.solid
 
 
 def encoder() -> EntropyEncoder:
