@@ -23,6 +23,7 @@ from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.reference import find_reference
 from colloidlab.dataset.split import Split
+from colloidlab.indicators.lindemann import CRITICAL_LINDEMANN
 from colloidlab.model.curves import bath_constants, learned_functions, shear_modulus
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import PLAIN, Parts
@@ -45,9 +46,11 @@ GASES = {
     "solid": (replace(_PLAIN_GAS, n=168, pressure=20.0, cutoff=36.0, shear=60.0), Parts(solid=True)),
 }
 """Of one temperature. A quarter of the drag is the bath's; beyond two thirds of the cutoff particles attract each other; the
-solid is a crystal that would be one by its pushes alone."""
+solid would melt without its shear energy."""
 NULL = _PLAIN_GAS
-NULL_SOLID = replace(GASES["solid"][0], shear=1e-6)
+_SOLID = GASES["solid"][0]
+NULL_CRYSTAL = replace(_SOLID, pressure=60.0, cutoff=28.0, shear=1e-6)
+NULL_FLUID = replace(_SOLID, shear=1e-6)
 _BAR = 0.10
 _IN_BANDS = 0.8
 _POINTS = 9
@@ -85,11 +88,14 @@ def part_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT) ->
         yield from _ROWS[name](name, fitted)
     for what, gas, parts in (
         ("neither bath nor attraction, both fitted", NULL, Parts(bath=True, cohesion=True)),
-        ("no shear energy, but fitted", NULL_SOLID, Parts(solid=True)),
+        ("crystal held by pushes alone, fitted as a solid", NULL_CRYSTAL, Parts(solid=True)),
+        ("fluid, fitted as a solid", NULL_FLUID, Parts(solid=True)),
     ):
         fitted = fit_both(gas, parts, size, seed, monitor)
         yield Row(f"{what}: held-out gain", fitted.gain, "nats")
         yield at_most(f"{what}: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
+        if parts.solid:
+            yield _lindemann_row(what, fitted, flows=gas is NULL_FLUID)
 
 
 def fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) -> Fitted:
@@ -156,6 +162,7 @@ def _solid_rows(name: str, fitted: Fitted) -> Iterable[Row]:
     yield Row(
         f"{name}: the 95 % interval of the shear modulus holds the true one", float(low <= true <= high)
     )
+    yield _lindemann_row(name, fitted, flows=False)
     for what, filter_ in (("with it", fitted.found), ("without it", fitted.without)):
         errors = function_errors(filter_.laws, fitted.gas, fitted.motion)
         for function, deviation in (("noise", errors.noise), ("friction", errors.friction)):
@@ -183,6 +190,14 @@ def _force_rows(name: str, fitted: Fitted) -> Iterable[Row]:
     yield at_most(
         f"{name}: upper end of the force at {_ATTRACTING:g} of the cutoff / largest force", upper, 0.0
     )
+
+
+def _lindemann_row(name: str, fitted: Fitted, *, flows: bool) -> Row:
+    """What flows must be above the threshold at which `fit` warns."""
+    split = training_split(fitted.recording)
+    found = find_reference(fitted.recording, fitted.gas.cutoff, *split.train).lindemann
+    bar = at_least if flows else at_most
+    return bar(f"{name}: Lindemann parameter / critical", found / CRITICAL_LINDEMANN, 1.0)
 
 
 _ROWS = {"bath": _bath_rows, "attraction": _force_rows, "solid": _solid_rows}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import cycle
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from colloidlab.errors import InputError
 from colloidlab.indicators.association import BLOCK_FRAMES, held_out_pairs
@@ -33,6 +34,8 @@ from colloidlab.report.style import (
 from colloidlab.report.words import bath, correlation, label, number, pretty_unit, sentence, solid, species
 
 NOT_IDENTIFIED = "temperature not identified"
+_PHASE_LETTERS = 12
+"""Of a line of the title of a training phase."""
 _NO_MEANING = ": neither correlation says anything about the particles"
 _DIRECTIONS = {"parallel": "along the pair", "perpendicular": "across it"}
 _COLOURS = BLUE, ORANGE, GREEN, PURPLE, GOLD, GREY
@@ -105,10 +108,13 @@ def training(results: Results) -> Plate:
             ("validation_loglik", ORANGE, "validation"),
         ):
             ax.plot(part["step"], part[column], color=colour, label=name, marker="o", markersize=2.5)
-        # A line for every part of a name: five phases lie side by side.
-        ax.set_title(phase.replace("$", "").replace(", ", ",\n").replace(" with ", "\nwith "))
+        # Six phases lie side by side.
+        ax.set_title("\n".join(wrap(phase.replace("$", ""), _PHASE_LETTERS)))
         ax.ticklabel_format(useOffset=False)
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+        single = part["step"].nunique() == 1
+        ax.xaxis.set_major_locator(
+            FixedLocator(part["step"].unique()) if single else MaxNLocator(nbins=3, integer=True)
+        )
         ax.set_xlabel("steps")
     axes[0].set_ylabel("log-likelihood\n(nats per particle and frame)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)

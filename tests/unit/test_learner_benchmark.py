@@ -67,7 +67,8 @@ def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
         name: (replace(gas, n=56 if gas.shear else 40), parts)
         for name, (gas, parts) in learner_parts.GASES.items()
     }
-    monkeypatch.setattr(learner_parts, "NULL_SOLID", replace(learner_parts.NULL_SOLID, n=56))
+    for null in ("NULL_CRYSTAL", "NULL_FLUID"):
+        monkeypatch.setattr(learner_parts, null, replace(getattr(learner_parts, null), n=56))
     monkeypatch.setattr(learner_parts, "GASES", small)
     monkeypatch.setattr(learner_parts, "NULL", replace(learner_parts.NULL, n=40))
     size = replace(TINY, train_frames=170, test_frames=40, isothermal_steps=2)
@@ -81,7 +82,13 @@ def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["attraction: points of the true force in the 95 % bands"].bar == ">= 0.8"
     assert rows["solid: shear modulus, found / true - 1"].bar == "<= 0.1"
     assert rows["solid: the 95 % interval of the shear modulus holds the true one"].value in (0, 1)
-    for null in ("neither bath nor attraction, both fitted", "no shear energy, but fitted"):
+    assert rows["solid: Lindemann parameter / critical"].bar == "<= 1"
+    assert rows["fluid, fitted as a solid: Lindemann parameter / critical"].bar == ">= 1"
+    for null in (
+        "neither bath nor attraction, both fitted",
+        "crystal held by pushes alone, fitted as a solid",
+        "fluid, fitted as a solid",
+    ):
         assert rows[f"{null}: lower end of the gain's interval"].bar == "<= 0"
     assert all(math.isfinite(row.value) for row in rows.values())
 
