@@ -104,7 +104,7 @@ def learner(
     ----------
     cases
         temperature (found where it varies), forms (filter and encoder side by side), weak (where little tells it),
-        nulls (where there is none), positions (sampling and localisation errors), parts (a bath, attraction),
+        nulls (where there is none), positions (sampling and localisation errors), parts (a bath, attraction, shear),
         mixture (two species), stars (cost and quality beside the published method) [all].
     seeds
         Simulations of each gas whose temperature is to be found.
