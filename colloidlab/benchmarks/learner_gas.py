@@ -137,7 +137,7 @@ def learn(
         isothermal,
         thermal,
         oracle,
-        compare(isothermal, thermal, split, 0, gas.n_dims),
+        compare(isothermal, thermal, split, 0, gas.n_dims, one_temperature=fit.one_temperature),
         compare(isothermal, oracle, split, 0, gas.n_dims),
         uncorrected,
     )

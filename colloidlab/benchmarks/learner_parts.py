@@ -22,6 +22,7 @@ from colloidlab.benchmarks.learner_gas import (
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.reference import find_reference
+from colloidlab.dataset.reference_state import RecordedReference
 from colloidlab.dataset.split import Split
 from colloidlab.indicators.lindemann import CRITICAL_LINDEMANN
 from colloidlab.model.curves import bath_constants, learned_functions, shear_modulus
@@ -43,14 +44,14 @@ _PLAIN_GAS = Gas(n=400, heat_capacity=2000.0, wave=0.0, pressure=5.0)
 GASES = {
     "bath": (replace(_PLAIN_GAS, bath=0.1), Parts(bath=True)),
     "attraction": (replace(_PLAIN_GAS, friction=0.1, pressure=6.0, cohesion=1.5), Parts(cohesion=True)),
-    "solid": (replace(_PLAIN_GAS, n=168, pressure=20.0, cutoff=36.0, shear=60.0), Parts(solid=True)),
+    "solid": (replace(_PLAIN_GAS, n=168, pressure=40.0, shear=100.0), Parts(solid=True)),
 }
 """Of one temperature. A quarter of the drag is the bath's; beyond two thirds of the cutoff particles attract each other; the
-solid would melt without its shear energy."""
+solid keeps half of the distance to melting, which it owes to its shear energy."""
 NULL = _PLAIN_GAS
 _SOLID = GASES["solid"][0]
-NULL_CRYSTAL = replace(_SOLID, pressure=60.0, cutoff=28.0, shear=1e-6)
-NULL_FLUID = replace(_SOLID, shear=1e-6)
+NULL_CRYSTAL = replace(_SOLID, pressure=90.0, shear=1e-6)
+NULL_FLUID = replace(_SOLID, pressure=10.0, shear=1e-6)
 _BAR = 0.10
 _IN_BANDS = 0.8
 _POINTS = 9
@@ -111,8 +112,9 @@ def fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) ->
     split = training_split(recording)
     if parts.solid:
         # Sites are the same in both.
-        reference = find_reference(recording, gas.cutoff, *split.train).state
-        recording, held_out = (replace(seen, reference=reference) for seen in (recording, held_out))
+        reference = find_reference(recording, gas.cutoff, *split.train).reference
+        recording = replace(recording, reference=reference)
+        held_out = replace(held_out, reference=RecordedReference(reference.whole))
     windows = WindowSource(recording, gas.cutoff)
     without, found = (
         _fit(gas, recording, windows, split, chosen, size, seed, monitor) for chosen in (PLAIN, parts)

@@ -70,8 +70,7 @@ def benchmark_sample(run: Run, folder: Path, monitor: Monitor = SILENT) -> list[
     matched = _match(tracks, truth)
     rows = [*_tracking(tracks, truth, matched), *error_rows(matched)]
     isothermal, thermal, facts = load_fit(run.path / "model")
-    solid = thermal.laws.shear is not None
-    recording = recording_of_fit(run, load_config(run.path / "run.toml"), facts, solid=solid)
+    recording = recording_of_fit(run, load_config(run.path / "run.toml"))
     split = Split(*(tuple(facts[name]) for name in ("train", "validation", "test")))  # type: ignore[arg-type]
     laws = _true_laws(parameters, recording)
     temperature = float(np.exp(np.log(truth["temperature_px2"]).mean()))

@@ -9,7 +9,7 @@ import torch
 
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.recording import Recording
-from colloidlab.dataset.reference_state import ReferenceState
+from colloidlab.dataset.reference_state import Parts, RecordedReference, ReferenceState
 from colloidlab.errors import FitRefused
 from colloidlab.indicators.lindemann import lindemann_parameter
 
@@ -17,10 +17,13 @@ _LOOKS = 50
 """Frames, evenly over the block, in which neighbours are looked for."""
 _READ = 1000
 """Frames, evenly over the block, over which offsets are averaged at the most."""
+_PARTS = 20
+"""Of the block; see `RecordedReference`."""
 _FARTHER = 1.2
-"""Share of the cutoff up to which they are looked for: who is beyond it in one frame may be nearer on average."""
-_LEAST_FRAMES = 10
-"""In which two particles are seen together, else their mean offset is left out; half of the block where it is shorter."""
+"""Cutoffs up to which they are looked for: who is beyond one in one frame may be nearer on average."""
+_LEAST_FRAMES = 30
+"""In which two particles are seen together, several times what velocities remember, else their mean offset is left out; half
+of the block where it is shorter."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,13 @@ class FoundReference:
 
     Attributes
     ----------
-    state : ReferenceState
+    reference : RecordedReference
         Numbered as `Recording.particles`.
     lindemann : float
-        Modified Lindemann parameter of these pairs; see `indicators.lindemann`.
+        Lindemann parameter of nearest neighbours, see `indicators.lindemann`.
     """
 
-    state: ReferenceState
+    reference: RecordedReference
     lindemann: float
 
 
@@ -60,8 +63,9 @@ def find_reference(recording: Recording, cutoff: float, first: int, stop: int) -
     looks = frames[np.unique(np.linspace(0, len(frames) - 1, _LOOKS).astype(int))]
     index = _candidates(recording, cutoff * _FARTHER, looks)
     read = frames[np.unique(np.linspace(0, len(frames) - 1, _READ).astype(int))]
-    count, square = np.zeros((2, index.shape[1]))
-    total = np.zeros((index.shape[1], recording.position.shape[1]))
+    edges = np.unique(np.linspace(first, stop, _PARTS + 1).astype(int))
+    count = np.zeros((len(edges) - 1, index.shape[1]), dtype=int)
+    total, square = np.zeros((*count.shape, recording.position.shape[1])), np.zeros(index.shape[1])
     for frame in read:
         here = np.full((len(recording.particles), recording.position.shape[1]), np.nan)
         rows = recording.rows(int(frame))
@@ -70,28 +74,31 @@ def find_reference(recording: Recording, cutoff: float, first: int, stop: int) -
         offset = here[index[0]] - here[index[1]]
         known = np.isfinite(offset[:, 0])
         offset = np.where(known[:, None], offset, 0.0)
-        count, total = count + known, total + offset
+        part = int(np.searchsorted(edges, frame, side="right")) - 1
+        count[part] += known
+        total[part] += offset
         square += (offset**2).sum(axis=1)
-    enough = count >= min(_LEAST_FRAMES, 0.5 * len(read))
-    if not enough.any():
+    seen_for = count.sum(axis=0)
+    mean = total.sum(axis=0) / np.maximum(seen_for, 1)[:, None]
+    spread = np.maximum(square / np.maximum(seen_for, 1) - (mean**2).sum(axis=1), 0.0)
+    shift = np.zeros_like(mean)
+    if (box := recording.box) is not None:
+        shift = np.where(box > 0, box * np.round(mean / np.where(box > 0, box, 1.0)), 0.0)
+    distance = np.linalg.norm(mean - shift, axis=1)
+    reach = cutoff * 0.5 * (recording.scale[index[0]] + recording.scale[index[1]])
+    least = min(_LEAST_FRAMES, 0.5 * len(read))
+    chosen = np.flatnonzero((seen_for >= least) & (distance < reach) & (distance > 0))
+    if not len(chosen):
         raise FitRefused(
-            f"no two particles are seen within {cutoff * _FARTHER:.3g} px of each other for long enough to say where they "
+            f"no two particles are seen within {cutoff:.3g} px of each other for long enough to say where they "
             "belong, so that there is no solid to fit: leave out --solid, or give a larger cutoff_px"
         )
-    index, count, square = index[:, enough], count[enough], square[enough]
-    mean = total[enough] / count[:, None]
-    spread = np.maximum(square / count - (mean**2).sum(axis=1), 0.0)
-    if (box := recording.box) is not None:
-        mean = mean - np.where(box > 0, box * np.round(mean / np.where(box > 0, box, 1.0)), 0.0)
-    distance = np.linalg.norm(mean, axis=1)
-    reach = cutoff * 0.5 * (recording.scale[index[0]] + recording.scale[index[1]])
-    near = (distance < reach) & (distance > 0)
-    state = ReferenceState(
-        torch.as_tensor(index[:, near]),
-        torch.as_tensor(mean[near]),
-        torch.as_tensor((distance / reach)[near]),
+    mean, shift, distance, reach = mean[chosen], shift[chosen], distance[chosen], reach[chosen]
+    whole = ReferenceState(
+        torch.as_tensor(index[:, chosen]), torch.as_tensor(mean - shift), torch.as_tensor(distance / reach)
     )
-    return FoundReference(state, lindemann_parameter(spread[near], distance[near]))
+    parts = Parts(edges, total[:, chosen], count[:, chosen], shift, reach)
+    return FoundReference(RecordedReference(whole, parts), lindemann_parameter(spread[chosen], distance))
 
 
 def _candidates(recording: Recording, reach: float, frames: np.ndarray) -> np.ndarray:

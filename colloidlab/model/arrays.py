@@ -137,7 +137,7 @@ def evaluate(
             _scale(scale, len(r)),
             _species(model, species, len(r)),
         )
-        strain = _strain(model, tensor, r, reference, lengths)
+        strain = _strain(model, tensor, r, reference, lengths, _scale(scale, len(r)))
         ev = brackets.evaluate(model, replace(geometry, strain=strain), tensor(s[:, 0]))
         _check_heat_capacity(model, ev.thermo.inv_c)
         vv, vS, SS = brackets.marginal_covariance(model, ev, along)
@@ -261,6 +261,7 @@ def _strain(
     r: np.ndarray,
     reference: ArrayLike | None,
     box: np.ndarray | None,
+    scale: np.ndarray | None,
 ) -> Strain | None:
     """Strain of the neighbourhoods of the reference positions, where the laws are those of a solid."""
     if model.shear is None:
@@ -279,10 +280,14 @@ def _strain(
             f"reference positions {before.shape} do not belong to positions {r.shape}, or are not finite; give "
             f"finite ones of shape {r.shape}"
         )
-    near = torch.as_tensor(find_pairs(before, model.cutoff, box=box))
+    near = torch.as_tensor(find_pairs(before, model.cutoff, scale, box))
     at = tensor(before)
     neighbourhoods = reference_neighbourhoods(
-        at, near.to(at.device), model.cutoff, box=None if box is None else tensor(box)
+        at,
+        near.to(at.device),
+        model.cutoff,
+        box=None if box is None else tensor(box),
+        scale=None if scale is None else tensor(scale),
     )
     return measure_strain(neighbourhoods, tensor(r))
 

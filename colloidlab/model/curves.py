@@ -177,8 +177,8 @@ def mass_ratios(laws: Laws, uncertainty: Uncertainty | None = None) -> list[tupl
 def shear_modulus(laws: Laws, uncertainty: Uncertainty | None = None) -> tuple[float, float, float]:
     """g/m of the shear energy U = g I of a solid, (px/frame)^2, and its 95 % interval, NaN where it is not known.
 
-    It is what shear of the neighbourhood costs beside the work against the pressure, over the area of a particle: g I is
-    g gamma^2/2 at a shear gamma.
+    It is what shear of the neighbourhood costs beside the work against the pressure: g I is g gamma^2/2 at a shear gamma, so
+    that g is a modulus times the area of a particle.
 
     Parameters
     ----------

@@ -126,6 +126,7 @@ class EntropyTrainer:
         """Let the validation block judge the laws as they are, unless it has."""
         if journal.finished(phase):
             return
+        journal.monitor.update(f"fit, {phase}", 0, 1)
         started, last = time.perf_counter(), self._starts[-1]
         window = self._windows(last, last + self._n + 1)
         state, total, count = run_window(self.filter, self._carried.place(window), window)
@@ -135,6 +136,7 @@ class EntropyTrainer:
         train = float(total / count) if float(count) else math.nan
         journal.add(Evaluation(phase, 0, time.perf_counter() - started, train, validation))
         journal.finish(phase)
+        journal.monitor.update(f"fit, {phase}", 1, 1)
 
     def finish(self) -> Filter:
         """The filter with the best weights, in float64."""

@@ -35,7 +35,7 @@ _POTENTIAL_TERMS = 4
 _LEAST_PRESSURE = 0.025
 """P V/T of the part that grows with temperature, before its logarithm is taken."""
 _CALM, _CALM_SHARE = 1000.0, 0.02
-"""Heat capacity in k_B, with which equilibrium temperatures differ by 3 % at most, and the share of the pressure that grows
+"""Heat capacity in k_B, with which temperatures in equilibrium scatter by 3 %, and the share of the pressure that grows
 with temperature, of laws that are isothermal for all that motion tells."""
 _LEAST = 1e-12
 """Amplitude, before its logarithm is taken."""

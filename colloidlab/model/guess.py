@@ -11,7 +11,7 @@ from torch import Tensor
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.regime import Regime
 from colloidlab.dataset.windows import Window, read_window
-from colloidlab.errors import FitRefused
+from colloidlab.errors import FitRefused, UsageError
 from colloidlab.model import brackets, response
 from colloidlab.model.envelope import envelope
 from colloidlab.model.forms import PLAIN, Guess, Parts, isothermal_laws
@@ -94,7 +94,10 @@ def _stiffness_of_shear(window: Window, inside: Tensor) -> float:
     FitRefused
         Where neighbourhoods are known, none spans the space.
     """
-    assert window.reference is not None
+    if window.reference is None:
+        raise UsageError(
+            "a solid needs the reference state of its recording: give it that of `find_reference`"
+        )
     reference = neighbourhoods(window.reference, window.present[0], window.box)
     known = inside & reference.spans
     if not bool(known.any()):

@@ -159,7 +159,14 @@ class Comparison:
 
 
 def compare(
-    isothermal: Pass, thermal: Pass, split: Split, first_frame: int, dim: int = 2, seed: int = 0
+    isothermal: Pass,
+    thermal: Pass,
+    split: Split,
+    first_frame: int,
+    dim: int = 2,
+    seed: int = 0,
+    *,
+    one_temperature: bool = False,
 ) -> Comparison:
     """Score the test block: two baselines, the isothermal law and the law with entropy.
 
@@ -168,7 +175,8 @@ def compare(
     shows. Intervals are 95 % from resampling blocks of 8 frames; gains are paired frame by frame. A bootstrap
     of n blocks is too narrow by sqrt((n - 1)/n) and by Student's t over the normal quantile; both are made good, so
     that a short test block does not find a temperature by chance. Where nothing of the test block counts, nothing is known:
-    every number is NaN, and no temperature is identified.
+    every number is NaN, and no temperature is identified; nor is it where the fit has preferred `one_temperature`, whose
+    tiny gain may be above zero by chance.
 
     References
     ----------
@@ -182,7 +190,7 @@ def compare(
         for model, values in sums.items()
     ]
     table = pd.DataFrame(rows, columns=["model", "loglik", "low", "high", "gain", "gain_low", "gain_high"])
-    return Comparison(table, _identifies(table, thermal.form), thermal.form)
+    return Comparison(table, not one_temperature and _identifies(table, thermal.form), thermal.form)
 
 
 def _test_sums(

@@ -12,8 +12,10 @@ from colloidlab.model.envelope import envelope
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.strain import Reference
 
-_FLAT = 1e-6
-"""A neighbourhood whose smallest second moment is below this share of the sum spans no space to strain."""
+_FLAT = 0.1
+"""Smallest second moment of a neighbourhood over the mean one. With less it is nearly a line (or a plane), across which the
+error of a mean offset, divided by the little that there is, would pass for a huge strain: it spans no space to strain. Two
+neighbours at an angle of 30 degrees have as much."""
 
 
 def reference_neighbourhoods(
@@ -70,7 +72,7 @@ def neighbourhoods(state: ReferenceState, present: Tensor, box: Tensor | None = 
     outer = weight[:, None, None] * offset[:, :, None] * offset[:, None, :]
     moment = offset.new_zeros((n, dim, dim)).index_add(0, ends, torch.cat([outer, outer]))
     eigenvalues = torch.linalg.eigvalsh(moment)
-    spans = eigenvalues[:, 0] > _FLAT * eigenvalues.sum(1).clamp_min(1e-300)
+    spans = eigenvalues[:, 0] > _FLAT * eigenvalues.mean(1)
     eye = torch.eye(dim, dtype=offset.dtype, device=offset.device)
     inverse = torch.linalg.inv(torch.where(spans[:, None, None], moment, eye))
     inverse = torch.where(spans[:, None, None], inverse, torch.zeros_like(inverse))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,27 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.errors import InputError
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, EntropyInference, ScoreFilter
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, isothermal_laws, thermal_laws
 from colloidlab.model.localisation import ErrorScale, FittedError, LocalisationError
 
+_REFERENCE = "reference"
 _FORMAT, _OLDEST = 7, 4
 """What is written, and the oldest that can be read: it knew no parts. 5 knew no species, and heat capacities of any size; 6
 knew no solids."""
 
 
-def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, facts: dict[str, Any]) -> None:
+def save_fit(
+    folder: Path,
+    isothermal: Filter,
+    thermal: Filter,
+    guess: Guess,
+    facts: dict[str, Any],
+    reference: ReferenceState | None = None,
+) -> None:
     """Write model.safetensors and model.json into a new folder.
 
     Parameters
@@ -33,6 +42,8 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
         From which the laws were made.
     facts : dict
         What a later user must know: frame interval, localisation error, splits, mean radius.
+    reference : ReferenceState, optional
+        Of a solid, its pairs numbered by the identities of the tracks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     inference = thermal.inference
@@ -45,6 +56,8 @@ def save_fit(folder: Path, isothermal: Filter, thermal: Filter, guess: Guess, fa
         for p, m in parts.items()
         for k, t in m.state_dict().items()
     }
+    if reference is not None:
+        tensors |= {f"{_REFERENCE}.{name}": value.contiguous() for name, value in vars(reference).items()}
     save_file(tensors, folder / "model.safetensors")
     description = {
         "format": _FORMAT,
@@ -98,6 +111,24 @@ def load_fit(folder: Path) -> tuple[Filter, Filter, dict[str, Any]]:
         return alone, alone, description
     plain = Filter(isothermal, ConstantEntropy(), velocity, fitted)
     return plain, Filter(thermal, inference, velocity, fitted), description
+
+
+def load_reference(folder: Path) -> ReferenceState | None:
+    """The reference state that a fit was saved with, its pairs numbered by the identities of the tracks; None of a fluid.
+
+    Raises
+    ------
+    InputError
+        When the file is absent or damaged.
+    """
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{folder} is damaged ({error}); run 'colloidlab fit' again") from error
+    names = [field.name for field in fields(ReferenceState)]
+    if any(f"{_REFERENCE}.{name}" not in tensors for name in names):
+        return None
+    return ReferenceState(**{name: tensors[f"{_REFERENCE}.{name}"] for name in names})
 
 
 def _describe_error(error: FittedError | None) -> dict[str, float] | None:

@@ -63,7 +63,8 @@ def measure_strain(reference: Reference, positions: Tensor) -> Strain:
     offset = positions[reference.i] - positions[reference.j]
     if reference.box is not None:
         box = reference.box
-        offset = offset - torch.where(box > 0, torch.round(offset / box.clamp_min(1e-300)) * box, box)
+        length = torch.where(box > 0, box, torch.ones_like(box))
+        offset = offset - torch.where(box > 0, torch.round(offset / length) * box, torch.zeros_like(box))
     eye = torch.eye(positions.shape[1], dtype=positions.dtype, device=positions.device)
     gradient = torch.where(reference.spans[:, None, None], _gradient(reference, offset), eye)
     deviator = _deviator(0.5 * (gradient.transpose(1, 2) @ gradient - eye))

@@ -46,6 +46,8 @@ class Fit:
     isothermal, thermal : Filter
         One and the same where no entropy was asked for.
     curves : list of Evaluation
+    one_temperature : bool
+        The validation block liked laws better by which nobody's temperature differs: `thermal` are such laws.
     likeliest : Filter, optional
         The isothermal laws before corrections, which leave the optimum of the likelihood: the gain of the entropy is
         counted from here, or what corrections have lost would pass for it [isothermal].
@@ -55,6 +57,7 @@ class Fit:
     thermal: Filter
     curves: list[Evaluation]
     likeliest: Filter | None = None
+    one_temperature: bool = False
 
 
 def fit_laws(
@@ -135,11 +138,13 @@ def fit_laws(
     if options.entropy == "filter":
         # A hidden temperature that does not help is worse than none: it is noise in every prediction.
         phase = "one temperature"
-        calm = EntropyTrainer(calm_filter(isothermal), windows, split, options, machine)
+        # Corrections leave the optimum of the likelihood, by which is chosen here.
+        calm = EntropyTrainer(calm_filter(baseline.likeliest), windows, split, options, machine)
         journal.keep(phase, calm)
         calm.look(phase, journal)
-        best = max((best, calm), key=lambda trainer: trainer.best_validation)
-    return Fit(isothermal, best.finish(), journal.curves, likeliest=baseline.likeliest)
+        if calm.best_validation > best.best_validation:
+            return Fit(isothermal, calm.finish(), journal.curves, baseline.likeliest, one_temperature=True)
+    return Fit(isothermal, best.finish(), journal.curves, baseline.likeliest)
 
 
 def fit_isothermal(

@@ -111,7 +111,7 @@ def _fit(
         windows = WindowSource(recording, subject.guess.cutoff, device=training.machine.device)
         uncertainty = training.correct(fit.thermal, windows, split, monitor).cpu()
         isothermal, thermal = pass_both(fit, windows, monitor)
-        comparison = compare(isothermal, thermal, split, recording.first)
+        comparison = compare(isothermal, thermal, split, recording.first, one_temperature=fit.one_temperature)
         if comparison.table["loglik"].isna().any():
             raise FitRefused(
                 f"no prediction in frames {split.test[0]} to {split.test[1] - 1} counts, so that nothing tests the fit: no "
@@ -122,7 +122,10 @@ def _fit(
         facts.update(_facts(subject, options, comparison))
         with run.writing("model") as folder:
             model_facts = _model_facts(recording, fit, facts, run.calibration)
-            save_fit(folder, fit.isothermal, fit.thermal, subject.guess, model_facts)
+            reference = None
+            if recording.reference is not None:
+                reference = recording.reference.whole.renumbered(recording.particles)
+            save_fit(folder, fit.isothermal, fit.thermal, subject.guess, model_facts, reference)
         if budget is not None:
             # Only here: the model is the same, whether its steps were given or found.
             facts["budget_minutes"] = budget
@@ -133,6 +136,8 @@ def _fit(
         summary = _summary(comparison, regime, subject.guess.cutoff) | _settings(fit, options)
         summary |= _species(recording, fit, uncertainty) | _bath(fit, uncertainty)
         summary |= _solid(subject, fit, uncertainty)
+        if options.entropy == "filter":
+            summary["one_temperature_preferred"] = fit.one_temperature
         summary |= association(run, thermal.state, split.test)
         run.summarise("fit", summary)
     training.checkpoint.remove()
@@ -204,7 +209,10 @@ def _solid(subject: Subject, fit: Fit, uncertainty: Uncertainty) -> dict[str, fl
         return {}
     ends = zip(("", "_low", "_high"), shear_modulus(laws, uncertainty), strict=True)
     found = {f"shear_modulus_px2{end}": value for end, value in ends if np.isfinite(value)}
-    return found | {"lindemann_parameter": subject.lindemann}
+    return found | {
+        "lindemann_parameter": subject.lindemann,
+        "share_without_reference": subject.strangers,
+    }
 
 
 def _with_steps(config: Config, isothermal_steps: int, filter_steps: int) -> Config:

@@ -92,7 +92,7 @@ def run_simulate(run: Run, config: Config, monitor: Monitor = SILENT) -> dict[st
     filter_ = thermal if facts["temperature_identified"] else isothermal
     laws = filter_.laws
     counted = with_options(config, species=count_species(laws))
-    recording = recording_of_fit(run, counted, facts, solid=laws.shear is not None)
+    recording = recording_of_fit(run, counted)
     course = _course(run, recording, config, facts)
     plan, options = course.plan, config.simulate
     _log.info("the boundary: %s", course.boundary)

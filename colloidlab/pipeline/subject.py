@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.reference import find_reference
+from colloidlab.dataset.reference_state import RecordedReference
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
@@ -21,10 +21,14 @@ from colloidlab.model.distributed import Machine
 from colloidlab.model.filter_state import MATURE
 from colloidlab.model.forms import Guess, Parts
 from colloidlab.model.guess import first_guess
+from colloidlab.model.store import load_reference
 from colloidlab.pipeline.view import edge_distance
 from colloidlab.run import Run
 
 _log = logging.getLogger(__name__)
+
+_MANY_STRANGERS = 0.1
+"""Share of the test block's positions without a place in the reference state, of which is warned."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Subject:
     cutoff_reason : str
     lindemann : float, optional
         How much neighbours move past each other; see `dataset.reference.FoundReference`.
+    strangers : float
+        Share of the positions of the test block whose tracks are not in the reference state of a solid.
     """
 
     recording: Recording
@@ -49,6 +55,7 @@ class Subject:
     regime: Regime
     cutoff_reason: str
     lindemann: float | None = None
+    strangers: float = 0.0
 
 
 def read_subject(run: Run, config: Config, key: str, here: Machine) -> Subject:
@@ -75,16 +82,16 @@ def read_subject(run: Run, config: Config, key: str, here: Machine) -> Subject:
         split = split_by_time(*blocks)
         _need_interior(known, cutoff)
         _need_blocks(recording, split, cutoff)
-        lindemann = None
+        lindemann, strangers = None, 0.0
         if config.fit.solid:
-            recording, lindemann = _with_reference(recording, cutoff, split)
+            recording, lindemann, strangers = _with_reference(recording, cutoff, split)
             known = replace(known, reference=recording.reference)
         guess = first_guess(known, regime, cutoff, _parts(config))
     except FitRefused as error:
         if here.leads:
             _record_refusal(run, config, key, regime, str(error))
         raise
-    return Subject(recording, split, guess, regime, cutoff_reason, lindemann)
+    return Subject(recording, split, guess, regime, cutoff_reason, lindemann, strangers)
 
 
 def _parts(config: Config) -> Parts:
@@ -99,8 +106,11 @@ def _parts(config: Config) -> Parts:
     )
 
 
-def _with_reference(recording: Recording, cutoff: float, split: Split) -> tuple[Recording, float]:
-    """The recording with its reference state, and the Lindemann parameter; says where particles do not keep neighbours."""
+def _with_reference(recording: Recording, cutoff: float, split: Split) -> tuple[Recording, float, float]:
+    """The recording with its reference state, the Lindemann parameter, and the share of strangers in the test block.
+
+    Says where the reference state means little.
+    """
     found = find_reference(recording, cutoff, *split.train)
     if found.lindemann > CRITICAL_LINDEMANN:
         _log.warning(
@@ -109,7 +119,15 @@ def _with_reference(recording: Recording, cutoff: float, split: Split) -> tuple[
             found.lindemann,
             CRITICAL_LINDEMANN,
         )
-    return replace(recording, reference=found.state), found.lindemann
+    tested = recording.particle[recording.rows(split.test[0]).start : recording.rows(split.test[1] - 1).stop]
+    strangers = float(np.mean(~np.isin(tested, found.reference.whole.index.numpy())))
+    if strangers > _MANY_STRANGERS:
+        _log.warning(
+            "%.0f %% of the positions of the test block are of tracks that have no place in the reference state, because "
+            "they begin after the training block; they carry no shear energy",
+            100 * strangers,
+        )
+    return replace(recording, reference=found.reference), found.lindemann, strangers
 
 
 def load_recording(run: Run, config: Config) -> Recording:
@@ -130,24 +148,21 @@ def load_recording(run: Run, config: Config) -> Recording:
     )
 
 
-def recording_of_fit(run: Run, config: Config, facts: dict[str, Any], *, solid: bool) -> Recording:
-    """The recording of a fit that is there, with the reference state that the fit has found.
+def recording_of_fit(run: Run, config: Config) -> Recording:
+    """The recording of a fit that is there, with the reference state that it has found for a solid.
 
     Parameters
     ----------
     run : Run
     config : Config
         With the number of species that the laws tell apart.
-    facts : dict
-        Of the model.
-    solid : bool
-        Are the laws those of a solid?
     """
-    recording = load_recording(run, config)
-    if not solid:
+    recording, found = load_recording(run, config), load_reference(run.path / "model")
+    if found is None:
         return recording
-    found = find_reference(recording, float(facts["cutoff_px"]), *facts["train"])
-    return replace(recording, reference=found.state)
+    # Tracks that are gone take their pairs with them.
+    known = found.among(recording.particles)
+    return replace(recording, reference=RecordedReference(known))
 
 
 def _cutoff(recording: Recording, config: Config) -> tuple[float, str]:

@@ -272,14 +272,17 @@ def solid(results: Results) -> str:
         for end in ("", "_low", "_high")
     )
     known = (
-        f"95 % interval {number(low)} to {number(high)}"
+        f"95 % interval {number(low)} to {number(high)}, which cannot hold zero: whether there is such an energy, the "
+        "gain over a fit without it says"
         if math.isfinite(high - low)
         else "interval not known"
     )
     lindemann = float(results.summary.get("lindemann_parameter", math.nan))
+    firm = lindemann < CRITICAL_LINDEMANN
     return (
-        f"Shear γ of a neighbourhood costs g γ²/2 with g = {number(value)} {unit} ({known}); neighbours keep their places "
-        f"with a Lindemann parameter of {number(lindemann)} (crystals in the plane melt at {number(CRITICAL_LINDEMANN)}). "
+        f"Shear γ of a neighbourhood costs g γ²/2 with g = {number(value)} {unit} ({known}). Neighbours "
+        f"{'keep their places' if firm else 'move past each other, so that it means little'}: their Lindemann parameter is "
+        f"{number(lindemann)}, where crystals in the plane melt at {number(CRITICAL_LINDEMANN)}. "
     )
 
 
@@ -313,6 +316,11 @@ def entropy_gain(results: Results) -> str:
     size = f"{gain} nats per particle and frame (95 % interval {interval(low, high)})"
     if results.temperature_identified:
         return f"{how} a hidden temperature per particle{whence} gains {size}: the temperature is identified."
+    if summary.get("one_temperature_preferred"):
+        return (
+            "The frames that choose between the fits preferred one temperature for all particles: the temperature of single "
+            f"particles is not identified, and its maps show next to nothing. What is left of it gains {size}."
+        )
     why = ", which is not above zero"
     if low > 0:
         simple = max(_BASELINES, key=lambda name: float(summary.get(f"loglik_{name}", -math.inf)))

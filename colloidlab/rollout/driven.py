@@ -92,14 +92,17 @@ def stable_steps_per_frame(
     integrator: Integrator = "conserving",
     phase: float = _PHASE,
     decay: float | None = None,
+    member: np.ndarray | None = None,
 ) -> int:
     """Integrator steps per frame that resolve the stiffest cage and the strongest friction at the start, and the boundary.
 
     A step turns no oscillation by more than `phase` radians and damps no velocity by more than the share `decay` [what
     suits the integrator]; no prescribed particle moves by more than a tenth of the distance of neighbours past others. No
-    more than `MOST_STEPS`, which `needed_steps_per_frame` may be.
+    more than `MOST_STEPS`, which `needed_steps_per_frame` may be. `member`, shape (n,), says who meets whom [all].
     """
-    needed = needed_steps_per_frame(laws, plan, integrator=integrator, phase=phase, decay=decay)
+    needed = needed_steps_per_frame(
+        laws, plan, integrator=integrator, phase=phase, decay=decay, member=member
+    )
     return min(needed, MOST_STEPS)
 
 
@@ -110,11 +113,12 @@ def needed_steps_per_frame(
     integrator: Integrator = "conserving",
     phase: float = _PHASE,
     decay: float | None = None,
+    member: np.ndarray | None = None,
 ) -> int:
     """The same without the bound."""
     decay = _DECAY[integrator] if decay is None else decay
     everyone = Prescription(plan, 1, _like(laws))
-    neighbours = everyone.neighbours(laws)
+    neighbours = everyone.neighbours(laws, member)
     with torch.no_grad():
         state = everyone.start()
         ev = brackets.evaluate(laws, neighbours.pairs(state.r), state.S)

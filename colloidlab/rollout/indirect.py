@@ -190,7 +190,7 @@ def _roll(laws: Laws, plan: Plan, member: np.ndarray, seed: int, monitor: Monito
     state = prescription.start()
     neighbours = prescription.neighbours(laws, member)
     moving = _moving(laws, plan, state, neighbours, member, seed)
-    steps = stable_steps_per_frame(laws, plan, phase=_PHASE, decay=_DECAY)
+    steps = stable_steps_per_frame(laws, plan, phase=_PHASE, decay=_DECAY, member=member)
     frames = [state.r]
     for k in monitor.track(range(plan.n_frames - 1), "simulate"):
         for n in range(steps):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from colloidlab.dataset.reference_state import ReferenceState, side_by_side
+from colloidlab.errors import UsageError
 from colloidlab.model.laws import Laws
 from colloidlab.model.species import labels_for
 from colloidlab.rollout.boundary import Plan, Starts, cubic
@@ -67,10 +68,12 @@ class Prescription:
             reference=None if laws.shear is None else self._reference(),
         )
 
-    def _reference(self) -> ReferenceState | None:
+    def _reference(self) -> ReferenceState:
         one = self.plan.reference
         if one is None:
-            return None
+            raise UsageError(
+                "these are laws of a solid: the plan needs a `reference` state, as that of its recording"
+            )
         found = side_by_side([one] * self.members, [len(self.plan.particles)] * self.members)
         return found.to(self._like.device, self._like.dtype)
 

@@ -12,11 +12,11 @@ import torch
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.recording import Recording, from_tracks, rectangle_edge_distance
 from colloidlab.dataset.reference import find_reference
-from colloidlab.dataset.reference_state import side_by_side
+from colloidlab.dataset.reference_state import RecordedReference, ReferenceState, side_by_side
 from colloidlab.dataset.window_data import join
 from colloidlab.dataset.windows import read_window
 from colloidlab.errors import FitRefused, UsageError
-from colloidlab.indicators.lindemann import CRITICAL_LINDEMANN
+from colloidlab.indicators.lindemann import CRITICAL_LINDEMANN, lindemann_parameter
 from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.reference import ReferenceInView, neighbourhoods, reference_neighbourhoods
 from colloidlab.model.strain import measure_strain
@@ -42,7 +42,7 @@ def crystal(sigma: float = 0.5, n_frames: int = 200) -> Recording:
 
 def test_offsets_of_a_crystal_are_those_of_its_lattice() -> None:
     recording = crystal()
-    found = find_reference(recording, CUTOFF, 0, 200).state
+    found = find_reference(recording, CUTOFF, 0, 200).reference.whole
     places, _ = lattice(64, SPACING)
     expected = find_pairs(places, CUTOFF)
     keys = np.sort(expected[0] * 64 + expected[1])
@@ -54,26 +54,80 @@ def test_offsets_of_a_crystal_are_those_of_its_lattice() -> None:
 
 
 def test_the_lindemann_parameter_is_that_of_the_errors() -> None:
-    """Two particles with errors of s along each axis: 4 s^2 over twice the square of the distance."""
+    """Two particles with errors of s along each axis: 4 s^2 over the square of the distance."""
     recording = crystal()
     s2 = float((recording.sigma[:64, 0] ** 2).mean())
     found = find_reference(recording, CUTOFF, 0, 200)
-    # Of a lattice, some third of whose pairs are at the edge, where errors differ: per cents.
-    assert found.lindemann == pytest.approx(4 * s2 / (2 * SPACING**2), rel=0.05)
+    # Particles at the edge, whose errors differ, have fewer pairs: per cents.
+    assert found.lindemann == pytest.approx(4 * s2 / SPACING**2, rel=0.05)
     assert found.lindemann < CRITICAL_LINDEMANN
 
 
 def test_offsets_do_not_mind_drift_and_tracks_that_begin_late() -> None:
-    table = noisy_crystal(np.random.default_rng(4), n_frames=60, n=64, spacing=SPACING, sigma=1e-6)
+    table = noisy_crystal(np.random.default_rng(4), n_frames=80, n=64, spacing=SPACING, sigma=1e-6)
     table["x"] += 3.0 * table["frame"]
     late = table[(table["particle"] != 20) | (table["frame"] >= 40)]
-    found = find_reference(record(late), CUTOFF, 0, 60).state
+    found = find_reference(record(late), CUTOFF, 0, 80).reference.whole
     places, _ = lattice(64, SPACING)
     i, j = found.index.numpy()
     np.testing.assert_allclose(found.offset.numpy(), places[i] - places[j], atol=1e-4)
     assert (i == 20).any()
     # Of a particle that comes after the block nothing is known.
-    assert not (find_reference(record(late), CUTOFF, 0, 40).state.index == 20).any()
+    assert not (find_reference(record(late), CUTOFF, 0, 40).reference.whole.index == 20).any()
+
+
+def test_a_window_does_not_know_where_its_own_particles_are_on_average() -> None:
+    """Frames far off in one part of the block leave no trace in the reference of the windows of that part."""
+    table = noisy_crystal(np.random.default_rng(4), n_frames=100, n=64, spacing=SPACING, sigma=1e-6)
+    moved = table.copy()
+    moved.loc[moved["frame"].between(40, 44) & (moved["particle"] == 20), "x"] += 3.0
+    plain, changed = (find_reference(record(t), CUTOFF, 0, 100).reference for t in (table, moved))
+    np.testing.assert_allclose(changed.outside(41, 44).offset, plain.whole.offset, atol=1e-5)
+    for known in (changed.whole, changed.outside(60, 80), changed.outside(100, 120)):
+        away = (known.offset - plain.whole.offset).abs().max()
+        assert 0.1 < float(away) < 0.3
+    # A window of most of the block has nothing else.
+    assert torch.equal(changed.outside(10, 90).offset, changed.whole.offset)
+    short = changed.outside(0, 50)
+    assert torch.allclose(short.x, short.offset.norm(dim=1) / CUTOFF)
+
+
+def test_nearest_neighbours_alone_make_the_lindemann_parameter() -> None:
+    """Farther pairs move more against each other where waves are long."""
+    rng = np.random.default_rng(1)
+    first, second = 1 + 0.05 * rng.normal(size=300), 1.73 + 0.05 * rng.normal(size=300)
+    spread = np.concatenate([np.full(300, 0.02), np.full(300, 0.5)])
+    found = lindemann_parameter(spread, np.concatenate([first, second]))
+    assert found == pytest.approx(0.02 / (first**2).mean(), rel=1e-12)
+
+
+def test_a_neighbourhood_that_is_nearly_a_line_carries_no_shear() -> None:
+    """Else the errors of its mean offsets would be strains of hundreds."""
+    places = np.column_stack([SPACING * np.arange(9), 0.3 * np.random.default_rng(3).normal(size=9)])
+    found = neighbourhoods(
+        ReferenceState(
+            torch.stack([torch.arange(8), torch.arange(1, 9)]),
+            torch.as_tensor(places[:-1] - places[1:]),
+            torch.full((8,), SPACING / CUTOFF, dtype=torch.float64),
+        ),
+        torch.ones(9, dtype=torch.bool),
+    )
+    assert not found.spans.any()
+    strain = measure_strain(found, torch.as_tensor(places + np.random.default_rng(4).normal(size=(9, 2))))
+    assert float(strain.invariant.abs().max()) == 0
+    # Three at the corners of a triangle span the plane.
+    corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.87]], dtype=torch.float64)
+    index = torch.triu_indices(3, 3, 1)
+    assert reference_neighbourhoods(corner, index, 2.0).spans.all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_direction_without_period_has_none(dtype: torch.dtype) -> None:
+    r = torch.as_tensor(GAS.lattice, dtype=dtype)
+    box = torch.tensor([GAS.box, 0.0], dtype=dtype)
+    index = torch.as_tensor(find_pairs(GAS.lattice, GAS.cutoff, box=box.numpy().astype(float)))
+    found = measure_strain(reference_neighbourhoods(r, index, GAS.cutoff, box=box), 1.1 * r)
+    assert bool(torch.isfinite(found.gradient).all())
 
 
 def test_neighbours_across_a_border_are_near() -> None:
@@ -84,8 +138,8 @@ def test_neighbours_across_a_border_are_near() -> None:
         [(f, p, *away[p]) for f in range(40) for p in range(64)], columns=["frame", "particle", "x", "y"]
     )
     found = find_reference(record(table, box), CUTOFF, 0, 40)
-    assert found.state.index.shape[1] == 3 * 64
-    np.testing.assert_allclose(np.linalg.norm(found.state.offset, axis=1), SPACING, rtol=1e-12)
+    assert found.reference.whole.index.shape[1] == 3 * 64
+    np.testing.assert_allclose(np.linalg.norm(found.reference.whole.offset, axis=1), SPACING, rtol=1e-12)
     assert found.lindemann == pytest.approx(0, abs=1e-12)
 
 
@@ -131,8 +185,8 @@ def test_windows_know_the_reference_of_their_particles() -> None:
     cut = {
         name: getattr(recording, name)[keep] for name in ("particle", "position", "sigma", "observed", "edge")
     }
-    reference = find_reference(recording, CUTOFF, 0, 20).state
-    recording = replace(recording, start=start, reference=reference, **cut)
+    reference = find_reference(recording, CUTOFF, 0, 20).reference.whole
+    recording = replace(recording, start=start, reference=RecordedReference(reference), **cut)
     early, later = (read_window(recording, first, first + 8, CUTOFF) for first in (0, 12))
     assert early.reference is not None and later.reference is not None
     assert torch.equal(early.reference.index, reference.index)
@@ -149,7 +203,9 @@ def test_windows_know_the_reference_of_their_particles() -> None:
 
 
 def test_the_neighbourhoods_in_view_are_found_again_when_others_are() -> None:
-    window = read_window(replace(crystal(n_frames=4), reference=GAS.reference), 0, 4, CUTOFF)
+    window = read_window(
+        replace(crystal(n_frames=4), reference=RecordedReference(GAS.reference)), 0, 4, CUTOFF
+    )
     view = ReferenceInView()
     first = view.among(window, 0)
     assert view.among(window, 1) is first

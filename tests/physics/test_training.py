@@ -91,6 +91,8 @@ def test_a_fit_interrupted_in_every_phase_ends_with_the_same_bits(whole: Fit, tm
         ("fit, filter", 1, Cancelled),
         ("fit, filter", 2, KeyboardInterrupt),
         ("fit, filter", 3, Cancelled),
+        ("fit, one temperature", 0, KeyboardInterrupt),
+        ("fit, one temperature", 1, Cancelled),
     ]
     left = list(breaks)
 
@@ -176,6 +178,7 @@ def test_every_step_is_reported(reports: Reports) -> None:
         "first pass",
         "trial",
         "filter",
+        "one temperature",
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_gas import CUTOFF, record, simulate, thermal_gas, watch
 
 from colloidlab.config import Config
@@ -19,12 +20,12 @@ from colloidlab.run import Run
 N_FRAMES = 50
 
 
-@pytest.mark.parametrize("given", [CUTOFF, None])
+@pytest.mark.parametrize(("given", "solid"), [(CUTOFF, False), (None, False), (CUTOFF, True)])
 def test_cutoff_verdict_and_guess_do_not_know_the_test_block(
-    given: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: float | None, solid: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     motion = simulate(thermal_gas(), n=100, n_frames=N_FRAMES, seed=71)
-    config = with_options(Config(), cutoff_px=given)
+    config = with_options(Config(), cutoff_px=given, solid=solid)
     blocks = config.fit.train_fraction, config.fit.validation_fraction
     test = first_test_frame(0, N_FRAMES, *blocks)
     assert test == split_by_time(0, N_FRAMES, *blocks).test[0]
@@ -41,6 +42,12 @@ def test_cutoff_verdict_and_guess_do_not_know_the_test_block(
     one, two = (read(record(table, motion.box)) for table in (tracks, backwards))
     assert one.recording.stop == N_FRAMES
     assert (one.guess, one.regime, one.cutoff_reason) == (two.guess, two.regime, two.cutoff_reason)
+    assert one.lindemann == two.lindemann and (one.lindemann is not None) == solid
+    if solid:
+        states = [found.recording.reference for found in (one, two)]
+        assert states[0] is not None and states[1] is not None
+        for window in ((0, 10), (test - 5, test), (test, N_FRAMES)):
+            assert torch.equal(states[0].outside(*window).offset, states[1].outside(*window).offset)
 
 
 def test_the_frames_before_one_are_those_of_the_recording() -> None:
