@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.errors import UsageError
 from colloidlab.model import (
     Laws,
@@ -15,12 +18,14 @@ from colloidlab.model import (
     SpeciesAmplitudes,
     SpeciesKernel,
     SumOfExponentials,
+    brackets,
     evaluate,
 )
-from colloidlab.model.entropy import ConstantEntropy
-from colloidlab.model.filter import Filter
 from colloidlab.model.inertia import SpeciesMasses
+from colloidlab.model.pairs import pair_geometry
 from colloidlab.model.published import PublishedKernel
+from colloidlab.model.reference import neighbourhoods
+from colloidlab.model.strain import measure_strain
 
 N = 8
 RNG = np.random.default_rng(4)
@@ -105,6 +110,25 @@ def test_sizes_scale_the_cutoff_of_every_pair() -> None:
         assert (np.abs(force).sum() > 0) == touches
 
 
+def test_sizes_scale_the_neighbourhoods_of_a_solid() -> None:
+    """As they do where a solid is fitted, whose reference state knows the reach of every pair."""
+    scale, moved = RNG.uniform(0.7, 1.3, N), PLACE + 0.05 * RNG.normal(size=(N, 2))
+    found = evaluate(solid(), moved, MOTION, ENTROPY, PAIRS, scale=scale, reference=PLACE)
+    size, before, r = (torch.as_tensor(values) for values in (scale, PLACE, moved))
+    index = torch.as_tensor(PAIRS)
+    offset = before[index[0]] - before[index[1]]
+    reach = 0.5 * (size[index[0]] + size[index[1]])
+    x = offset.norm(dim=1) / reach
+    state = ReferenceState(index[:, x < 1], offset[x < 1], x[x < 1])
+    pairs = pair_geometry(r, index, 1.0, size)
+    strain = measure_strain(neighbourhoods(state, size > 0), r)
+    with torch.no_grad():
+        ev = brackets.evaluate(solid(), replace(pairs, strain=strain), torch.as_tensor(ENTROPY[:, 0]))
+    np.testing.assert_allclose(found.F, ev.force, rtol=1e-10)
+    alike = evaluate(solid(), moved, MOTION, ENTROPY, PAIRS, reference=PLACE)
+    assert np.abs(alike.F - found.F).max() > 0.1 * np.abs(found.F).max()
+
+
 def test_what_is_missing_or_too_much_is_said() -> None:
     at = PLACE, MOTION, ENTROPY, PAIRS
     labels = np.zeros(N, dtype=int)
@@ -135,13 +159,6 @@ def test_a_mixture_has_one_share_of_a_particle_in_its_own_density() -> None:
     other = evaluate(exchanged, PLACE, MOTION, ENTROPY, PAIRS, species=1 - label)
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-12, atol=1e-12)
-
-
-def test_laws_of_a_solid_cannot_be_followed_through_a_recording() -> None:
-    with pytest.raises(UsageError, match="laws of a solid cannot be followed through a recording"):
-        Filter(solid(), ConstantEntropy(), 1.0)
-    for laws in (mixture(0.1, 0.3, 0.6), fluid()):
-        Filter(laws, ConstantEntropy(), 1.0)
 
 
 def test_parts_for_different_numbers_of_species_are_refused() -> None:

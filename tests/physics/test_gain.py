@@ -36,6 +36,16 @@ def test_chance_seldom_identifies_a_temperature(n_test: int) -> None:
     assert false <= 0.025 + 3 * (0.025 * 0.975 / TRIALS) ** 0.5
 
 
+def test_where_the_fit_prefers_one_temperature_none_is_identified() -> None:
+    """Whatever chance makes of the difference between two laws that say the same."""
+    split = Split(train=(0, 40), validation=(40, 60), test=(60, 140))
+    flat = np.full(139, 15.0)
+    both = passed(flat, np.full(139, 100.0)), passed(flat + 0.001, np.full(139, 100.0))
+    assert compare(*both, split, 0).temperature_identified
+    found = compare(*both, split, 0, one_temperature=True)
+    assert not found.temperature_identified and found.gain["gain_low"] > 0
+
+
 def test_a_clear_gain_is_seen() -> None:
     rng = np.random.default_rng(2)
     comparison = judge(rng, 80, 0.2)

@@ -60,6 +60,25 @@ def test_verdict_of_an_unidentified_run_counts_the_isothermal_model_alone(tmp_pa
     assert "which is not above zero" in words.entropy_gain(results)
 
 
+def test_a_fit_that_preferred_one_temperature_says_so(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "fit", Layer(identified=False))
+    run.summarise("fit", run.summary | {"one_temperature_preferred": True})
+    said = words.entropy_gain(Results(run))
+    assert said.startswith("The frames that choose between the fits preferred one temperature")
+    assert "not identified" in said and "not above zero" not in said
+
+
+@pytest.mark.parametrize(("lindemann", "said"), [(0.01, "keep their places"), (0.08, "move past each other")])
+def test_a_solid_is_told_from_what_flows(tmp_path: Path, lindemann: float, said: str) -> None:
+    run = make_run(tmp_path / "run", "fit", Layer(identified=False))
+    assert words.solid(Results(run)) == ""
+    found = {"shear_modulus_px2": 9.6, "lindemann_parameter": lindemann}
+    run.summarise("fit", run.summary | found)
+    assert "interval not known" in words.solid(Results(run)) and said in words.solid(Results(run))
+    run.summarise("fit", run.summary | {"shear_modulus_px2_low": 9.0, "shear_modulus_px2_high": 10.2})
+    assert "95 % interval" in words.solid(Results(run)) and "cannot hold zero" in words.solid(Results(run))
+
+
 def test_a_gain_over_a_law_that_describes_nothing_is_no_temperature(tmp_path: Path) -> None:
     """The interval lies above zero, but a baseline wins: the sentence must not say otherwise."""
     run = make_run(tmp_path / "run", "fit", Layer(identified=False))

@@ -7,16 +7,18 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.errors import InputError
 from colloidlab.model.entropy import ConstantEntropy, EntropyEncoder, ScoreFilter
 from colloidlab.model.filter import Filter
 from colloidlab.model.forms import Guess, Parts, isothermal_laws, thermal_laws
 from colloidlab.model.species import count_species
-from colloidlab.model.store import load_fit, save_fit
+from colloidlab.model.store import load_fit, load_reference, save_fit
 
 GUESS = Guess(24.0, 0.16, 0.2, 0.3, 0.5, 1.2, 0.7)
 
@@ -32,6 +34,27 @@ def saved(tmp_path: Path) -> tuple[Path, Filter, Filter]:
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
     save_fit(tmp_path / "model", isothermal, thermal, GUESS, {"cutoff_px": 24.0, "note": "a fact"})
     return tmp_path / "model", isothermal, thermal
+
+
+def test_the_reference_state_comes_with_the_laws_of_a_solid(
+    saved: tuple[Path, Filter, Filter], tmp_path: Path
+) -> None:
+    assert load_reference(saved[0]) is None
+    guess = replace(GUESS, parts=Parts(solid=True))
+    laws = Filter(isothermal_laws(guess), ConstantEntropy(), 0.17)
+    state = ReferenceState(
+        torch.tensor([[0, 0, 1], [1, 2, 2]]), torch.randn(3, 2).double(), torch.rand(3).double()
+    )
+    identity = np.array([4, 17, 90])
+    save_fit(tmp_path / "solid", laws, laws, guess, {}, state.renumbered(identity))
+    found = load_reference(tmp_path / "solid")
+    assert found is not None and found.index.tolist() == [[4, 4, 17], [17, 90, 90]]
+    # Whose track is gone takes its pairs along.
+    here = found.among(np.array([1, 4, 90]))
+    assert here.index.tolist() == [[1], [2]] and torch.equal(here.offset, state.offset[1:2])
+    (tmp_path / "solid" / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="run 'colloidlab fit' again"):
+        load_reference(tmp_path / "solid")
 
 
 def test_round_trip_is_bitwise(saved: tuple[Path, Filter, Filter]) -> None:
