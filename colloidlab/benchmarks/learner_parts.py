@@ -22,7 +22,6 @@ from colloidlab.benchmarks.learner_gas import (
 from colloidlab.benchmarks.rows import Row, at_least, at_most
 from colloidlab.dataset.recording import Recording
 from colloidlab.dataset.reference import find_reference
-from colloidlab.dataset.reference_state import RecordedReference
 from colloidlab.dataset.split import Split
 from colloidlab.indicators.lindemann import CRITICAL_LINDEMANN
 from colloidlab.model.curves import bath_constants, learned_functions, shear_modulus
@@ -112,9 +111,8 @@ def fit_both(gas: Gas, parts: Parts, size: Size, seed: int, monitor: Monitor) ->
     split = training_split(recording)
     if parts.solid:
         # Sites are the same in both.
-        reference = find_reference(recording, gas.cutoff, *split.train).reference
-        recording = replace(recording, reference=reference)
-        held_out = replace(held_out, reference=RecordedReference(reference.whole))
+        reference = find_reference(recording, gas.cutoff, *split.train).state
+        recording, held_out = (replace(seen, reference=reference) for seen in (recording, held_out))
     windows = WindowSource(recording, gas.cutoff)
     without, found = (
         _fit(gas, recording, windows, split, chosen, size, seed, monitor) for chosen in (PLAIN, parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from colloidlab.dataset.reference_state import RecordedReference
+from colloidlab.dataset.reference_state import ReferenceState
 from colloidlab.dataset.species import Species, seem_mixed, tell_apart
 from colloidlab.errors import FitRefused, InputError, UsageError
 
@@ -61,7 +61,7 @@ class Recording:
         Where the laws are to tell some apart.
     seems_mixed : str
         Why they should, where they are not to; empty without a sign of it.
-    reference : RecordedReference, optional
+    reference : ReferenceState, optional
         Of a solid, numbered as `particles`; see `reference.find_reference`.
     """
 
@@ -81,7 +81,7 @@ class Recording:
     sigma_new: bool = True
     species: Species | None = None
     seems_mixed: str = ""
-    reference: RecordedReference | None = None
+    reference: ReferenceState | None = None
 
     @property
     def mean_radius(self) -> float:

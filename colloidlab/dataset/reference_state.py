@@ -9,9 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_LEAST_REST = 0.4
-"""Of the parts of a block, less than which say too little of where particles belong."""
-
 
 @dataclass(frozen=True)
 class ReferenceState:
@@ -56,65 +53,3 @@ def side_by_side(states: Sequence[ReferenceState], sizes: Sequence[int]) -> Refe
         torch.cat([state.offset for state in states]),
         torch.cat([state.x for state in states]),
     )
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Offsets of the pairs of a reference state, in parts of the block of frames over which they are averaged.
-
-    Attributes
-    ----------
-    edges : int array, shape (n_parts + 1,)
-        First frames of the parts, and the end of the last.
-    total : float array, shape (n_parts, n_pairs, D), px
-        Sum of r_i - r_j over the frames in which both are seen.
-    count : int array, shape (n_parts, n_pairs)
-        Of these frames.
-    shift : float array, shape (n_pairs, D), px
-        Whole periods of the box, which come off.
-    reach : float array, shape (n_pairs,), px
-        Cutoff of the pair.
-    """
-
-    edges: np.ndarray
-    total: np.ndarray
-    count: np.ndarray
-    shift: np.ndarray
-    reach: np.ndarray
-
-
-@dataclass(frozen=True)
-class RecordedReference:
-    """Reference state of a recording, as each of its windows may know it.
-
-    An average over frames knows where particles are in each of them: laws that are fitted to these very frames would take
-    it for a force that draws them there, and find solids too stiff. A window is therefore given the average over all others.
-
-    Attributes
-    ----------
-    whole : ReferenceState
-        Averaged over all frames of the block.
-    parts : Parts, optional
-        Without them every window is given the whole.
-    """
-
-    whole: ReferenceState
-    parts: Parts | None = None
-
-    def outside(self, first: int, stop: int) -> ReferenceState:
-        """Averaged over the parts of the block that hold none of the frames first … stop - 1.
-
-        Where these are most of the block there is nothing but the whole, nor for pairs that are not seen in the others.
-        """
-        parts = self.parts
-        if parts is None:
-            return self.whole
-        others = (parts.edges[1:] <= first) | (parts.edges[:-1] >= stop)
-        if others.all() or others.mean() < _LEAST_REST:
-            return self.whole
-        count, total = parts.count[others].sum(axis=0), parts.total[others].sum(axis=0)
-        known = count > 0
-        mean = total / np.maximum(count, 1)[:, None] - parts.shift
-        offset = np.where(known[:, None], mean, self.whole.offset.numpy())
-        x = np.minimum(np.linalg.norm(offset, axis=1) / parts.reach, 1.0)
-        return replace(self.whole, offset=torch.as_tensor(offset), x=torch.as_tensor(x))

@@ -143,9 +143,7 @@ def read_window(recording: Recording, first: int, stop: int, cutoff: float) -> W
         pairs=tuple(graphs),
         box=None if recording.box is None else torch.as_tensor(recording.box),
         species=None if recording.species is None else torch.as_tensor(recording.species.label[slot]),
-        reference=None
-        if recording.reference is None
-        else recording.reference.outside(first, stop).among(slot),
+        reference=None if recording.reference is None else recording.reference.among(slot),
         **{name: torch.as_tensor(values) for name, values in flags.items()},
     )
 

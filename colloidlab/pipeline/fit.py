@@ -124,7 +124,7 @@ def _fit(
             model_facts = _model_facts(recording, fit, facts, run.calibration)
             reference = None
             if recording.reference is not None:
-                reference = recording.reference.whole.renumbered(recording.particles)
+                reference = recording.reference.renumbered(recording.particles)
             save_fit(folder, fit.isothermal, fit.thermal, subject.guess, model_facts, reference)
         if budget is not None:
             # Only here: the model is the same, whether its steps were given or found.

@@ -12,7 +12,6 @@ from colloidlab.config import Config
 from colloidlab.dataset.cutoff import choose_cutoff
 from colloidlab.dataset.recording import Recording, from_tracks
 from colloidlab.dataset.reference import find_reference
-from colloidlab.dataset.reference_state import RecordedReference
 from colloidlab.dataset.regime import INERTIAL, UNDECIDABLE, Regime, judge
 from colloidlab.dataset.split import Split, first_test_frame, split_by_time
 from colloidlab.errors import FitRefused, InputError
@@ -120,14 +119,14 @@ def _with_reference(recording: Recording, cutoff: float, split: Split) -> tuple[
             CRITICAL_LINDEMANN,
         )
     tested = recording.particle[recording.rows(split.test[0]).start : recording.rows(split.test[1] - 1).stop]
-    strangers = float(np.mean(~np.isin(tested, found.reference.whole.index.numpy())))
+    strangers = float(np.mean(~np.isin(tested, found.state.index.numpy())))
     if strangers > _MANY_STRANGERS:
         _log.warning(
             "%.0f %% of the positions of the test block are of tracks that have no place in the reference state, because "
             "they begin after the training block; they carry no shear energy",
             100 * strangers,
         )
-    return replace(recording, reference=found.reference), found.lindemann, strangers
+    return replace(recording, reference=found.state), found.lindemann, strangers
 
 
 def load_recording(run: Run, config: Config) -> Recording:
@@ -161,8 +160,7 @@ def recording_of_fit(run: Run, config: Config) -> Recording:
     if found is None:
         return recording
     # Tracks that are gone take their pairs with them.
-    known = found.among(recording.particles)
-    return replace(recording, reference=RecordedReference(known))
+    return replace(recording, reference=found.among(recording.particles))
 
 
 def _cutoff(recording: Recording, config: Config) -> tuple[float, str]:

@@ -158,7 +158,7 @@ def plan_rollout(recording: Recording, state: pd.DataFrame, first: int, n_frames
     r[1:, simulated], v[1:, simulated], S[1:, simulated] = np.nan, np.nan, np.nan
     track = np.searchsorted(recording.particles, particles)
     species = None if recording.species is None else recording.species.label[track]
-    reference = None if recording.reference is None else recording.reference.whole.among(track)
+    reference = None if recording.reference is None else recording.reference.among(track)
     scale = recording.scale[track]
     return Plan(first, particles, simulated, r, v, S, scale, species=species, reference=reference)
 

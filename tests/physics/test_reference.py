@@ -12,7 +12,7 @@ import torch
 from colloidlab.dataset.graph import find_pairs
 from colloidlab.dataset.recording import Recording, from_tracks, rectangle_edge_distance
 from colloidlab.dataset.reference import find_reference
-from colloidlab.dataset.reference_state import RecordedReference, ReferenceState, side_by_side
+from colloidlab.dataset.reference_state import ReferenceState, side_by_side
 from colloidlab.dataset.window_data import join
 from colloidlab.dataset.windows import read_window
 from colloidlab.errors import FitRefused, UsageError
@@ -42,7 +42,7 @@ def crystal(sigma: float = 0.5, n_frames: int = 200) -> Recording:
 
 def test_offsets_of_a_crystal_are_those_of_its_lattice() -> None:
     recording = crystal()
-    found = find_reference(recording, CUTOFF, 0, 200).reference.whole
+    found = find_reference(recording, CUTOFF, 0, 200).state
     places, _ = lattice(64, SPACING)
     expected = find_pairs(places, CUTOFF)
     keys = np.sort(expected[0] * 64 + expected[1])
@@ -67,29 +67,13 @@ def test_offsets_do_not_mind_drift_and_tracks_that_begin_late() -> None:
     table = noisy_crystal(np.random.default_rng(4), n_frames=80, n=64, spacing=SPACING, sigma=1e-6)
     table["x"] += 3.0 * table["frame"]
     late = table[(table["particle"] != 20) | (table["frame"] >= 40)]
-    found = find_reference(record(late), CUTOFF, 0, 80).reference.whole
+    found = find_reference(record(late), CUTOFF, 0, 80).state
     places, _ = lattice(64, SPACING)
     i, j = found.index.numpy()
     np.testing.assert_allclose(found.offset.numpy(), places[i] - places[j], atol=1e-4)
     assert (i == 20).any()
     # Of a particle that comes after the block nothing is known.
-    assert not (find_reference(record(late), CUTOFF, 0, 40).reference.whole.index == 20).any()
-
-
-def test_a_window_does_not_know_where_its_own_particles_are_on_average() -> None:
-    """Frames far off in one part of the block leave no trace in the reference of the windows of that part."""
-    table = noisy_crystal(np.random.default_rng(4), n_frames=100, n=64, spacing=SPACING, sigma=1e-6)
-    moved = table.copy()
-    moved.loc[moved["frame"].between(40, 44) & (moved["particle"] == 20), "x"] += 3.0
-    plain, changed = (find_reference(record(t), CUTOFF, 0, 100).reference for t in (table, moved))
-    np.testing.assert_allclose(changed.outside(41, 44).offset, plain.whole.offset, atol=1e-5)
-    for known in (changed.whole, changed.outside(60, 80), changed.outside(100, 120)):
-        away = (known.offset - plain.whole.offset).abs().max()
-        assert 0.1 < float(away) < 0.3
-    # A window of most of the block has nothing else.
-    assert torch.equal(changed.outside(10, 90).offset, changed.whole.offset)
-    short = changed.outside(0, 50)
-    assert torch.allclose(short.x, short.offset.norm(dim=1) / CUTOFF)
+    assert not (find_reference(record(late), CUTOFF, 0, 40).state.index == 20).any()
 
 
 def test_nearest_neighbours_alone_make_the_lindemann_parameter() -> None:
@@ -138,8 +122,8 @@ def test_neighbours_across_a_border_are_near() -> None:
         [(f, p, *away[p]) for f in range(40) for p in range(64)], columns=["frame", "particle", "x", "y"]
     )
     found = find_reference(record(table, box), CUTOFF, 0, 40)
-    assert found.reference.whole.index.shape[1] == 3 * 64
-    np.testing.assert_allclose(np.linalg.norm(found.reference.whole.offset, axis=1), SPACING, rtol=1e-12)
+    assert found.state.index.shape[1] == 3 * 64
+    np.testing.assert_allclose(np.linalg.norm(found.state.offset, axis=1), SPACING, rtol=1e-12)
     assert found.lindemann == pytest.approx(0, abs=1e-12)
 
 
@@ -185,8 +169,8 @@ def test_windows_know_the_reference_of_their_particles() -> None:
     cut = {
         name: getattr(recording, name)[keep] for name in ("particle", "position", "sigma", "observed", "edge")
     }
-    reference = find_reference(recording, CUTOFF, 0, 20).reference.whole
-    recording = replace(recording, start=start, reference=RecordedReference(reference), **cut)
+    reference = find_reference(recording, CUTOFF, 0, 20).state
+    recording = replace(recording, start=start, reference=reference, **cut)
     early, later = (read_window(recording, first, first + 8, CUTOFF) for first in (0, 12))
     assert early.reference is not None and later.reference is not None
     assert torch.equal(early.reference.index, reference.index)
@@ -203,9 +187,7 @@ def test_windows_know_the_reference_of_their_particles() -> None:
 
 
 def test_the_neighbourhoods_in_view_are_found_again_when_others_are() -> None:
-    window = read_window(
-        replace(crystal(n_frames=4), reference=RecordedReference(GAS.reference)), 0, 4, CUTOFF
-    )
+    window = read_window(replace(crystal(n_frames=4), reference=GAS.reference), 0, 4, CUTOFF)
     view = ReferenceInView()
     first = view.among(window, 0)
     assert view.among(window, 1) is first
