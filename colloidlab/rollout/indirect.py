@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -53,6 +54,10 @@ from colloidlab.rollout.state import State
 _log = logging.getLogger(__name__)
 
 ROUNDS = 2
+_TOGETHER = 4000
+"""Particles that are simulated at once: memory goes with their number, and threads have enough to do."""
+_APART = 100_000
+"""Between the seeds of parts, whose lengths are shorter."""
 _PHASE, _DECAY = 0.4, 0.3
 """What a step of the simulation may turn and damp at most: errors of the integrator, of second order, would pass for errors
 of the likelihood."""
@@ -146,7 +151,7 @@ def simulate_stretches(
 ) -> list[Stretch]:
     """The stretches as the laws might have made them: same starts, same particles and errors, other noise.
 
-    Stretches of one length are simulated side by side.
+    Stretches of one length are simulated side by side, up to some thousand particles at once.
 
     Parameters
     ----------
@@ -157,10 +162,26 @@ def simulate_stretches(
     generator = torch.Generator().manual_seed(seed)
     found: dict[int, Stretch] = {}
     for length in sorted({s.window.n_frames for s in block}):
-        chosen = [n for n, s in enumerate(block) if s.window.n_frames == length]
-        made = _simulate_side_by_side(filter_, [block[n] for n in chosen], generator, seed + length, monitor)
-        found.update(zip(chosen, made, strict=True))
+        alike = [n for n, s in enumerate(block) if s.window.n_frames == length]
+        for part, chosen in enumerate(_some_at_once(alike, [len(block[n].window.slot) for n in alike])):
+            # Every part has noise of its own.
+            drawn = seed + length + _APART * part
+            made = _simulate_side_by_side(filter_, [block[n] for n in chosen], generator, drawn, monitor)
+            found.update(zip(chosen, made, strict=True))
     return [found[n] for n in range(len(block))]
+
+
+def _some_at_once(indices: list[int], sizes: list[int]) -> Iterator[list[int]]:
+    """The indices in their order, in parts of at most `_TOGETHER` particles, or of one index."""
+    part: list[int] = []
+    total = 0
+    for index, size in zip(indices, sizes, strict=True):
+        if part and total + size > _TOGETHER:
+            yield part
+            part, total = [], 0
+        part, total = [*part, index], total + size
+    if part:
+        yield part
 
 
 def _simulate_side_by_side(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from report_fixture import Layer, make_run
 from colloidlab.config import Config
 from colloidlab.errors import Cancelled
 from colloidlab.news import RolloutPart
+from colloidlab.rollout.driven import RolloutFrame, roll_out
 from colloidlab.run import UNFINISHED, Run
 from napari_plugin import live_rollout
 from napari_plugin.analyse import Analyse
@@ -297,7 +299,13 @@ def test_fit_stopped_and_gone_on_then_simulate_to_its_end(
     assert ("identified" in fit.verdict.text()) and fit.functions.isVisible()
     assert not (folder / ".fitting").exists() and window.form.currentWidget() is window.form.sections["fit"]
 
-    # The overlay grows while it is computed.
+    # The overlay grows while it is computed, so slowly that a busy machine sees it.
+    def slowly(*given: Any, **options: Any) -> Iterator[RolloutFrame]:
+        for frame in roll_out(*given, **options):
+            time.sleep(0.05)
+            yield frame
+
+    monkeypatch.setattr("colloidlab.pipeline.simulate.roll_out", slowly)
     monkeypatch.setattr(live_rollout, "_SHARE", 0)
     simulate.live._pause_ms = 0
     grown: list[pd.DataFrame] = []

@@ -269,3 +269,26 @@ def test_the_nearest_round_is_kept_by_one_scatter_for_all(
     assert found.equation is not None and float(found.equation.gradient[0]) == 3.0
     moved = read_values(at_truth) - before
     assert moved.tolist() == pytest.approx([TRUST, 0.0], abs=1e-4)
+
+
+def test_parts_that_are_simulated_one_after_the_other_have_noise_of_their_own(
+    at_truth: Filter, windows: WindowSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory goes with the number of particles at once."""
+    stretch = stretches(at_truth, windows)[0]
+    together = simulate_stretches(at_truth, [stretch, stretch], seed=5)
+    monkeypatch.setattr(indirect, "_TOGETHER", 1)
+    apart = simulate_stretches(at_truth, [stretch, stretch], seed=5)
+    for pair in (together, apart):
+        one, other = (s.window.positions for s in pair)
+        assert float((one - other).abs().max()) > 0.1
+    # The first part is what it would be alone.
+    alone = simulate_stretches(at_truth, [stretch], seed=5)[0]
+    last = stretch.window.n_frames - 1
+    assert torch.allclose(apart[0].window.positions[:last], alone.window.positions[:last])
+
+
+def test_parts_keep_their_order_and_are_no_larger_than_they_may_be() -> None:
+    found = list(indirect._some_at_once([3, 1, 4, 8], [2500, 2500, 1000, 9000]))
+    assert found == [[3], [1, 4], [8]]
+    assert list(indirect._some_at_once([], [])) == []
