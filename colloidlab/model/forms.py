@@ -283,7 +283,12 @@ def calm_filter(isothermal: Filter) -> Filter:
         T = float(isothermal.laws.energy.log_temperature.exp())
         V = laws.energy.log_reference_volume.exp().reshape(1)
         initial = float(laws.energy.entropy(V.new_tensor([T]), V)[0])
-    inference = ScoreFilter(prior=1 / _CALM, process=1e-3 / _CALM, initial=initial)
+    inference = ScoreFilter(prior=1 / _CALM, process=1e-3 / _CALM, initial=initial).requires_grad_(False)
+    # Nothing is told of what a temperature would do, so that corrections would move it at random.
+    laws.energy.log_alpha.requires_grad_(False)
+    for part in of_every_kind(laws.amplitudes):
+        part.C.requires_grad_(False)
+        part.powers.requires_grad_(False)
     return Filter(laws, inference, isothermal.velocity_variance, error=copy.deepcopy(isothermal.error))
 
 

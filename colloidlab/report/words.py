@@ -319,7 +319,7 @@ def entropy_gain(results: Results) -> str:
     if summary.get("one_temperature_preferred"):
         return (
             "The frames that choose between the fits preferred one temperature for all particles: the temperature of single "
-            f"particles is not identified, and its maps show next to nothing. What is left of it gains {size}."
+            "particles is not identified, and its maps show next to nothing."
         )
     why = ", which is not above zero"
     if low > 0:

@@ -123,6 +123,10 @@ def test_calm_laws_say_what_isothermal_ones_say(uniform: Learned) -> None:
     assert abs(float((calm.loglik - isothermal.loglik).sum() / calm.count.sum())) < 1e-4
     temperatures = calm.state["temperature_px2"]
     assert 0 < float(np.log(temperatures).std()) < 0.03
+    # Corrections must not move what nothing is known of.
+    laws = calm_filter(uniform.fit.isothermal).laws
+    frozen = laws.energy.log_alpha, laws.amplitudes.powers, laws.amplitudes.C
+    assert not any(parameter.requires_grad for parameter in frozen) and laws.amplitudes.A.requires_grad
     found = float(uniform.fit.isothermal.laws.energy.log_temperature.detach().exp())
     assert float(temperatures.mean()) == pytest.approx(found, rel=0.02)
 
