@@ -46,7 +46,7 @@ GASES = {
     "solid": (replace(_PLAIN_GAS, n=168, pressure=40.0, shear=100.0), Parts(solid=True)),
 }
 """Of one temperature. A quarter of the drag is the bath's; beyond two thirds of the cutoff particles attract each other; the
-solid keeps half of the distance to melting, which it owes to its shear energy."""
+solid has about half of the Lindemann parameter at which it would melt, which it owes to its shear energy."""
 NULL = _PLAIN_GAS
 _SOLID = GASES["solid"][0]
 NULL_CRYSTAL = replace(_SOLID, pressure=90.0, shear=1e-6)
@@ -95,6 +95,7 @@ def part_rows(size: Size = FULL, *, seed: int = 3, monitor: Monitor = SILENT) ->
         yield Row(f"{what}: held-out gain", fitted.gain, "nats")
         yield at_most(f"{what}: lower end of the gain's interval", fitted.gain_low, 0.0, "nats")
         if parts.solid:
+            yield from _modulus_rows(what, fitted)
             yield _lindemann_row(what, fitted, flows=gas is NULL_FLUID)
 
 
@@ -158,6 +159,7 @@ def _bath_rows(name: str, fitted: Fitted) -> Iterable[Row]:
 def _solid_rows(name: str, fitted: Fitted) -> Iterable[Row]:
     true = fitted.gas.shear * fitted.gas.temperature
     value, low, high = shear_modulus(fitted.found.laws, fitted.known_to)
+    yield from _modulus_rows(name, fitted)
     yield at_most(f"{name}: shear modulus, found / true - 1", abs(value / true - 1), _BAR)
     yield Row(
         f"{name}: the 95 % interval of the shear modulus holds the true one", float(low <= true <= high)
@@ -190,6 +192,13 @@ def _force_rows(name: str, fitted: Fitted) -> Iterable[Row]:
     yield at_most(
         f"{name}: upper end of the force at {_ATTRACTING:g} of the cutoff / largest force", upper, 0.0
     )
+
+
+def _modulus_rows(name: str, fitted: Fitted) -> Iterable[Row]:
+    """In k_B T, with its interval, which cannot hold zero."""
+    found = shear_modulus(fitted.found.laws, fitted.known_to)
+    for end, value in zip(("", ", lower end of its interval", ", upper end"), found, strict=True):
+        yield Row(f"{name}: shear modulus{end}", value / fitted.gas.temperature, "k_B T")
 
 
 def _lindemann_row(name: str, fitted: Fitted, *, flows: bool) -> Row:

@@ -249,14 +249,16 @@ def bath(results: Results) -> str:
         factor, unit = calibration.factor(*power), pretty_unit(calibration.unit(*power))
         ends = [results.summary.get(f"{key}_{end}") for end in ("low", "high")]
         low, high = (math.nan if end is None else factor * float(end) for end in ends)
-        known = (
-            f"95 % interval {number(low)} to {number(high)}"
-            if math.isfinite(high - low)
-            else "interval not known"
-        )
+        known = _interval_if_known(low, high)
         value = number(factor * float(results.summary[key]))
         parts.append(f"{name} {value} {unit} ({'given' if low == high else known})")
     return f"Bath: {', '.join(parts)}. "
+
+
+def _interval_if_known(low: float, high: float) -> str:
+    if not math.isfinite(high - low):
+        return "interval not known"
+    return f"95 % interval {number(low)} to {number(high)}"
 
 
 def solid(results: Results) -> str:
@@ -271,12 +273,11 @@ def solid(results: Results) -> str:
         factor * float(results.summary.get(f"shear_modulus_px2{end}", math.nan))
         for end in ("", "_low", "_high")
     )
-    known = (
-        f"95 % interval {number(low)} to {number(high)}, which cannot hold zero: whether there is such an energy, the "
-        "gain over a fit without it says"
-        if math.isfinite(high - low)
-        else "interval not known"
-    )
+    known = _interval_if_known(low, high)
+    if math.isfinite(high - low):
+        known += (
+            ", which cannot hold zero: whether there is such an energy, the gain over a fit without it says"
+        )
     lindemann = float(results.summary.get("lindemann_parameter", math.nan))
     firm = lindemann < CRITICAL_LINDEMANN
     return (

@@ -83,6 +83,11 @@ def test_parts_are_fitted_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["solid: shear modulus, found / true - 1"].bar == "<= 0.1"
     assert rows["solid: the 95 % interval of the shear modulus holds the true one"].value in (0, 1)
     assert rows["solid: Lindemann parameter / critical"].bar == "<= 1"
+    low, modulus, high = (
+        rows[f"crystal held by pushes alone, fitted as a solid: shear modulus{end}"].value
+        for end in (", lower end of its interval", "", ", upper end")
+    )
+    assert 0 < low < modulus < high
     assert rows["fluid, fitted as a solid: Lindemann parameter / critical"].bar == ">= 1"
     for null in (
         "neither bath nor attraction, both fitted",
